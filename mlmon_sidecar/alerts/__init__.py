@@ -1,0 +1,1 @@
+"""Tiers and the life of an incident."""

@@ -1,0 +1,1 @@
+"""What normal looks like: built from data, kept as one document."""

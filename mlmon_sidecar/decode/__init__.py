@@ -1,0 +1,1 @@
+"""From bodies to columns. One file per wire protocol."""

@@ -1,0 +1,1 @@
+"""A real model, real requests, and a story in which things go wrong."""

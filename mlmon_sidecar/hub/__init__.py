@@ -1,0 +1,1 @@
+"""Takes flushes once, seals minutes, evaluates, joins labels."""

@@ -1,0 +1,86 @@
+"""Every extension point on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlmon_sidecar.records import Event, Finding, Flush, FlushReceipt, Incident, Label, LabelReceipt
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import Distribution, Measurement
+
+
+class Clock(Protocol):
+    """Time, injected. Production time is the machine's; tests and the demo bring their own."""
+
+    def monotonic_ns(self) -> int:
+        """Never goes back; only differences mean anything."""
+
+    def unix_ns(self) -> int:
+        """Event time now, Unix ns."""
+
+    def unix_at(self, monotonic_ns: int) -> int:
+        """Event time, Unix ns, at a monotonic reading taken in this process."""
+
+
+class Decoder(Protocol):
+    """One wire protocol: one side of an exchange to columns. Raises ``DecodeError``."""
+
+    name: str
+
+    def decode(self, body: bytes) -> Mapping[str, Sequence[object]]:
+        """Column name to values, all of one length."""
+
+
+class EntityDetector(Protocol):
+    """One kind of personal data, found by form in a text."""
+
+    name: str  # e.g. "email"
+    gate: str  # loose RE2 pattern: candidates only
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Confirmed (start, end) spans."""
+
+
+class Check(Protocol):
+    """One statement about a model, from integers alone."""
+
+    name: str
+
+    def evaluate(self, context: Any) -> Sequence[Finding]:
+        """Findings now. Pure: no I/O and no clock."""
+
+
+class HubClient(Protocol):
+    """How a serving process reaches the hub, wherever it runs. Every call may raise ``HubUnavailable``."""
+
+    def flush(self, flush: Flush) -> FlushReceipt:
+        """Hand over one flush. Safe to repeat: a number is committed once."""
+
+    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+        """Commit labels durably; receipts in the order given."""
+
+    def query(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Read-only JSON for the page and the status API: ``status``, ``series``, ``incidents``."""
+
+    def close(self) -> None: ...
+
+
+class Notifier(Protocol):
+    """Where incidents are told. Delivery is at least once; ``key`` of the incident deduplicates."""
+
+    name: str
+
+    def notify(self, incident: Incident, transition: str) -> None:
+        """``transition``: "opened", "raised" or "resolved"."""
+
+
+class Telling(Protocol):
+    """Where figures and events go. The OpenTelemetry exporter is one."""
+
+    def event(self, event: Event) -> None: ...
+
+
+Source = Callable[[], "Sequence[Measurement | Distribution]"]
+"""Called at each export for the current figures of one part."""

@@ -1,0 +1,1 @@
+"""Labels joined to predictions, and what they say about quality."""

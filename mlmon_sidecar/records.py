@@ -1,0 +1,357 @@
+"""What the stages hand to each other. Frozen, slotted, no behaviour beyond what a reader expects of a record.
+
+Times: ``*_ns`` is nanoseconds; ``event_ns`` and ``at_ns`` are Unix time, ``started_ns``/``ended_ns`` of an
+``Exchange`` are the monotonic clock. A *minute* is Unix time divided by 60 s, an integer.
+Importing this module loads neither numpy nor OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    IntVector = NDArray[np.int64]
+    FloatVector = NDArray[np.float64]
+
+MINUTE_NS = 60_000_000_000
+WEIGHT_UNIT = 1 << 20
+"""Weight of one whole request; a row of a request with r rows weighs ``max(1, rint(WEIGHT_UNIT / r))``."""
+
+
+# ---------------------------------------------------------------- capture
+
+
+class End(StrEnum):
+    """How an exchange ended."""
+
+    COMPLETE = "complete"
+    DISCONNECT = "disconnect"  # the client went away before the last body message
+    ERROR = "error"  # the application raised
+
+
+class Exchange(NamedTuple):
+    """One request and its answer, as seen on the event loop. A flat tuple: the loop appends it and does no more.
+
+    Bodies are the chunks the server and application passed, referenced and not copied; empty when the direction
+    exceeded its byte cap (``request_bytes`` then still counts what went by).
+    """
+
+    prediction_id: str  # UUIDv7, text form; the only primary key
+    model: str
+    method: str
+    path: str  # raw; never a metric label
+    started_ns: int  # monotonic
+    first_byte_ns: int  # monotonic; 0: no body message was sent
+    ended_ns: int  # monotonic; the last body message, or the end of the call
+    status: int  # 0: no response was started
+    end: End
+    error_type: str  # class name of the application's exception, else ""
+    request_headers: tuple[tuple[bytes, bytes], ...]  # only the names asked for, lower case
+    request_body: tuple[bytes, ...]
+    request_bytes: int
+    response_headers: tuple[tuple[bytes, bytes], ...]
+    response_body: tuple[bytes, ...]
+    response_bytes: int
+    trace_id: int  # 0: no valid span was current
+    span_id: int
+    trace_sampled: bool
+    annotations: tuple[Annotation, ...]
+
+
+class Annotation(NamedTuple):
+    """What a handler said about its own prediction through ``annotate``. None: not said."""
+
+    features: Mapping[str, object] | None
+    prediction: object
+    confidence: float | None
+    segment: str | None
+
+
+# ---------------------------------------------------------------- losses
+
+
+class DropReason(StrEnum):
+    """Why an exchange did not become rows. Bounded: these are metric labels."""
+
+    QUEUE_FULL = "queue_full"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_CUT_OFF = "body_cut_off"
+    NOT_JSON = "not_json"
+    WRONG_SHAPE = "wrong_shape"
+    ROW_MISMATCH = "row_mismatch"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    NOT_A_PREDICTION = "not_a_prediction"  # the application answered with an error status
+    APPLICATION_ERROR = "application_error"
+    REDACTION_FAILED = "redaction_failed"
+    CLOCK_SKEW = "clock_skew"
+    FLUSH_EXPIRED = "flush_expired"
+    HUB_UNREACHABLE = "hub_unreachable"
+    SHUTDOWN = "shutdown"
+    INTERNAL_ERROR = "internal_error"
+
+
+class WhenFull(StrEnum):
+    """What a bounded buffer does with one item too many."""
+
+    DROP_NEWEST = "drop_newest"
+    DROP_OLDEST = "drop_oldest"
+
+
+# ---------------------------------------------------------------- decode
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """Decoded rows of one model and version, column by column. ``rows`` counts them; a request may bring many.
+
+    Every sequence has length ``rows`` unless it says otherwise. Raw values: never leaves the process unredacted.
+    """
+
+    model: str
+    version: str
+    event_ns: IntVector  # (rows,) Unix ns of the request's start
+    weight: IntVector  # (rows,) max(1, rint(WEIGHT_UNIT / rows of the request))
+    prediction_ids: Sequence[str]  # the minted id, or "id/row" in batches
+    aliases: Sequence[str | None]  # the caller's own id
+    features: Mapping[str, Sequence[object]]  # JSON scalars; None where absent or null
+    score: FloatVector  # (rows,) NaN where absent
+    predicted: Sequence[str | None]  # class as text
+    confidence: FloatVector  # (rows,) in [0, 1], NaN where absent
+    segments: Sequence[str | None]
+    traces: Sequence[tuple[int, int]]  # (trace_id, span_id), zeros where none
+    exemplar: Sequence[bool]  # keep the row whatever the sampling says (slow, error)
+
+    @property
+    def rows(self) -> int:
+        return len(self.prediction_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one slice of exchanges became. ``sum(requests) + sum(dropped) == exchanges in``."""
+
+    batches: Sequence[PredictionBatch]
+    exchanges: int  # decoded exchanges
+    dropped: Mapping[DropReason, int]
+
+
+# ---------------------------------------------------------------- redact
+
+
+class KeptRow(NamedTuple):
+    """One prediction as the store keeps it."""
+
+    prediction_id: str
+    model: str
+    version: str
+    segment: str
+    event_ns: int
+    score: float | None
+    predicted: str | None
+    confidence: float | None
+    alias: str | None
+    trace_id: str  # 32 hex digits or ""
+    span_id: str  # 16 hex digits or ""
+    features: str  # JSON object of the features named in store_features; "{}" by default
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedRows:
+    """Rows that passed the redactor. Only ``mlmon_sidecar.redact`` makes them: a privacy rule as a type."""
+
+    rows: tuple[KeptRow, ...] = ()
+    redactions: Mapping[str, int] = field(default_factory=dict)  # entity -> matches replaced
+
+
+# ---------------------------------------------------------------- aggregate
+
+
+class PaneKey(NamedTuple):
+    """What a pane counts: one minute of one model version under one layout."""
+
+    model: str
+    version: str
+    segment: str  # "" for all traffic
+    layout: str  # layout hash
+    minute: int
+
+
+class Sample(NamedTuple):
+    """One member of a bounded bottom-k-by-hash sample."""
+
+    hash: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """Counts of one key: a flat integer vector whose meaning the layout defines, and bounded samples."""
+
+    key: PaneKey
+    vector: IntVector  # (layout.size,) int64
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # each sorted by hash
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """What a recorder hands to the hub, once, under a number. Frozen when it is made and never changed."""
+
+    recorder_id: str  # UUID, fresh for each process start
+    seq: int  # 1, 2, 3 ...; the first is an empty registration
+    panes: tuple[Pane, ...]
+    rows: RedactedRows
+    counters: Mapping[str, int]  # increments since the previous flush
+    complete_through: Mapping[str, int]  # model -> every exchange up to and with this minute has been flushed
+    sent_ns: int  # the recorder's clock when it froze the flush, Unix ns
+    closing: bool = False  # the last one: nobody waits for this recorder any more
+
+
+class FlushStatus(StrEnum):
+    COMMITTED = "committed"
+    DUPLICATE = "duplicate"  # was committed before
+    UNKNOWN_RECORDER = "unknown_recorder"  # register again under a fresh id; this flush cannot be taken
+
+
+class FlushReceipt(NamedTuple):
+    status: FlushStatus
+    lost: int  # flush numbers skipped before this one
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+class Label(NamedTuple):
+    """What turned out to be true for a prediction."""
+
+    id: str  # a prediction id or the caller's alias
+    label: str  # class as text, or a number as text for regression
+    observed_ns: int  # Unix ns
+    model: str = ""  # "": whichever model the id names
+    source: str = ""
+
+
+class LabelStatus(StrEnum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CORRECTED = "corrected"
+    PENDING = "pending"  # the prediction is not here yet
+    INVALID = "invalid"
+
+
+class LabelReceipt(NamedTuple):
+    """The answer for one item. Given only after a durable commit."""
+
+    id: str
+    status: LabelStatus
+    reason: str = ""
+
+
+# ---------------------------------------------------------------- checks and alerts
+
+
+class Tier(IntEnum):
+    """Urgency. A smaller number is more urgent, as people say it."""
+
+    P1 = 1  # page
+    P2 = 2  # within hours
+    P3 = 3  # daily report
+
+
+class Layer(StrEnum):
+    INFRASTRUCTURE = "infrastructure"
+    DATA = "data"
+    PREDICTION = "prediction"
+    OUTCOME = "outcome"
+    SKEW = "skew"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Summed panes of one model over a span of minutes, with what the samples of those panes say."""
+
+    model: str
+    start_minute: int
+    end_minute: int  # exclusive
+    vector: IntVector  # (layout.size,) int64
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's statement about one model at one minute: why it would alarm, in words and numbers."""
+
+    rule: str  # e.g. "feature_drift"
+    layer: Layer
+    tier: Tier
+    minute: int
+    summary: str  # one plain sentence
+    evidence: float  # 1.0 is the alarm line; 0 none
+    features: tuple[str, ...] = ()
+    value: float | None = None
+    threshold: float | None = None
+    rows: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An alert as people see it: opened once, raised or widened perhaps, resolved once."""
+
+    key: str  # stable: model, rule and opening minute; the dedup key of every notification
+    model: str
+    rule: str
+    layer: Layer
+    tier: Tier
+    opened_minute: int
+    resolved_minute: int | None
+    summary: str
+    evidence: float
+    features: tuple[str, ...] = ()
+    provisional: bool = False  # opened from a pane not yet sealed
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- figures for export
+
+
+class Measurement(NamedTuple):
+    """One current figure under a catalogue name. Counters are cumulative since ``start_ns`` of the process."""
+
+    name: str
+    value: int | float
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class Distribution(NamedTuple):
+    """One cumulative histogram under a catalogue name: ``len(counts) == len(bounds) + 1``."""
+
+    name: str
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    total: float  # sum of the observed values
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class Severity(StrEnum):
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class Event(NamedTuple):
+    """One log record: static name, flat attributes, one plain sentence as body."""
+
+    name: str
+    body: str
+    at_ns: int
+    severity: Severity = Severity.INFO
+    attributes: tuple[tuple[str, str | int | float | bool], ...] = ()
+    trace_id: int = 0
+    span_id: int = 0

@@ -1,0 +1,1 @@
+"""Nothing personal is kept or leaves the process."""

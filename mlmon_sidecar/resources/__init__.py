@@ -1,0 +1,1 @@
+"""Process and machine figures."""

@@ -1,0 +1,41 @@
+"""What the counts are compared with: replaceable without touching the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Counts of healthy data on one layout, and what was learned about their wander.
+
+    Attributes:
+        layout: hash of the layout the vector is cut by.
+        version: model version the data belongs to.
+        vector: (layout.size,) int64; every row weighs one request.
+        hours: distinct hours with data; 0 where the data had no timestamps.
+        tau: wander per feature in Cohen's h (0 or more); "*" is the value for any feature not listed.
+        deff: design effect (clustering) per feature, 1 or more; "*" as above.
+        new_rate: Good-Turing probability of a category never seen, per categorical feature.
+        weight: importance per feature, summing to 1.
+        calibration: P(actual is positive | score bin), one per score bin; empty without labels.
+        calibration_rows: rows the calibration was fitted on.
+        confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
+    """
+
+    layout: str
+    version: str
+    vector: IntVector
+    hours: int = 0
+    tau: Mapping[str, float] = field(default_factory=dict)
+    deff: Mapping[str, float] = field(default_factory=dict)
+    new_rate: Mapping[str, float] = field(default_factory=dict)
+    weight: Mapping[str, float] = field(default_factory=dict)
+    calibration: tuple[float, ...] = ()
+    calibration_rows: int = 0
+    confusion: tuple[tuple[int, ...], ...] = ()

@@ -1,0 +1,1 @@
+"""The feedback endpoint, the status API and the page."""
