@@ -11,6 +11,7 @@ that come together are not independent.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -179,10 +180,8 @@ class Layout:
     @cached_property
     def size(self) -> int:
         """Length of the vector."""
-        ends = [self.outputs.confidence_ppm + 1]
-        for cells in self.cells.values():
-            ends.append(cells.moments + 2 if isinstance(cells, NumericCells) else cells.invalid + 2)
-        return max(ends)
+        ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
+        return max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
 
     def feature(self, name: str) -> Feature:
         return self._by_name[name]
@@ -301,5 +300,5 @@ def _validate(layout: Layout) -> None:
 
 
 def _ascending(name: str, edges: tuple[float, ...]) -> None:
-    if any(not math.isfinite(edge) for edge in edges) or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+    if any(not math.isfinite(edge) for edge in edges) or any(a >= b for a, b in itertools.pairwise(edges)):
         raise BaselineError(f"{name!r}: edges must ascend and be finite", code="layout_invalid")
