@@ -211,6 +211,7 @@ class Flush:
     complete_through: Mapping[str, int]  # model -> every exchange up to and with this minute has been flushed
     sent_ns: int  # the recorder's clock when it froze the flush, Unix ns
     closing: bool = False  # the last one: nobody waits for this recorder any more
+    origin: str = ""  # host:pid, for people
 
 
 class FlushStatus(StrEnum):

@@ -1,0 +1,402 @@
+"""The store on SQLite, through apsw (which carries a current library; see docs on the WAL race of older ones).
+
+One connection writes and one reads; both are guarded by a lock each, so any thread of the hub may call. Every write is
+one ``BEGIN IMMEDIATE`` transaction that first checks the fence: a hub that lost its lock cannot write.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+import orjson
+
+from mlmon_sidecar.errors import StoreError
+from mlmon_sidecar.records import (
+    Flush,
+    FlushReceipt,
+    FlushStatus,
+    Incident,
+    KeptRow,
+    Label,
+    LabelReceipt,
+    Layer,
+    Pane,
+    PaneKey,
+    Tier,
+)
+from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
+from mlmon_sidecar.store import sqlite_labels
+from mlmon_sidecar.store.contract import ModelState, OutcomeCell, Point, RecorderRow, Seal, StoredPane
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 5_000
+
+
+class SqliteStore:
+    """Implements ``store.contract.Store``.
+
+    Raises ``StoreError`` (``schema_version``, ``fenced``, ``not_a_store``, ``cannot_open``) from any method.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._write = self._connect()
+            _create_or_check(self._write)
+            self._read = self._connect()
+        except (apsw.Error, OSError) as error:
+            raise StoreError(
+                f"the store {self.path} cannot be opened ({type(error).__name__})",
+                code="cannot_open",
+                hint="Check that the folder exists, is writable and is not a network file system.",
+            ) from error
+        self._epoch = 0
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path))
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "mmap_size=0"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    # ------------------------------------------------------------ transactions
+
+    def take_over(self) -> None:
+        """Fence out every earlier hub. Called once by the process that holds the store's lock."""
+        with self._write_lock, self._write:
+            row = self._write.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+            self._epoch = int(row[0]) + 1
+            self._write.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self._epoch),))
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[apsw.Connection]:
+        """``durable``: on disk before the call returns (labels); otherwise safe against a process's death only."""
+        with self._write_lock:
+            connection = self._write
+            if durable:
+                connection.execute("PRAGMA synchronous=FULL").fetchall()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    self._check_fence(connection)
+                    yield connection
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+            finally:
+                if durable:
+                    connection.execute("PRAGMA synchronous=NORMAL").fetchall()
+
+    def _check_fence(self, connection: apsw.Connection) -> None:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        if int(row[0]) != self._epoch:
+            raise StoreError("another hub took this store over", code="fenced", hint="This one stops writing.")
+
+    def _rows(self, sql: str, bindings: Any = ()) -> list[Any]:
+        with self._read_lock:
+            return self._read.execute(sql, bindings).fetchall()
+
+    def close(self) -> None:
+        with self._write_lock, self._read_lock:
+            self._read.close()
+            self._write.close()
+
+    # ------------------------------------------------------------ flushes
+
+    def commit_flush(self, flush: Flush, seen_ns: int) -> FlushReceipt:
+        """Exactly once: the recorder's number moves first, and nothing else happens unless it moved."""
+        with self._transaction() as db:
+            receipt = _advance_recorder(db, flush, seen_ns)
+            if receipt.status is FlushStatus.COMMITTED:
+                _insert_panes(db, flush)
+                _insert_predictions(db, flush.rows.rows)
+                _add_counters(db, flush.counters)
+        return receipt
+
+    def recorders(self) -> list[RecorderRow]:
+        rows = self._rows(
+            "SELECT recorder_id, last_seq, lost, origin, seen_ns, complete_through, closed FROM recorders"
+        )
+        return [RecorderRow(r[0], r[1], r[2], r[3], r[4], orjson.loads(r[5]), bool(r[6])) for r in rows]
+
+    def forget_recorders(self, seen_before_ns: int) -> int:
+        """Closed or long silent recorders leave; their later flushes are refused as unknown."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM recorders WHERE seen_ns < ?", (seen_before_ns,))
+            return int(db.changes())
+
+    def counters(self) -> dict[str, int]:
+        return dict(self._rows("SELECT name, value FROM counters"))
+
+    # ------------------------------------------------------------ panes and seals
+
+    def open_panes(self, model: str, through: int, minutes: int) -> list[StoredPane]:
+        """Panes up to and with ``through``, of at most ``minutes`` distinct minutes, oldest first."""
+        rows = self._rows(
+            """SELECT pane_id, model, version, segment, layout, minute, vector, samples FROM open_panes
+               WHERE model = :model AND minute <= (
+                   SELECT max(minute) FROM (
+                       SELECT DISTINCT minute FROM open_panes WHERE model = :model AND minute <= :through
+                       ORDER BY minute LIMIT :minutes))
+               ORDER BY minute, version, segment, layout, pane_id""",
+            {"model": model, "through": through, "minutes": minutes},
+        )
+        return [_stored_pane(row) for row in rows]
+
+    def open_models(self) -> dict[str, int]:
+        """Model to its newest minute that waits for a seal."""
+        return dict(self._rows("SELECT model, max(minute) FROM open_panes GROUP BY model"))
+
+    def fleet_panes(self, model: str, start: int, end: int) -> list[Pane]:
+        """Sealed panes with ``start <= minute < end``, oldest first."""
+        rows = self._rows(
+            """SELECT 0, model, version, segment, layout, minute, vector, samples FROM fleet_panes
+               WHERE model = ? AND minute >= ? AND minute < ? ORDER BY minute, version, segment, layout""",
+            (model, start, end),
+        )
+        return [_stored_pane(row).pane for row in rows]
+
+    def model_state(self, model: str) -> ModelState | None:
+        rows = self._rows("SELECT watermark, detector, quality, progress FROM model_state WHERE model = ?", (model,))
+        return ModelState(rows[0][0], rows[0][1], rows[0][2], orjson.loads(rows[0][3])) if rows else None
+
+    def seal(self, seal: Seal) -> None:
+        """One fenced transaction: fleet panes, detector state, watermark, series, incidents and outbox, or nothing."""
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM open_panes WHERE pane_id IN (SELECT value FROM json_each(?))",
+                (orjson.dumps(list(seal.consumed)).decode(),),
+            )
+            db.executemany(
+                """INSERT INTO fleet_panes VALUES (?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT DO UPDATE SET vector = excluded.vector, samples = excluded.samples""",
+                [(*_fleet_key(p.key), encode_vector(p.vector), encode_samples(p.samples)) for p in seal.panes],
+            )
+            state = seal.state
+            db.execute(
+                "INSERT OR REPLACE INTO model_state VALUES (?, ?, ?, ?, ?)",
+                (seal.model, state.watermark, state.detector, state.quality, _json(state.progress)),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)",
+                [(seal.model, p.name, p.label, p.at_minute, p.value) for p in seal.series],
+            )
+            _write_incidents(db, seal.incidents)
+
+    def write_incidents(self, incidents: Sequence[tuple[Incident, str, int]]) -> None:
+        """(incident, transition, minute) outside a seal: provisional openings, outcome alerts."""
+        with self._transaction() as db:
+            _write_incidents(db, incidents)
+
+    def save_layout(self, layout_hash: str, model: str, document: Mapping[str, Any]) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO layouts VALUES (?, ?, ?)", (layout_hash, model, _json(document)))
+
+    # ------------------------------------------------------------ reading for people
+
+    def incidents(self, model: str | None = None, *, only_open: bool = False, limit: int = 200) -> list[Incident]:
+        """Newest first."""
+        rows = self._rows(
+            """SELECT key, model, rule, layer, tier, opened_minute, resolved_minute, summary, evidence, features,
+                      details, provisional FROM incidents
+               WHERE (:model IS NULL OR model = :model) AND (NOT :only_open OR resolved_minute IS NULL)
+               ORDER BY opened_minute DESC, key LIMIT :limit""",
+            {"model": model, "only_open": only_open, "limit": limit},
+        )
+        return [_incident(row) for row in rows]
+
+    def outbox(self, after: int, limit: int = 100) -> list[tuple[int, str, str, int]]:
+        """Undelivered (outbox id, incident key, transition, minute) with a larger id than ``after``."""
+        return self._rows(
+            """SELECT outbox_id, incident_key, transition, minute FROM outbox
+               WHERE delivered = 0 AND outbox_id > ? ORDER BY outbox_id LIMIT ?""",
+            (after, limit),
+        )
+
+    def mark_delivered(self, outbox_ids: Sequence[int]) -> None:
+        with self._transaction() as db:
+            db.executemany("UPDATE outbox SET delivered = 1 WHERE outbox_id = ?", [(item,) for item in outbox_ids])
+
+    def series(self, model: str, name: str, label: str, since_minute: int, limit: int = 5_000) -> list[Point]:
+        rows = self._rows(
+            """SELECT name, label, at_minute, value FROM series
+               WHERE model = ? AND name = ? AND label = ? AND at_minute >= ? ORDER BY at_minute DESC LIMIT ?""",
+            (model, name, label, since_minute, limit),
+        )
+        return [Point(*row) for row in reversed(rows)]
+
+    def versions(self, model: str) -> list[tuple[str, int]]:
+        """(version, newest sealed minute)."""
+        return self._rows(
+            "SELECT version, max(minute) FROM fleet_panes WHERE model = ? GROUP BY version ORDER BY 2 DESC", (model,)
+        )
+
+    def stored_rows(self) -> int:
+        return int(self._rows("SELECT count(*) FROM predictions")[0][0])
+
+    # ------------------------------------------------------------ outcomes
+
+    def commit_labels(self, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]:
+        """Durable on disk before it returns."""
+        with self._transaction(durable=True) as db:
+            return sqlite_labels.commit(db, labels, received_ns)
+
+    def join_labels(self, limit: int) -> int:
+        """Count waiting labels into outcome panes; returns how many. Cheap when none wait."""
+        if not self._rows("SELECT 1 FROM labels WHERE state IN ('pending', 'ready') LIMIT 1"):
+            return 0
+        with self._transaction() as db:
+            return sqlite_labels.join(db, limit)
+
+    def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:
+        with self._read_lock:
+            return sqlite_labels.cells(self._read, model, first_day, last_day)
+
+    def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
+        """Kept predictions by Unix day, both ends included."""
+        return dict(
+            self._rows(
+                """SELECT event_ns / :day, count(*) FROM predictions
+                   WHERE model = :model AND event_ns >= :first * :day AND event_ns < (:last + 1) * :day GROUP BY 1""",
+                {"model": model, "first": first_day, "last": last_day, "day": sqlite_labels.DAY_NS},
+            )
+        )
+
+
+def _create_or_check(db: apsw.Connection) -> None:
+    with db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return
+        if version != 0 or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreError(
+                f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
+                code="schema_version",
+                hint="Use the mlmon version that wrote it, or name another file as store.",
+            )
+        # A script runs only as far as its cursor is read.
+        db.execute(files("mlmon_sidecar.store").joinpath("schema/sqlite.sql").read_text()).fetchall()
+        db.execute("INSERT INTO meta VALUES ('epoch', '0')")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}").fetchall()
+
+
+def _advance_recorder(db: apsw.Connection, flush: Flush, seen_ns: int) -> FlushReceipt:
+    known = db.execute("SELECT last_seq FROM recorders WHERE recorder_id = ?", (flush.recorder_id,)).fetchone()
+    through = _json(dict(flush.complete_through))
+    if known is None:
+        if flush.seq != 1:
+            return FlushReceipt(FlushStatus.UNKNOWN_RECORDER, 0)
+        db.execute(
+            "INSERT INTO recorders VALUES (?, 1, 0, ?, ?, ?, ?)",
+            (flush.recorder_id, flush.origin, seen_ns, through, flush.closing),
+        )
+        return FlushReceipt(FlushStatus.COMMITTED, 0)
+    lost = flush.seq - 1 - known[0]
+    db.execute(
+        """UPDATE recorders SET last_seq = :seq, lost = lost + :lost, seen_ns = :seen, complete_through = :through,
+               closed = :closed WHERE recorder_id = :recorder AND last_seq < :seq""",
+        {
+            "seq": flush.seq,
+            "lost": lost,
+            "seen": seen_ns,
+            "through": through,
+            "closed": flush.closing,
+            "recorder": flush.recorder_id,
+        },
+    )
+    if db.changes() == 0:
+        return FlushReceipt(FlushStatus.DUPLICATE, 0)
+    return FlushReceipt(FlushStatus.COMMITTED, lost)
+
+
+def _insert_panes(db: apsw.Connection, flush: Flush) -> None:
+    db.executemany(
+        "INSERT INTO open_panes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (flush.recorder_id, *pane.key, encode_vector(pane.vector), encode_samples(pane.samples))
+            for pane in flush.panes
+        ],
+    )
+
+
+def _insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+    db.executemany("INSERT OR IGNORE INTO predictions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _add_counters(db: apsw.Connection, counters: Mapping[str, int]) -> None:
+    db.executemany(
+        "INSERT INTO counters VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+        list(counters.items()),
+    )
+
+
+def _write_incidents(db: apsw.Connection, incidents: Sequence[tuple[Incident, str, int]]) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [_incident_row(incident) for incident, _, _ in incidents],
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO outbox (incident_key, transition, minute) VALUES (?, ?, ?)",
+        [(incident.key, transition, minute) for incident, transition, minute in incidents if transition],
+    )
+
+
+def _incident_row(incident: Incident) -> tuple[Any, ...]:
+    return (
+        incident.key,
+        incident.model,
+        incident.rule,
+        incident.layer,
+        int(incident.tier),
+        incident.opened_minute,
+        incident.resolved_minute,
+        incident.summary,
+        incident.evidence,
+        _json(list(incident.features)),
+        _json(dict(incident.details)),
+        incident.provisional,
+    )
+
+
+def _incident(row: tuple[Any, ...]) -> Incident:
+    return Incident(
+        key=row[0],
+        model=row[1],
+        rule=row[2],
+        layer=Layer(row[3]),
+        tier=Tier(row[4]),
+        opened_minute=row[5],
+        resolved_minute=row[6],
+        summary=row[7],
+        evidence=row[8],
+        features=tuple(orjson.loads(row[9])),
+        details=orjson.loads(row[10]),
+        provisional=bool(row[11]),
+    )
+
+
+def _stored_pane(row: tuple[Any, ...]) -> StoredPane:
+    pane_id, model, version, segment, layout, minute, vector, samples = row
+    key = PaneKey(model, version, segment, layout, minute)
+    return StoredPane(pane_id, Pane(key, decode_vector(vector), decode_samples(samples)))
+
+
+def _fleet_key(key: PaneKey) -> tuple[str, int, str, str, str]:
+    return key.model, key.minute, key.version, key.segment, key.layout
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS).decode()
