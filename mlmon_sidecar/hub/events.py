@@ -1,0 +1,44 @@
+"""Incidents as people and log pipelines read them."""
+
+from __future__ import annotations
+
+import logging
+
+from mlmon_sidecar.records import MINUTE_NS, Event, Incident, Severity, Tier
+
+
+def sentence(incident: Incident, transition: str) -> str:
+    """``P1 opened: fraud collapse: predictions are identical since 14:32 (evidence 1.8)``."""
+    return (
+        f"mlmon: P{int(incident.tier)} {transition}: {incident.model}: {incident.summary} "
+        f"[{incident.rule}, evidence {incident.evidence:.2f}]"
+    )
+
+
+def log_level(incident: Incident, transition: str) -> int:
+    if transition == "resolved":
+        return logging.INFO
+    return logging.ERROR if incident.tier is Tier.P1 else logging.WARNING
+
+
+def alert_event(incident: Incident, transition: str, minute: int) -> Event:
+    """The ``mlmon.alert`` log record; ``mlmon.alert.key`` is the dedup key."""
+    resolved = transition == "resolved"
+    urgent = Severity.ERROR if incident.tier is Tier.P1 else Severity.WARN
+    return Event(
+        name="mlmon.alert",
+        body=incident.summary,
+        at_ns=minute * MINUTE_NS,
+        severity=Severity.INFO if resolved else urgent,
+        attributes=(
+            ("mlmon.model.name", incident.model),
+            ("mlmon.alert.rule", incident.rule),
+            ("mlmon.alert.layer", incident.layer.value),
+            ("mlmon.alert.tier", f"P{int(incident.tier)}"),
+            ("mlmon.alert.transition", transition),
+            ("mlmon.alert.key", incident.key),
+            ("mlmon.alert.evidence", incident.evidence),
+            ("mlmon.alert.features", ",".join(incident.features)),
+            ("mlmon.alert.opened", incident.opened_minute * 60),
+        ),
+    )

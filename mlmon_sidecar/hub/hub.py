@@ -1,0 +1,231 @@
+"""The hub: takes flushes once, seals minutes, joins labels, answers the page. One per store.
+
+``flush``, ``labels`` and ``query`` may be called from any thread; ``tick`` from one. Intake touches the store alone, so
+it never waits for an evaluation; evaluations and views share one lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlmon_sidecar.errors import MlmonError, StoreError
+from mlmon_sidecar.hub import events, status
+from mlmon_sidecar.hub.evaluator import ModelEvaluator
+from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.seal import Sums, sum_panes
+from mlmon_sidecar.interfaces import Clock, Telling
+from mlmon_sidecar.records import (
+    Distribution,
+    Flush,
+    FlushReceipt,
+    Incident,
+    Label,
+    LabelReceipt,
+    Measurement,
+)
+from mlmon_sidecar.store import Store
+from mlmon_sidecar.store.contract import RecorderRow, Seal
+from mlmon_sidecar.telemetry import Telemetry
+
+logger = logging.getLogger("mlmon_sidecar")
+
+SEAL_MINUTES = 64  # minutes with data in one sealing transaction
+MIN_SILENCE_NS = 10_000_000_000
+SILENT_INTERVALS = 3
+LABELS_PER_JOIN = 2_000
+RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    flush_interval_seconds: float = 1.0
+    role: str = "embedded"  # or "separate"; for people
+    store_name: str = ""
+    clock_scale: float = 1.0
+
+
+class Hub:
+    """Implements ``interfaces.HubClient`` in the process that owns the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        plans: Sequence[ModelPlan],
+        clock: Clock,
+        telemetry: Telemetry,
+        options: HubOptions | None = None,
+        *,
+        telling: Telling | None = None,
+        export_outcome: Callable[[], Mapping[str, object]] | None = None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.options = options or HubOptions()
+        self.telemetry = telemetry
+        self._telling = telling
+        self._export_outcome = export_outcome
+        self._lock = threading.RLock()
+        self._silence_ns = max(MIN_SILENCE_NS, int(SILENT_INTERVALS * self.options.flush_interval_seconds * 1e9))
+        store.take_over()
+        for plan in plans:
+            store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
+        self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
+        now = clock.monotonic_ns()
+        self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
+        self._outbox_told = 0
+        self._transitions: dict[str, int] = {}
+
+    # ------------------------------------------------------------ HubClient
+
+    def flush(self, flush: Flush) -> FlushReceipt:
+        receipt = self.store.commit_flush(flush, self.clock.unix_ns())
+        self._seen[flush.recorder_id] = self.clock.monotonic_ns()
+        return receipt
+
+    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+        return self.store.commit_labels(labels, self.clock.unix_ns())
+
+    def query(self, path: str, params: Mapping[str, str]) -> bytes:
+        """``status``, ``series`` (model, name, label, since) or ``incidents`` (model)."""
+        with self._lock:
+            return status.answer(self, path, params)
+
+    def close(self) -> None:
+        self.store.close()
+
+    # ------------------------------------------------------------ the hub's own work
+
+    def tick(self) -> int:
+        """Join labels, seal what is complete, page what cannot wait. Returns the minutes sealed."""
+        sealed = 0
+        self.store.join_labels(LABELS_PER_JOIN)
+        newest = self.store.open_models()
+        recorders = self._live_recorders()
+        for model, last in newest.items():
+            through = min(last, self._complete_through(model, recorders, last))
+            sealed += self._seal_model(model, through)
+        for model, evaluator in self._evaluators.items():
+            with self._lock:
+                if model in newest:
+                    self._write(evaluator.provisional(self.store.open_panes(model, newest[model], SEAL_MINUTES)))
+        self._deliver_outbox()
+        return sealed
+
+    def _live_recorders(self) -> list[RecorderRow]:
+        horizon = self.clock.monotonic_ns() - self._silence_ns
+        return [r for r in self.store.recorders() if not r.closed and self._seen.get(r.recorder_id, 0) > horizon]
+
+    def _complete_through(self, model: str, recorders: Sequence[RecorderRow], last: int) -> int:
+        """The newest minute that no live recorder may still add to."""
+        return min((r.complete_through[model] for r in recorders if model in r.complete_through), default=last)
+
+    def _seal_model(self, model: str, through: int) -> int:
+        sealed = 0
+        while True:
+            stored = self.store.open_panes(model, through, SEAL_MINUTES)
+            if not stored:
+                return sealed
+            evaluator = self._evaluator(model)
+            with self._lock:
+                sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
+                try:
+                    self.store.seal(evaluator.advance(sums))
+                except BaseException:
+                    evaluator.reload()  # the state went ahead of the store
+                    raise
+                evaluator.committed()
+            sealed += len(sums.minutes)
+
+    def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence) -> list:  # type: ignore[type-arg]
+        late = [item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark]
+        return self.store.fleet_panes(model, min(late), max(late) + 1) if late else []
+
+    def _evaluator(self, model: str) -> ModelEvaluator:
+        """A model nobody configured here still has its panes summed and its traffic shown."""
+        if model not in self._evaluators:
+            self._evaluators[model] = ModelEvaluator(ModelPlan.unconfigured(model), self.store)
+        return self._evaluators[model]
+
+    def _write(self, incidents: Sequence[tuple[Incident, str, int]]) -> None:
+        if incidents:
+            self.store.write_incidents(incidents)
+
+    def _deliver_outbox(self) -> None:
+        """At least once: told, then marked."""
+        waiting = self.store.outbox(self._outbox_told)
+        if not waiting:
+            return
+        known = {incident.key: incident for incident in self.store.incidents(limit=1_000)}
+        for _, key, transition, minute in waiting:
+            incident = known.get(key)
+            if incident is None:
+                continue
+            self._transitions[transition] = self._transitions.get(transition, 0) + 1
+            logger.log(events.log_level(incident, transition), "%s", events.sentence(incident, transition))
+            if self._telling is not None:
+                self._telling.event(events.alert_event(incident, transition, minute))
+        self._outbox_told = waiting[-1][0]
+        self.store.mark_delivered([item[0] for item in waiting])
+
+    # ------------------------------------------------------------ figures
+
+    def measurements(self) -> list[Measurement | Distribution]:
+        """Model-level figures: they come from the hub only."""
+        with self._lock:
+            figures: list[Measurement | Distribution] = [Measurement("mlmon.self.hub.leader", 1)]
+            for evaluator in self._evaluators.values():
+                figures += evaluator.measurements(self.clock.unix_ns())
+            figures += [
+                Measurement("mlmon.alert.transitions", count, (("mlmon.alert.transition", kind),))
+                for kind, count in self._transitions.items()
+            ]
+            return figures
+
+    def evaluators(self) -> Sequence[ModelEvaluator]:
+        return [self._evaluators[name] for name in sorted(self._evaluators)]
+
+    def export_outcome(self) -> Mapping[str, object]:
+        return self._export_outcome() if self._export_outcome is not None else {"target": None, "last": {}}
+
+    def seen_ms_ago(self, recorder_id: str) -> int:
+        return (self.clock.monotonic_ns() - self._seen.get(recorder_id, self.clock.monotonic_ns())) // 1_000_000
+
+
+class HubThread:
+    """Ticks a hub until it is stopped or fenced."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mlmon-hub", daemon=True)
+        self.fenced = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, deadline_seconds: float) -> None:
+        """One last tick after the thread has ended, so that what was flushed is sealed if it is complete."""
+        self._stopping.set()
+        self._thread.join(deadline_seconds)
+        if not self._thread.is_alive() and not self.fenced:
+            self._tick()
+
+    def _run(self) -> None:
+        pause = self._hub.options.flush_interval_seconds / 2
+        while not self._stopping.wait(pause) and not self.fenced:
+            self._tick()
+
+    def _tick(self) -> None:
+        try:
+            self._hub.tick()
+        except StoreError as error:
+            self.fenced = error.code == "fenced"
+            self._hub.telemetry.failed("hub", error)
+        except (MlmonError, Exception) as error:
+            self._hub.telemetry.failed("hub", error)
+
+
+__all__ = ["Hub", "HubOptions", "HubThread", "Sums", "Seal"]

@@ -1,0 +1,40 @@
+"""What the hub needs to know to watch one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.reference import Reference
+
+DEFAULT_FALSE_ALARM_DAYS = 90.0
+DEFAULT_HORIZON_DAYS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One model's layout, what its counts are compared with, and how often a false alarm is allowed.
+
+    Attributes:
+        baseline: None: nothing is compared; traffic and identical predictions are still watched.
+        false_alarm_days: > 0; one false alarm is expected in this many days, over all that may alert.
+        metric: the realised figure people read first: accuracy, precision, recall or f1.
+        horizon_days: labels older than this no longer count; 1 or more.
+    """
+
+    name: str
+    layout: Layout
+    baseline: Baseline | None = None
+    false_alarm_days: float = DEFAULT_FALSE_ALARM_DAYS
+    metric: str = "accuracy"
+    horizon_days: int = DEFAULT_HORIZON_DAYS
+
+    @classmethod
+    def unconfigured(cls, name: str) -> ModelPlan:
+        """A model that recorders feed and this hub's configuration does not name."""
+        return cls(name=name, layout=Layout.bare(name))
+
+    @property
+    def reference(self) -> Reference | None:
+        return None if self.baseline is None else self.baseline.reference

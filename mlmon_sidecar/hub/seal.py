@@ -1,0 +1,63 @@
+"""Summing what recorders sent into what the fleet did. Integers: any order and split gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.records import Pane, PaneKey, Sample
+from mlmon_sidecar.statistics.samples import merge_samples
+from mlmon_sidecar.store.contract import StoredPane
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one minute gains under one layout, over all versions."""
+
+    minute: int
+    vector: IntVector
+    samples: Mapping[str, tuple[Sample, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a seal will write, and what it will feed to the evaluation."""
+
+    consumed: tuple[int, ...]  # ids of the open panes
+    panes: tuple[Pane, ...]  # whole fleet panes, an earlier seal's share included
+    deltas: Mapping[str, tuple[Delta, ...]]  # layout hash -> minutes in order
+    minutes: tuple[int, ...]
+
+
+def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
+    """``sealed``: fleet panes already written of the same minutes (late panes add to them)."""
+    gained: dict[PaneKey, Pane] = {}
+    for item in stored:
+        gained[item.pane.key] = add(gained.get(item.pane.key), item.pane)
+    before = {pane.key: pane for pane in sealed}
+    keys = sorted(gained, key=lambda key: (key.minute, key.version, key.segment, key.layout))
+    deltas: dict[tuple[str, int], Pane] = {}
+    for key in keys:
+        if key.segment == "":
+            group = (key.layout, key.minute)
+            deltas[group] = add(deltas.get(group), gained[key])
+    by_layout: dict[str, list[Delta]] = {}
+    for (layout, minute), pane in deltas.items():
+        by_layout.setdefault(layout, []).append(Delta(minute, pane.vector, pane.samples))
+    return Sums(
+        consumed=tuple(item.pane_id for item in stored),
+        panes=tuple(add(before.get(key), gained[key]) for key in keys),
+        deltas={layout: tuple(items) for layout, items in by_layout.items()},
+        minutes=tuple(sorted({key.minute for key in keys})),
+    )
+
+
+def add(left: Pane | None, right: Pane) -> Pane:
+    """One addition and a union; the key is the left one's."""
+    if left is None:
+        return right
+    return Pane(left.key, left.vector + right.vector, merge_samples(left.samples, right.samples))

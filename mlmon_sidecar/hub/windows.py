@@ -1,0 +1,71 @@
+"""Sums of sealed panes over the last hour, day and week, for figures and explanations. The detector has no window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmon_sidecar.records import Pane, Sample, Window
+from mlmon_sidecar.statistics.samples import merge_samples
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+HOURS_KEPT = 7 * 24
+
+
+class Windows:
+    """Hour vectors of the newest week with data. Late panes are welcome."""
+
+    def __init__(self, model: str, size: int) -> None:
+        self._model = model
+        self._size = size
+        self._hours: dict[int, IntVector] = {}
+        self._samples: dict[int, Mapping[str, tuple[Sample, ...]]] = {}
+
+    def add(self, minute: int, vector: IntVector, samples: Mapping[str, tuple[Sample, ...]]) -> None:
+        """``vector``: (size,) counts to add to that minute and its hour."""
+        hour = minute // 60
+        known = self._hours.get(hour)
+        if known is None:
+            self._hours[hour] = vector.copy()
+        else:
+            known += vector
+        self._samples[hour] = merge_samples(self._samples.get(hour, {}), samples)
+        self._forget(max(self._hours))
+
+    def load(self, panes: Iterable[Pane]) -> None:
+        for pane in panes:
+            self.add(pane.key.minute, pane.vector, pane.samples)
+
+    def hours(self, end_minute: int, hours: int) -> Window:
+        """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
+        last = end_minute // 60
+        chosen = [hour for hour in self._hours if last - hours < hour <= last]
+        return Window(
+            model=self._model,
+            start_minute=(last - hours + 1) * 60,
+            end_minute=(last + 1) * 60,
+            vector=self._sum(self._hours[hour] for hour in chosen),
+            samples=reduce(merge_samples, (self._samples[hour] for hour in chosen), {}),
+        )
+
+    def hour(self, hour: int) -> IntVector:
+        """(size,) counts of one hour; zeros where there were none."""
+        vector = self._hours.get(hour)
+        return vector if vector is not None else np.zeros(self._size, np.int64)
+
+    def _sum(self, vectors: Iterable[IntVector]) -> IntVector:
+        total = np.zeros(self._size, np.int64)
+        for vector in vectors:
+            total += vector
+        return total
+
+    def _forget(self, newest: int) -> None:
+        for hour in [h for h in self._hours if h <= newest - HOURS_KEPT]:
+            del self._hours[hour]
+            del self._samples[hour]
+

@@ -1,0 +1,381 @@
+"""From captured exchanges to numbered flushes, in one thread beside the server.
+
+The order of the stages is here and nowhere else: hand-off, decode, aggregate, redact, flush. Work is done in slices of
+about half a millisecond with a real sleep between them, because the server's own threads wait for the same interpreter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmon_sidecar import telemetry as names
+from mlmon_sidecar.aggregate.panes import PaneBuilder
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.decode.batch import decode
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.errors import HubUnavailable, MlmonError
+from mlmon_sidecar.interfaces import Clock, HubClient, Telling
+from mlmon_sidecar.records import (
+    MINUTE_NS,
+    Distribution,
+    DropReason,
+    Event,
+    Exchange,
+    Flush,
+    FlushStatus,
+    KeptRow,
+    Measurement,
+    Pane,
+    PredictionBatch,
+    RedactedRows,
+)
+from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.redact.sampling import keep_rows
+from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
+from mlmon_sidecar.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+logger = logging.getLogger("mlmon_sidecar")
+
+SLICE_NS = 500_000  # about what a server's request can wait for without anyone noticing
+FIRST_SLICE = 8  # exchanges; adapted to SLICE_NS from then on
+MAX_SLICE = 64
+BUSY_PAUSE_SECONDS = 0.001
+IDLE_PAUSE_SECONDS = 0.02
+GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
+MAX_WAITING_ROWS = 50_000  # kept rows while no hub answers; beyond it new ones are counted and dropped
+MAX_WAITING_PANES = 4_096
+MAX_FLUSH_AGE_NS = 24 * 3600 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedModel:
+    """What the recorder needs to know of one model."""
+
+    decode: DecodeOptions
+    layout: Layout
+    redactor: Redactor
+    store_features: frozenset[str] = frozenset()
+    keep: float = 1.0  # share of rows kept, by hash of the prediction id
+    log_rate: float = 0.0  # share of kept rows told as events
+
+
+class Recorder:
+    """One in every serving process. ``start`` after the server's start-up; never before a fork."""
+
+    def __init__(
+        self,
+        models: Mapping[str, RecordedModel],
+        handoff: Handoff,
+        hub: HubClient,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        flush_interval_seconds: float = 1.0,
+        telling: Telling | None = None,
+    ) -> None:
+        self._models = models
+        self._handoff = handoff
+        self._hub = hub
+        self._clock = clock
+        self._telemetry = telemetry
+        self._interval_ns = int(flush_interval_seconds * 1e9)
+        self._telling = telling
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._state = threading.RLock()  # builders, rows, numbers: the recorder's thread and observe()
+        self._sending = threading.Lock()  # one flush in doubt at a time
+        self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
+        self._rows: list[KeptRow] = []
+        self._panes: list[Pane] = []
+        self._event_through: dict[str, int] = {}
+        self._told: Mapping[str, int] = {}
+        self._totals: dict[tuple[str, str], IntVector] = {}
+        self._slice = FIRST_SLICE
+        self._next_flush_ns = 0
+        self._drained_ns = clock.monotonic_ns()
+        self._begin_identity()
+
+    def _begin_identity(self) -> None:
+        self.recorder_id = str(uuid.uuid4())
+        self._seq = 0
+        self._in_doubt: Flush | None = None
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="mlmon-recorder", daemon=True)
+        self._thread.start()
+
+    def stop(self, deadline_seconds: float = 5.0) -> int:
+        """Drain, flush, and return how many accepted exchanges could not be handed over in time."""
+        deadline_ns = self._clock.monotonic_ns() + int(deadline_seconds * 1e9)
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(deadline_seconds)
+        while self._clock.monotonic_ns() < deadline_ns and self._take_slice():
+            pass
+        left = self._handoff.stats().items_in_queue
+        self._telemetry.dropped(left, DropReason.SHUTDOWN)
+        self._drained_ns = self._clock.monotonic_ns()
+        if not self._deliver(closing=True):
+            logger.warning("mlmon: no hub answered at shutdown; what was recorded since the last flush is lost")
+        self._hub.close()
+        return left
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                worked = self._take_slice()
+                if self._clock.monotonic_ns() >= self._next_flush_ns:
+                    self._next_flush_ns = self._clock.monotonic_ns() + self._interval_ns
+                    self._deliver()
+            except Exception as error:  # The recorder outlives any fault in its stages.
+                self._telemetry.failed("recorder", error)
+                worked = 0
+            self._stopping.wait(BUSY_PAUSE_SECONDS if worked else IDLE_PAUSE_SECONDS)
+
+    # ------------------------------------------------------------ stages
+
+    def _take_slice(self) -> int:
+        """Move up to one slice of exchanges into panes and rows; returns how many."""
+        begun = self._clock.monotonic_ns()
+        exchanges = self._handoff.drain(self._slice)
+        if len(exchanges) < self._slice:
+            self._drained_ns = begun  # everything that ended before this reading is in our hands
+        if not exchanges:
+            return 0
+        by_model: dict[str, list[Exchange]] = {}
+        for exchange in exchanges:
+            by_model.setdefault(exchange.model, []).append(exchange)
+        with self._state:
+            for name, group in by_model.items():
+                self._record(name, group)
+        spent = max(1, self._clock.monotonic_ns() - begun)
+        self._slice = max(1, min(MAX_SLICE, int(len(exchanges) * SLICE_NS / spent)))
+        return len(exchanges)
+
+    def _record(self, name: str, exchanges: Sequence[Exchange]) -> None:
+        model = self._models[name]
+        try:
+            decoded = decode(exchanges, model.decode, self._clock.unix_at)
+        except Exception as error:  # A fault of ours costs these exchanges' rows, never the server.
+            self._telemetry.failed("decode", error)
+            self._telemetry.dropped(len(exchanges), DropReason.INTERNAL_ERROR)
+            return
+        self._telemetry.add(names.DECODED, decoded.exchanges)
+        for reason, amount in decoded.dropped.items():
+            self._telemetry.dropped(amount, reason)
+        self._builders[name].add_exchanges(exchanges, model.decode.constant_version, self._clock.unix_at)
+        for batch in decoded.batches:
+            self._add(name, batch)
+
+    def _add(self, name: str, batch: PredictionBatch) -> None:
+        model = self._models[name]
+        self._builders[name].add_batch(batch)
+        self._telemetry.add(names.ROWS, batch.rows)
+        keep = keep_rows(batch, model.keep)
+        kept, failed = model.redactor.redact_batch(batch, model.store_features, keep)
+        self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)
+        self._telemetry.add(names.ROWS_SAMPLED_OUT, batch.rows - len(kept.rows) - failed)
+        for entity, matches in kept.redactions.items():
+            self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)
+        room = max(0, MAX_WAITING_ROWS - len(self._rows))
+        self._rows.extend(kept.rows[:room])
+        self._telemetry.add(names.ROWS_KEPT, min(room, len(kept.rows)))
+        self._telemetry.rows_dropped(len(kept.rows) - room if len(kept.rows) > room else 0, DropReason.HUB_UNREACHABLE)
+        self._tell(model, kept.rows)
+
+    def observe(self, batch: PredictionBatch) -> None:
+        """Rows that came by no request. The caller's thread does the work, and waits for a flush when too many wait."""
+        with self._state:
+            self._telemetry.add(names.ACCEPTED)
+            self._telemetry.add(names.DECODED)
+            self._add(batch.model, batch)
+            newest = int(batch.event_ns.max()) // MINUTE_NS - 1 if batch.rows else -1
+            self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
+            waiting = len(self._rows)
+        if waiting > MAX_WAITING_ROWS // 2:
+            self._deliver()
+
+    def expect_event_times(self, model: str) -> None:
+        """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""
+        with self._state:
+            self._event_through.setdefault(model, -1)
+
+    def _tell(self, model: RecordedModel, rows: Sequence[KeptRow]) -> None:
+        if self._telling is None or model.log_rate <= 0.0:
+            return
+        for row in rows:
+            if int(row.prediction_id.replace("-", "")[-8:].split("/")[0], 16) < model.log_rate * 2**32:
+                self._telling.event(prediction_event(row))
+
+    # ------------------------------------------------------------ flushes
+
+    def flush(self) -> bool:
+        """Hand over everything recorded so far. False: no hub answered, it is kept for the next time."""
+        return self._deliver()
+
+    def _deliver(self, *, closing: bool = False) -> bool:
+        with self._sending:
+            try:
+                if self._seq == 0 and self._in_doubt is None:
+                    self._send(self._registration())
+                if self._in_doubt is not None:
+                    self._send(self._in_doubt)
+                self._send(self._freeze(closing))
+            except HubUnavailable:
+                return False
+            except MlmonError as error:
+                self._telemetry.failed("flush", error)
+                return False
+        return True
+
+    def _registration(self) -> Flush:
+        self._seq = 1
+        return self._frozen(panes=(), rows=(), counters={}, through=self._through(registering=True), closing=False)
+
+    def _freeze(self, closing: bool) -> Flush:
+        with self._state:
+            self._collect_panes()
+            panes, self._panes = tuple(self._panes), []
+            rows, self._rows = tuple(self._rows), []
+            counters = self._increments()
+            through = self._through()
+            self._seq += 1
+            return self._frozen(panes=panes, rows=rows, counters=counters, through=through, closing=closing)
+
+    def _frozen(
+        self,
+        *,
+        panes: tuple[Pane, ...],
+        rows: tuple[KeptRow, ...],
+        counters: Mapping[str, int],
+        through: Mapping[str, int],
+        closing: bool,
+    ) -> Flush:
+        return Flush(
+            recorder_id=self.recorder_id,
+            seq=self._seq,
+            panes=panes,
+            rows=RedactedRows(rows),
+            counters=counters,
+            complete_through=through,
+            sent_ns=self._clock.unix_ns(),
+            closing=closing,
+            origin=f"{socket.gethostname()}:{os.getpid()}",
+        )
+
+    def _send(self, flush: Flush) -> None:
+        """Until it is answered the flush is in doubt: it stays as it is, under its number."""
+        self._in_doubt = flush
+        receipt = self._hub.flush(flush)
+        self._in_doubt = None
+        if receipt.status is FlushStatus.UNKNOWN_RECORDER:
+            self._begin_identity()
+            self._send(self._registration())
+            self._seq = 2
+            self._send(replace(flush, recorder_id=self.recorder_id, seq=2))
+
+    def _collect_panes(self) -> None:
+        for builder in self._builders.values():
+            for pane in builder.take():
+                self._count_total(pane)
+                self._panes.append(pane)
+        surplus = len(self._panes) - MAX_WAITING_PANES
+        if surplus > 0:
+            self._telemetry.add("panes.dropped." + DropReason.HUB_UNREACHABLE, surplus)
+            del self._panes[:surplus]
+
+    def _increments(self) -> dict[str, int]:
+        stats = self._handoff.stats()
+        now = dict(self._telemetry.snapshot())
+        now[names.ACCEPTED] = now.get(names.ACCEPTED, 0) + stats.accepted
+        full = names.DROPPED_PREFIX + DropReason.QUEUE_FULL
+        now[full] = now.get(full, 0) + stats.dropped_full
+        before, self._told = self._told, now
+        return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
+
+    def _through(self, *, registering: bool = False) -> dict[str, int]:
+        """Minutes nobody has to wait for any more: their end lies ``GRACE_INTERVALS`` behind, in this clock."""
+        grace_ns = int(GRACE_INTERVALS * self._interval_ns)
+        settled = self._clock.unix_at(self._drained_ns - grace_ns) // MINUTE_NS - 1
+        by_clock = -1 if registering else settled
+        return {name: self._event_through.get(name, by_clock) for name in self._models}
+
+    # ------------------------------------------------------------ figures
+
+    def _count_total(self, pane: Pane) -> None:
+        size = self._models[pane.key.model].layout.traffic.decoded + 1
+        key = (pane.key.model, pane.key.version)
+        known = self._totals.get(key)
+        self._totals[key] = pane.vector[:size].copy() if known is None else known + pane.vector[:size]
+
+    def measurements(self) -> Sequence[Measurement | Distribution]:
+        """What this process served and lost since it started."""
+        figures: list[Measurement | Distribution] = []
+        with self._state:
+            totals = {key: np.copy(vector) for key, vector in self._totals.items()}
+        for (model, version), vector in totals.items():
+            cells = self._models[model].layout.traffic
+            who = (("mlmon.model.name", model), ("mlmon.model.version", version))
+            figures.append(Measurement("mlmon.predictions", int(vector[cells.rows]), who))
+            for name, bins, total in (
+                ("mlmon.prediction.duration", cells.duration, cells.duration_us),
+                ("mlmon.prediction.time_to_first_byte", cells.first_byte, cells.first_byte_us),
+            ):
+                counts = tuple(int(count) for count in vector[bins])
+                figures.append(Distribution(name, DURATION_EDGES, counts, int(vector[total]) / 1e6, who))
+        stats = self._handoff.stats()
+        figures.append(Measurement("mlmon.self.queue.size", stats.bytes_in_queue))
+        figures.append(Measurement("mlmon.self.queue.limit", stats.max_bytes))
+        dropped = {DropReason.QUEUE_FULL.value: stats.dropped_full}
+        for name, value in self._telemetry.snapshot().items():
+            if name.startswith(names.DROPPED_PREFIX):
+                reason = name.removeprefix(names.DROPPED_PREFIX)
+                dropped[reason] = dropped.get(reason, 0) + value
+            elif name.startswith(names.REDACTIONS_PREFIX):
+                entity = name.removeprefix(names.REDACTIONS_PREFIX)
+                figures.append(Measurement("mlmon.self.redactions", value, (("mlmon.pii.type", entity),)))
+            elif name.startswith(names.ERRORS_PREFIX):
+                component, _, error = name.removeprefix(names.ERRORS_PREFIX).partition(".")
+                attributes = (("mlmon.component", component), ("error.type", error))
+                figures.append(Measurement("mlmon.self.errors", value, attributes))
+        figures += [Measurement("mlmon.self.dropped", n, (("reason", reason),)) for reason, n in dropped.items()]
+        return figures
+
+
+def prediction_event(row: KeptRow) -> Event:
+    """One kept row as a log record: no payload beyond what the store keeps."""
+    attributes: list[tuple[str, str | int | float | bool]] = [
+        ("mlmon.prediction.id", row.prediction_id),
+        ("mlmon.model.name", row.model),
+        ("mlmon.model.version", row.version),
+    ]
+    for name, value in (
+        ("mlmon.prediction.score", row.score),
+        ("mlmon.prediction.class", row.predicted),
+        ("mlmon.prediction.confidence", row.confidence),
+    ):
+        if value is not None:
+            attributes.append((name, value))
+    said = row.predicted if row.predicted is not None else row.score
+    return Event(
+        name="mlmon.prediction",
+        body=f"{row.model} {row.version} predicted {said}",
+        at_ns=row.event_ns,
+        attributes=tuple(attributes),
+        trace_id=int(row.trace_id or "0", 16),
+        span_id=int(row.span_id or "0", 16),
+    )

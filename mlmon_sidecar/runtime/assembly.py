@@ -1,0 +1,146 @@
+"""From settings to the parts. The only place where a setting's name meets a stage's option."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.clock import ScaledClock, SystemClock
+from mlmon_sidecar.config import ModelSettings, Settings
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.selectors import Selector
+from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.export.options import ExportOptions, ExportSettings
+from mlmon_sidecar.hub.hub import HubOptions
+from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.interfaces import Clock
+from mlmon_sidecar.recorder import RecordedModel
+from mlmon_sidecar.redact.policy import RedactionPolicy
+from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.statistics.layout import Layout
+
+logger = logging.getLogger("mlmon_sidecar")
+
+SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One model of the configuration with its baseline, or why it has none."""
+
+    name: str
+    settings: ModelSettings
+    baseline: Baseline | None
+    problem: str = ""  # "" or one sentence; the model is then watched without a baseline
+
+    @property
+    def layout(self) -> Layout:
+        return self.baseline.layout if self.baseline is not None else Layout.bare(self.name)
+
+
+def make_clock(settings: Settings) -> Clock:
+    """The machine's clock, or the demonstration's."""
+    if settings.clock_scale == 1.0 or settings.clock_anchor is None:
+        return SystemClock()
+    return ScaledClock(settings.clock_scale, int(settings.clock_anchor * 1e9))
+
+
+def watched_models(settings: Settings) -> list[Watched]:
+    """Baselines are read here. One that cannot be read costs its model the comparison, not the others theirs."""
+    return [_watched(name, model, settings) for name, model in settings.captured().items()]
+
+
+def _watched(name: str, model: ModelSettings, settings: Settings) -> Watched:
+    if model.baseline is None:
+        return Watched(name, model, None)
+    try:
+        baseline = Baseline.load(Path(model.baseline))
+        baseline.require(model=name, policy_hash=redaction_policy(settings).hash)
+    except MlmonError as error:
+        logger.error("mlmon: models.%s.baseline = %r: %s", name, model.baseline, error)
+        return Watched(name, model, None, str(error))
+    return Watched(name, model, baseline)
+
+
+def redaction_policy(settings: Settings) -> RedactionPolicy:
+    return RedactionPolicy.preset(settings.privacy.preset)
+
+
+def recorded_model(watched: Watched, settings: Settings, log_rate: float) -> RecordedModel:
+    """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
+    return RecordedModel(
+        decode=decode_options(watched),
+        layout=watched.layout,
+        redactor=Redactor(redaction_policy(settings)),
+        store_features=frozenset(settings.privacy.store_features),
+        keep=watched.settings.keep,
+        log_rate=log_rate,
+    )
+
+
+def decode_options(watched: Watched) -> DecodeOptions:
+    model, said = watched.settings, watched.settings.prediction
+    names = model.feature_names or tuple(feature.name for feature in watched.layout.features)
+    space = watched.layout.prediction
+    kind = said.kind if said.kind != "auto" or space.kind == "none" else space.kind
+    return DecodeOptions(
+        name=watched.name,
+        version=_selector(model.version) if _is_selector(model.version) else model.version,
+        id=_selector(model.id),
+        features=_selector(model.features),
+        score=_selector(said.score),
+        predicted=_selector(said.predicted),
+        confidence=_selector(said.confidence),
+        segment=_selector(said.segment),
+        kind=kind,
+        threshold=said.threshold if said.threshold is not None else space.threshold,
+        positive=said.positive or space.positive or "1",
+        feature_names=names,
+        slow_ns=int((model.slow_ms or 0.0) * 1e6),
+    )
+
+
+def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
+    """The hub's view of a model."""
+    return ModelPlan(
+        name=watched.name,
+        layout=watched.layout,
+        baseline=watched.baseline,
+        problem=watched.problem,
+        false_alarm_days=settings.alerts.false_alarm_days,
+        metric=watched.settings.outcomes.metric,
+        horizon_days=max(1, watched.settings.outcomes.horizon.days),
+    )
+
+
+def hub_options(settings: Settings, role: str) -> HubOptions:
+    return HubOptions(
+        flush_interval_seconds=settings.flush_interval_seconds,
+        role=role,
+        store_name=settings.store,
+        clock_scale=settings.clock_scale,
+    )
+
+
+def export_options(settings: Settings, environ: dict[str, str]) -> ExportOptions:
+    said = settings.export
+    wanted = ExportSettings(
+        endpoint=said.endpoint or "",
+        protocol=said.protocol,
+        interval_seconds=said.interval_seconds,
+        prediction_logs=said.prediction_logs,
+    )
+    return ExportOptions.from_environment(wanted, environ, clock_scale=settings.clock_scale)
+
+
+def _is_selector(text: str | None) -> bool:
+    return text is not None and text.startswith(SELECTOR_PREFIXES)
+
+
+def _selector(text: str | None) -> Selector | None:
+    return None if text is None else Selector.compile(text)
+
+

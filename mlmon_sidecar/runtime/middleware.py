@@ -1,0 +1,93 @@
+"""``MonitorMiddleware``: the three lines users write. Light to import; everything heavy loads in ``process.py``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlmon_sidecar.capture.exchange_tap import ExchangeTap
+from mlmon_sidecar.capture.lifespan import forward_lifespan
+from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
+from mlmon_sidecar.errors import MlmonError
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.runtime.process import MonitoredProcess
+
+logger = logging.getLogger("mlmon_sidecar")
+
+_UNSET: Any = object()
+
+
+class MonitorMiddleware:
+    """Watches the model behind an ASGI application; the application notices nothing.
+
+    ``app.add_middleware(MonitorMiddleware)`` or ``MonitorMiddleware(app)``. Settings come from ``mlmon.toml``,
+    ``MLMON_*`` and these keywords, the keywords first.
+
+    Args:
+        app: the application.
+        model: name of the one model this application serves.
+        config: path of the file, instead of ``MLMON_CONFIG`` or ``./mlmon.toml``.
+        store: as ``store`` in the file; the embedded hub keeps everything there.
+        hub: as ``[hub] url``.
+        prediction_id_header: response header with the prediction's id; None: none is added.
+        endpoints: where page and feedback are mounted, once a token is configured; None: nowhere.
+        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request passes
+            through, and ``degraded`` says why.
+        dev: make a token beside the store, readable by its owner alone, for page and feedback.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        model: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        store: str | None = None,
+        hub: str | None = None,
+        prediction_id_header: str | None = _UNSET,
+        endpoints: str | None = _UNSET,
+        strict: bool = False,
+        dev: bool | None = None,
+    ) -> None:
+        self.app = app
+        self.degraded = ""
+        self._process: MonitoredProcess | None = None
+        overrides = {"model": model, "store": store, "dev": dev, "hub": None if hub is None else {"url": hub}}
+        given = {key: value for key, value in overrides.items() if value is not None}
+        for key, value in (("prediction_id_header", prediction_id_header), ("endpoints", endpoints)):
+            if value is not _UNSET:
+                given[key] = value
+        try:
+            from mlmon_sidecar.runtime.process import MonitoredProcess
+
+            self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), given)
+        except Exception as error:
+            if strict:
+                raise
+            self.degraded = str(error) if isinstance(error, MlmonError) else type(error).__name__
+            logger.error("mlmon: not monitoring, every request passes through: %s", self.degraded)
+            logger.debug("mlmon: not monitoring", exc_info=error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        process = self._process
+        if process is None or scope["type"] not in ("http", "lifespan"):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "lifespan":
+            await forward_lifespan(
+                self.app, scope, receive, send, process.start, process.stop, process.faults, process.stop_seconds
+            )
+            return
+        if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
+            process.start()
+        if process.web is not None and process.is_web(scope):
+            await process.serve_web(scope, receive, send)
+            return
+        capture = process.capture
+        model = capture.model_for(scope)
+        if model is None:
+            await self.app(scope, receive, send)
+        else:
+            await ExchangeTap(capture, model, scope).run(self.app, receive, send)

@@ -1,0 +1,184 @@
+"""The parts of one serving process, and their life: made when the server's start-up is complete, drained at its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmon_sidecar.capture.faults import Faults
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.capture.selection import Selection, SelectionOptions, app_path
+from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, ASGIApp, Capture, CaptureOptions, Receive, Scope, Send
+from mlmon_sidecar.config import Settings, load_settings
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.interfaces import HubClient
+from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.store import store_path
+from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
+from mlmon_sidecar.web.app import WebOptions, build_web
+from mlmon_sidecar.web.tokens import DEVELOPMENT_SCOPES, TokenScope, TokenSet, development_token, load_tokens
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.runtime.worker import Worker
+
+logger = logging.getLogger("mlmon_sidecar")
+
+STOP_SECONDS = 5.0
+
+
+class HubSlot:
+    """Implements ``interfaces.HubClient`` while the real one is still being made."""
+
+    def __init__(self) -> None:
+        self.client: HubClient | None = None
+
+    def _ready(self) -> HubClient:
+        if self.client is None:
+            raise HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
+        return self.client
+
+    def flush(self, flush: Flush) -> FlushReceipt:
+        return self._ready().flush(flush)
+
+    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+        return self._ready().labels(labels)
+
+    def query(self, path: str, params: Mapping[str, str]) -> bytes:
+        return self._ready().query(path, params)
+
+    def close(self) -> None:
+        if self.client is not None:
+            self.client.close()
+
+
+class MonitoredProcess:
+    """What the middleware holds. Light parts are made at once, so that the first request is captured; the recorder, the
+    hub and the exporter are made in a thread, because their libraries take long to load and no request waits for them.
+    """
+
+    stop_seconds = STOP_SECONDS
+
+    def __init__(self, settings: Settings) -> None:
+        from mlmon_sidecar.runtime import assembly
+
+        self.settings = settings
+        self.pid = -1
+        self.watched = assembly.watched_models(settings)
+        decoding = [assembly.decode_options(model) for model in self.watched]
+        self._selection = Selection(SelectionOptions({w.name: w.settings.routes for w in self.watched}))
+        self._capture_options = _capture_options(settings, decoding)
+        self._starting = threading.Lock()
+        self._worker: Worker | None = None
+        self.slot = HubSlot()
+        self.web = self._build_web()
+        self._fresh()
+
+    @classmethod
+    def from_settings(cls, path: str | None, overrides: Mapping[str, Any]) -> MonitoredProcess | None:
+        """None: the monitor is switched off. Raises ``ConfigError``."""
+        settings = load_settings(path, **overrides)
+        return cls(settings) if settings.enabled else None
+
+    def _fresh(self) -> None:
+        """New queue and counters: a fork must not hand over what its parent will hand over too."""
+        self.telemetry = Telemetry()
+        self.faults = Faults()
+        self.handoff = Handoff(max_bytes=self.settings.queue_max_bytes)
+        self.capture = Capture(
+            handoff=self.handoff,
+            selection=self._selection,
+            options=self._capture_options,
+            span_hook=None,
+            faults=self.faults,
+        )
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """After the server's start-up, or with the first request. Returns at once."""
+        with self._starting:
+            if self.pid == os.getpid():
+                return
+            if self.pid != -1:
+                self._fresh()
+                self.slot.client = None
+            self.pid = os.getpid()
+            self._ready = threading.Event()
+            threading.Thread(target=self._start_worker, name="mlmon-start", daemon=True).start()
+
+    def _start_worker(self) -> None:
+        try:
+            from mlmon_sidecar.runtime.worker import Worker
+
+            self._worker = Worker(self)
+            self._worker.start()
+        except Exception as error:  # The host serves on; what is captured meanwhile is bounded and counted.
+            self.telemetry.failed("start", error)
+            logger.error("mlmon: not recording: %s", error)
+        finally:
+            self._ready.set()
+
+    def stop(self) -> None:
+        """Drain, flush, seal what is complete, export once more: all within one deadline."""
+        if self.pid != os.getpid():
+            return
+        self._ready.wait(self.stop_seconds / 2)
+        if self._worker is not None:
+            self._worker.stop(self.stop_seconds)
+        self.pid = -1
+
+    # ------------------------------------------------------------ page and feedback
+
+    def _build_web(self) -> ASGIApp | None:
+        tokens = self._tokens()
+        if self.settings.endpoints is None or tokens.empty:
+            return None
+        options = WebOptions(tokens=tokens, hosts=self.settings.hosts)
+        return build_web(self.slot, options)
+
+    def _tokens(self) -> TokenSet:
+        said = self.settings.tokens
+        files = {TokenScope.RECORD: said.record, TokenScope.LABEL: said.label, TokenScope.READ: said.read}
+        tokens = load_tokens({scope: Path(path) for scope, path in files.items() if path})
+        if self.settings.dev:
+            token = development_token(self.token_file)
+            tokens = tokens.also(token, DEVELOPMENT_SCOPES)
+        return tokens
+
+    @property
+    def token_file(self) -> Path:
+        """Where ``dev`` keeps its token."""
+        store = store_path(self.settings.store)
+        return store.with_name(store.name + ".token")
+
+    def is_web(self, scope: Scope) -> bool:
+        prefix = self.settings.endpoints or ""
+        path = app_path(scope)
+        return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
+
+    async def serve_web(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Below the prefix: the web application sees the prefix as its root path."""
+        assert self.web is not None, "asked for only where it is mounted"
+        root = scope.get("root_path") or ""
+        path = scope["path"]
+        inner = {**scope, "root_path": root + (self.settings.endpoints or "")}
+        if root and not path.startswith(root):
+            inner["path"] = root + path
+        await self.web(inner, receive, send)
+
+
+def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> CaptureOptions:
+    header = settings.prediction_id_header
+    return CaptureOptions(
+        max_body_bytes=settings.max_body_bytes,
+        prediction_id_header=None if header is None else header.encode("ascii"),
+        headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
+    )
+
+
+__all__ = ["ERRORS_PREFIX", "HubSlot", "MonitoredProcess"]
