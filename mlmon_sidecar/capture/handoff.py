@@ -1,0 +1,163 @@
+"""The bounded hand-off between the event loop and the recorder. Nobody waits on either side, and nothing is lost
+uncounted: ``accepted == drained + dropped_full + items_in_queue`` at every moment.
+
+A number has one writer. Each thread that runs an event loop owns a ``_Lane`` of produced counters and the recorder owns
+the consumed ones, so no count needs a lock; ``deque.append`` and ``deque.popleft`` are atomic. With one loop, the usual
+case, both bounds are exact. With n loops in n threads every count is still exact, and the queue may exceed a bound by
+at most n - 1 exchanges, because two loops may find the same last place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from threading import get_ident
+from typing import Any, NamedTuple
+
+from mlmon_sidecar.records import Annotation, Exchange, WhenFull
+
+DEFAULT_MAX_ITEMS = 65_536
+DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+
+EXCHANGE_BYTES = 768  # the flat tuple, its id, numbers and queue entry, without what is charged by size
+CHUNK_BYTES = 41  # a bytes object's header and its place in the tuple
+ANNOTATION_BYTES = 320  # the tuple and an empty mapping
+VALUE_BYTES = 96  # one named value: its entry, its key and a number
+
+
+class HandoffStats(NamedTuple):
+    """Cumulative counts since the start, and what is queued now."""
+
+    accepted: int  # every exchange offered
+    dropped_full: int
+    drained: int
+    items_in_queue: int
+    bytes_in_queue: int
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What one producing thread counted. Only that thread writes."""
+
+    accepted: int = 0
+    dropped: int = 0
+    bytes_queued: int = 0  # put minus evicted by this thread; the sum over all lanes means something, one may not
+
+
+class Handoff:
+    """A queue of finished exchanges, bounded by items and bytes. ``put`` never blocks and never wakes anybody."""
+
+    def __init__(
+        self,
+        max_items: int = DEFAULT_MAX_ITEMS,  # > 0
+        max_bytes: int = DEFAULT_MAX_BYTES,  # > 0
+        when_full: WhenFull = WhenFull.DROP_NEWEST,
+    ) -> None:
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._evicts = when_full is WhenFull.DROP_OLDEST
+        self._queue: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._lanes: dict[int, _Lane] = {}  # thread id -> lane; an id is used again only after its thread ended
+        self._all_lanes: tuple[_Lane, ...] = ()
+        self._new_lane = threading.Lock()
+        self._drained = 0  # written by the recorder only, as the next
+        self._drained_bytes = 0
+
+    def put(self, exchange: tuple[Any, ...]) -> bool:
+        """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped."""
+        size = size_of(exchange)
+        lane = self._lanes.get(get_ident()) or self._lane()
+        lane.accepted += 1  # before the append: a reader must never see more drained than accepted
+        if (len(self._queue) >= self._max_items or self._bytes() + size > self._max_bytes) and not (
+            self._evicts and self._evict(lane, size)
+        ):
+            lane.dropped += 1
+            return False
+        lane.bytes_queued += size
+        self._queue.append((size, exchange))
+        return True
+
+    def drain(self, limit: int) -> list[Exchange]:
+        """Take up to ``limit`` exchanges, oldest first. For the recorder's thread alone."""
+        taken: list[Exchange] = []
+        size = 0
+        try:
+            while len(taken) < limit:
+                bytes_queued, exchange = self._queue.popleft()
+                taken.append(Exchange._make(exchange))
+                size += bytes_queued
+        except IndexError:
+            pass  # empty
+        self._drained_bytes += size
+        self._drained += len(taken)
+        return taken
+
+    def stats(self) -> HandoffStats:
+        """A consistent reading from any thread: what is being put or taken at this moment counts as queued."""
+        drained = self._drained  # what grows last is read first, so that nothing is counted twice
+        lanes = self._all_lanes
+        dropped = sum(lane.dropped for lane in lanes)
+        accepted = sum(lane.accepted for lane in lanes)
+        return HandoffStats(accepted, dropped, drained, accepted - dropped - drained, max(0, self._bytes()))
+
+    def _bytes(self) -> int:
+        # The recorder's count is read first: stale, it says too much is queued, never too little.
+        queued = -self._drained_bytes
+        for lane in self._all_lanes:
+            queued += lane.bytes_queued
+        return queued
+
+    def _evict(self, lane: _Lane, size: int) -> bool:
+        """Make room from the oldest on. False: the exchange would not fit into an empty queue."""
+        if size > self._max_bytes:
+            return False
+        while len(self._queue) >= self._max_items or self._bytes() + size > self._max_bytes:
+            try:
+                evicted, _ = self._queue.popleft()
+            except IndexError:
+                return True  # the recorder took the rest just now
+            lane.bytes_queued -= evicted
+            lane.dropped += 1
+        return True
+
+    def _lane(self) -> _Lane:
+        with self._new_lane:  # once a thread
+            lane = self._lanes[get_ident()] = _Lane()
+            self._all_lanes = (*self._all_lanes, lane)
+        return lane
+
+
+def size_of(exchange: tuple[Any, ...]) -> int:
+    """Bytes that keeping ``exchange`` costs, near enough: kept bodies and headers exactly, objects by constants."""
+    (_, _, _, path, _, _, _, _, _, _, request_headers, request_body, request_bytes) = exchange[:13]
+    (response_headers, response_body, response_bytes, _, _, _, annotations) = exchange[13:]
+    size = EXCHANGE_BYTES + len(path) + CHUNK_BYTES * (len(request_body) + len(response_body))
+    if request_body:
+        size += request_bytes
+    if response_body:
+        size += response_bytes
+    for _, value in request_headers:
+        size += CHUNK_BYTES + len(value)
+    for _, value in response_headers:
+        size += CHUNK_BYTES + len(value)
+    for annotation in annotations:
+        size += annotation_size(annotation)
+    return int(size)
+
+
+def annotation_size(annotation: Annotation) -> int:
+    """Bytes of one annotation: texts and containers by their length, arrays by their own account, without depth."""
+    size = ANNOTATION_BYTES + value_size(annotation.prediction)
+    for value in (annotation.features or {}).values():
+        size += value_size(value)
+    return size
+
+
+def value_size(value: object) -> int:
+    if isinstance(value, str | bytes | bytearray):
+        return VALUE_BYTES + len(value)
+    if isinstance(value, list | tuple | dict | set | frozenset):
+        return VALUE_BYTES + VALUE_BYTES * len(value)
+    size = getattr(value, "nbytes", 0)  # numpy and friends
+    return VALUE_BYTES + size if isinstance(size, int) else VALUE_BYTES

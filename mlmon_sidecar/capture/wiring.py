@@ -1,0 +1,74 @@
+"""What every tap of one process shares. Made once, never changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlmon_sidecar.capture.faults import Faults
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.capture.selection import Selection, app_path
+from mlmon_sidecar.errors import ConfigError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not kept
+DEFAULT_HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length"})
+DEFAULT_ID_HEADER = b"x-mlmon-prediction-id"
+_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2, lower case
+
+
+class SpanHook(Protocol):
+    """The host's tracing, injected so that this stage needs no OpenTelemetry. Both calls run on the event loop."""
+
+    def current(self) -> tuple[object, int, int, bool] | None:
+        """(span, trace id, span id, sampled) of the valid span that is current now, else None."""
+
+    def finish(self, span: object, prediction_id: str, model: str, status: int) -> None:
+        """Called once, before the last body message goes out: the span may still take attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """How much of an exchange is kept."""
+
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES  # >= 0, per direction
+    prediction_id_header: bytes | None = DEFAULT_ID_HEADER  # lower case; None: responses are left as they are
+    headers: frozenset[bytes] = DEFAULT_HEADERS  # names kept from requests and responses, lower case
+
+    def __post_init__(self) -> None:
+        name = self.prediction_id_header
+        if name is not None and (not name or not _TOKEN.issuperset(name)):
+            raise ConfigError(
+                f"prediction_id_header {name!r} is not a header name",
+                code="bad_header_name",
+                hint=f"Use lower-case letters, digits and dashes, such as {DEFAULT_ID_HEADER.decode()!r}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Process-wide wiring. ``now`` is the monotonic clock in ns."""
+
+    handoff: Handoff
+    selection: Selection
+    options: CaptureOptions = field(default_factory=CaptureOptions)
+    span_hook: SpanHook | None = None
+    faults: Faults = field(default_factory=Faults)
+    now: Callable[[], int] = time.monotonic_ns
+
+    def model_for(self, scope: Scope) -> str | None:
+        """The model that the request in ``scope`` is for, or None: pass it through. Never raises."""
+        try:
+            if scope["type"] != "http":
+                return None
+            return self.selection.match(scope["method"], app_path(scope))
+        except Exception as error:  # Ours to count, never the host's to see.
+            self.faults.count("selection", error)
+            return None
