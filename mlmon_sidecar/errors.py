@@ -63,3 +63,7 @@ class HubUnavailable(MlmonError):
 
 class FeedbackError(MlmonError):
     """A feedback request is refused as a whole (size, content type, token). Items have receipts instead."""
+
+
+class WireError(MlmonError):
+    """A frame, message or stored blob is malformed, too large, or of another format version. Repeating it is vain."""

@@ -1,31 +1,160 @@
-"""Vectors and samples as bytes: canonical (equal values give equal bytes), narrow, never pickle."""
+"""A pane's vector and samples as bytes: the one form in which they travel and are stored.
+
+The encoding is canonical: two vectors are equal exactly when their bytes are, so bytes may be compared and hashed.
+
+A pane mixes cells of very different size: most bins are zero or small, weights count in units of 2**-20, sums of
+squares need all 64 bits. One dtype for the whole vector would almost always be int64. So every cell has a *width
+class* of its own, three bits in three bit planes, and only non-zero cells have bytes:
+
+=====  =========================  ==============
+class  value                      bytes
+=====  =========================  ==============
+0      0                          none
+1      1 .. 2**8 - 1              1
+2      2**8 .. 2**16 - 1          2
+3      2**16 .. 2**32 - 1         4
+4      anything else in int64     8
+=====  =========================  ==============
+
+Blob: ``u8 format, u32 cells, 3 planes of ceil(cells / 8) bytes, values of class 1, 2, 3, 4 in cell order``, all
+little-endian. Three bits a cell are always present, so a blob of n bytes never decodes to more than 22 n bytes.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
+from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.records import Sample
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlmon_sidecar.records import IntVector
+
+VECTOR_FORMAT = 1
+MAX_CELLS = 1 << 20
+"""Far above the cap on a layout (64k cells); what a reader is willing to allocate for one vector is 8 MiB."""
+
+_JSON = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY  # numpy scalars read as the numbers they are
+_PREFIX = struct.Struct("<BI")
+_PLANES = 3
+_WIDTHS = ("<u1", "<u2", "<u4", "<u8")  # of classes 1, 2, 3, 4
 
 
 def encode_vector(vector: IntVector) -> bytes:
-    return vector.astype("<i8").tobytes()
+    """``vector``: (n,) int64, n at most ``MAX_CELLS``; anything else raises ``WireError``.
+
+    >>> encode_vector(np.array([0, 7, -1], dtype=np.int64)).hex(" ")
+    '01 03 00 00 00 40 00 20 07 ff ff ff ff ff ff ff ff'
+    """
+    if vector.ndim != 1 or vector.dtype != np.int64 or len(vector) > MAX_CELLS:
+        raise WireError(
+            f"not a flat int64 vector of at most {MAX_CELLS} cells",
+            code="vector_shape",
+            hint="Use the layout of the model; fewer or coarser bins make it smaller.",
+        )
+    cells = np.ascontiguousarray(vector).view(np.uint64)  # negative numbers become the largest
+    classes = _width_classes(cells)
+    parts = [_PREFIX.pack(VECTOR_FORMAT, len(cells))]
+    parts += [np.packbits(classes >> plane & 1).tobytes() for plane in range(_PLANES)]
+    parts += [cells[classes == code].astype(dtype).tobytes() for code, dtype in enumerate(_WIDTHS, start=1)]
+    return b"".join(parts)
 
 
-def decode_vector(data: bytes) -> IntVector:
-    return np.frombuffer(data, "<i8").astype(np.int64)
+def decode_vector(data: bytes | memoryview) -> IntVector:
+    """(n,) int64, writable. Bytes that ``encode_vector`` would not have written raise ``WireError``."""
+    if len(data) < _PREFIX.size:
+        raise _malformed("is cut off")
+    version, count = _PREFIX.unpack_from(data)
+    if version != VECTOR_FORMAT:
+        raise WireError(
+            f"vector format {version} is not {VECTOR_FORMAT}",
+            code="vector_format",
+            hint="It was written by another version of mlmon.",
+        )
+    body, plane_size = memoryview(data)[_PREFIX.size :], -(-count // 8)
+    if count > MAX_CELLS or len(body) < _PLANES * plane_size:
+        raise _malformed("declares more cells than it has")
+    classes = np.zeros(count, dtype=np.uint8)
+    for plane in range(_PLANES):
+        bits = np.frombuffer(body, np.uint8, plane_size, plane * plane_size)
+        classes |= np.unpackbits(bits, count=count) << plane
+    vector = _place(body[_PLANES * plane_size :], classes)
+    if encode_vector(vector) != data:
+        raise _malformed("is not in canonical form")
+    return vector
 
 
 def encode_samples(samples: Mapping[str, tuple[Sample, ...]]) -> bytes:
-    plain = {name: [[sample.hash, sample.value] for sample in items] for name, items in samples.items()}
-    return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    """Canonical JSON: ``{"name": [[hash, "value"], ...], ...}`` with sorted names."""
+    return canonical_json({name: [[s.hash, s.value] for s in members] for name, members in samples.items()})
 
 
-def decode_samples(data: bytes) -> dict[str, tuple[Sample, ...]]:
-    return {name: tuple(Sample(*item) for item in items) for name, items in orjson.loads(data).items()}
+def decode_samples(data: bytes | memoryview) -> dict[str, tuple[Sample, ...]]:
+    """Reads ``encode_samples`` back; ``WireError`` for anything that is not of its shape."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise WireError("samples are not JSON", code="samples_malformed") from error
+    if type(document) is not dict or not all(type(members) is list for members in document.values()):
+        raise WireError("samples are not lists by name", code="samples_malformed")
+    return {name: tuple(_sample(member) for member in members) for name, members in document.items()}
+
+
+def canonical_json(document: object) -> bytes:
+    """JSON with sorted keys. Infinite floats and NaN become null, halves of surrogate pairs (no text) ``?``.
+
+    Raises ``WireError`` for what JSON cannot say, an integer beyond 64 bits for one.
+    """
+    try:
+        return orjson.dumps(document, option=_JSON)
+    except TypeError:
+        try:
+            return orjson.dumps(_as_text(document), option=_JSON)
+        except (TypeError, RecursionError) as error:
+            raise WireError("a value cannot be written as JSON", code="not_json") from error
+
+
+def _width_classes(cells: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    classes = (cells > 0).astype(np.uint8)
+    for limit in (0xFF, 0xFFFF, 0xFFFFFFFF):
+        classes += cells > limit
+    return classes
+
+
+def _place(values: memoryview, classes: NDArray[np.uint8]) -> IntVector:
+    where = [np.flatnonzero(classes == code) for code in range(1, len(_WIDTHS) + 1)]
+    sizes = [len(index) * np.dtype(dtype).itemsize for index, dtype in zip(where, _WIDTHS, strict=True)]
+    if sum(sizes) != len(values):
+        raise _malformed("has a wrong length")
+    cells, at = np.zeros(len(classes), dtype=np.uint64), 0
+    for index, dtype, size in zip(where, _WIDTHS, sizes, strict=True):
+        cells[index] = np.frombuffer(values[at : at + size], dtype)
+        at += size
+    return cells.view(np.int64)
+
+
+def _sample(member: object) -> Sample:
+    if type(member) is list and len(member) == 2 and type(member[0]) is int and type(member[1]) is str:
+        return Sample(member[0], member[1])
+    raise WireError("a sample is not a hash and a text", code="samples_malformed")
+
+
+def _as_text(item: object) -> object:
+    if isinstance(item, str):
+        return item.encode("utf-8", "replace").decode()
+    if isinstance(item, Mapping):
+        return {_as_text(key): _as_text(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_as_text(value) for value in item]
+    return item
+
+
+def _malformed(what: str) -> WireError:
+    return WireError(f"a packed vector {what}", code="vector_malformed")
