@@ -1,0 +1,105 @@
+"""What is said about one model: where its traffic is, how its payloads read, and how it is judged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from mlmon_sidecar.config.fields import Duration, OptionalText, Route, Table
+
+
+class PredictionSettings(Table):
+    """How a prediction is read from the response. A selector not set is guessed from the usual names."""
+
+    kind: Literal["auto", "binary", "multiclass", "regression"] = Field(
+        default="auto",
+        description="What the model predicts; `auto` tells by the first predictions.",
+        examples=["binary"],
+    )
+    score: OptionalText = Field(
+        default=None, description="Selector of the score or predicted number.", examples=["response.score"]
+    )
+    predicted: OptionalText = Field(
+        default=None, description="Selector of the predicted class.", examples=["response.label"]
+    )
+    confidence: OptionalText = Field(
+        default=None, description="Selector of the confidence, from 0 to 1.", examples=["response.confidence"]
+    )
+    segment: OptionalText = Field(
+        default=None, description="Selector of the segment the prediction belongs to.", examples=["request.country"]
+    )
+    threshold: float | None = Field(
+        default=None,
+        description="A binary score at or above it means the positive class. Not set: 0.5 where the model is binary.",
+        examples=[0.82],
+    )
+    positive: str = Field(
+        default="1",
+        min_length=1,
+        description="The positive class of a binary model, as its labels write it.",
+        examples=["fraud"],
+    )
+
+
+class OutcomeSettings(Table):
+    """How predictions are judged when labels come."""
+
+    metric: Literal["accuracy", "precision", "recall", "f1"] = Field(
+        default="accuracy", description="The quality figure that is watched.", examples=["f1"]
+    )
+    horizon: Duration = Field(
+        default=timedelta(days=60),
+        description="How long after the prediction a label may still come; predictions are kept as long.",
+        examples=["60d"],
+    )
+
+
+class ModelSettings(Table):
+    """One monitored model."""
+
+    routes: tuple[Route, ...] = Field(
+        default=(),
+        description="Requests that are predictions of this model, each a method and a path; `*` stands for any text "
+        "within a segment, a last segment `**` for any rest. Empty: every POST and PUT, which one model alone may have.",
+        examples=[["POST /score"]],
+    )
+    version: OptionalText = Field(
+        default=None,
+        description="Version that is serving, or a selector of it. Not set: `unversioned`.",
+        examples=["${IMAGE_TAG}"],
+    )
+    id: OptionalText = Field(
+        default=None,
+        description="Selector of the caller's own id, so that labels can name the prediction by it.",
+        examples=["request.transaction_id"],
+    )
+    features: OptionalText = Field(
+        default=None, description="Selector of the features. Not set: the usual shapes.", examples=["request.features"]
+    )
+    feature_names: tuple[str, ...] = Field(
+        default=(),
+        description="Names for features that come as bare lists, in their order.",
+        examples=[["age", "income"]],
+    )
+    baseline: OptionalText = Field(
+        default=None,
+        description="Path of the document that `mlmon baseline build` wrote.",
+        examples=["baselines/fraud.json"],
+    )
+    slow_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="A prediction at least this slow is kept whatever `keep` says.",
+        examples=[250.0],
+    )
+    keep: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of predictions kept as rows; counts always cover all.",
+        examples=[0.1],
+    )
+    prediction: PredictionSettings = Field(default_factory=PredictionSettings, description="How a prediction is read.")
+    outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings, description="How predictions are judged.")

@@ -1,0 +1,213 @@
+"""Everything that can be set, in one tree. ``load_settings`` fills it; built directly it reads its keywords only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mlmon_sidecar.config.fields import (
+    Header,
+    HubUrl,
+    ModelName,
+    Mount,
+    OptionalText,
+    OtlpEndpoint,
+    StoreUrl,
+    Table,
+)
+from mlmon_sidecar.config.models import ModelSettings
+
+DEFAULT_MODEL = "default"
+DEFAULT_STORE = "sqlite:///mlmon.db"
+DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not decoded
+DEFAULT_QUEUE_MAX_BYTES = 64 * 1024 * 1024
+
+sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_settings_sources", default=())
+"""What ``Settings`` reads besides its keywords, strongest first. Set by ``load`` alone."""
+
+
+class PrivacySettings(Table):
+    """What is kept of a payload."""
+
+    preset: Literal["strict"] = Field(default="strict", description="Set of redaction rules.", examples=["strict"])
+    store_features: tuple[str, ...] = Field(
+        default=(),
+        description="Features whose redacted values are kept with the rows; none unless named.",
+        examples=[["country"]],
+    )
+
+
+class HubSettings(Table):
+    """Where the hub runs."""
+
+    url: HubUrl = Field(
+        default="embedded",
+        description="`embedded`: the first process to take the store is the hub. `unix:///path`: `mlmon hub` listens "
+        "there.",
+        examples=["unix:///run/mlmon/hub.sock"],
+    )
+
+
+class TokenSettings(Table):
+    """Files that hold the tokens, one scope each. A file may hold two lines, so that a token can be changed."""
+
+    record: OptionalText = Field(
+        default=None, description="Path of the token for recorders.", examples=["/run/secrets/record"]
+    )
+    label: OptionalText = Field(
+        default=None, description="Path of the token for sending labels.", examples=["/run/secrets/label"]
+    )
+    read: OptionalText = Field(
+        default=None, description="Path of the token for the page and status.", examples=["/run/secrets/read"]
+    )
+
+
+class AlertSettings(Table):
+    """How often a false alarm is acceptable."""
+
+    false_alarm_days: float = Field(
+        default=90.0,
+        ge=1,
+        description="At most one false alarm in so many days for each model, over everything allowed to alert.",
+        examples=[90],
+    )
+
+
+class ExportSettings(Table):
+    """OpenTelemetry export. Nothing leaves the process until an endpoint is set."""
+
+    endpoint: OtlpEndpoint = Field(
+        default=None,
+        description="OTLP endpoint. Not set: `OTEL_EXPORTER_OTLP_ENDPOINT`, else nothing is exported.",
+        examples=["http://127.0.0.1:4318"],
+    )
+    protocol: Literal["http/protobuf", "grpc"] = Field(
+        default="http/protobuf", description="OTLP transport.", examples=["grpc"]
+    )
+    interval_seconds: float = Field(default=60.0, ge=0.1, le=3600, description="Time between exports.", examples=[15.0])
+    prediction_logs: float = Field(
+        default=0.0, ge=0, le=1, description="Share of predictions sent as redacted log records.", examples=[0.01]
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of one process."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, title="mlmon.toml")
+
+    enabled: bool = Field(
+        default=True, description="`false` removes the monitor: requests pass through.", examples=[False]
+    )
+    dev: bool = Field(
+        default=False,
+        description="Development: makes a token beside the store, readable by you alone, for page and feedback.",
+        examples=[True],
+    )
+    store: StoreUrl = Field(
+        default=DEFAULT_STORE,
+        description="The hub's store; three slashes and a path relative to the working directory, four and an absolute "
+        "one.",
+        examples=["sqlite:////var/lib/mlmon/mlmon.db"],
+    )
+    model: ModelName | None = Field(
+        default=None,
+        description="The one model this application serves: others of a shared file are not captured here. Without "
+        "`models` it names the model.",
+        examples=["fraud"],
+    )
+    endpoints: Mount = Field(
+        default="/mlmon",
+        description="Where the page and the feedback endpoint are mounted; empty: nowhere.",
+        examples=["/mlmon"],
+    )
+    prediction_id_header: Header = Field(
+        default="x-mlmon-prediction-id",
+        description="Response header that carries the prediction id; empty: no header.",
+        examples=["x-mlmon-prediction-id"],
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Host names the page answers to besides the loopback ones, without port; `*` for any.",
+        examples=[["mlmon.example"]],
+    )
+    flush_interval_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="Time between two flushes to the hub.", examples=[1.0]
+    )
+    max_body_bytes: int = Field(
+        default=DEFAULT_MAX_BODY_BYTES,
+        ge=0,
+        le=8 * 1024 * 1024,
+        description="A body larger than this, either direction, is counted and not decoded.",
+        examples=[DEFAULT_MAX_BODY_BYTES],
+    )
+    queue_max_bytes: int = Field(
+        default=DEFAULT_QUEUE_MAX_BYTES,
+        ge=1024,
+        description="Bytes that may wait for decoding; beyond it exchanges are dropped and counted.",
+        examples=[DEFAULT_QUEUE_MAX_BYTES],
+    )
+    clock_scale: float = Field(
+        default=1.0,
+        gt=0,
+        description="Event time runs so many times as fast as the clock; for demonstrations.",
+        examples=[60.0],
+    )
+    clock_anchor: float | None = Field(
+        default=None,
+        ge=0,
+        description="Unix seconds where scaled and real time meet; needed with `clock_scale`.",
+        examples=[1750000000.0],
+    )
+    models: dict[ModelName, ModelSettings] = Field(
+        default_factory=dict, description="The monitored models by name. None: one model named `default`."
+    )
+    privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="What is kept of a payload.")
+    hub: HubSettings = Field(default_factory=HubSettings, description="Where the hub runs.")
+    tokens: TokenSettings = Field(default_factory=TokenSettings, description="Files that hold the tokens.")
+    alerts: AlertSettings = Field(default_factory=AlertSettings, description="How often a false alarm is acceptable.")
+    export: ExportSettings = Field(default_factory=ExportSettings, description="OpenTelemetry export.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, *sources.get())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_model_at_least(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("models") and isinstance(data.get("model"), str | None):
+            return data | {"models": {data.get("model") or DEFAULT_MODEL: {}}}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.clock_scale != 1.0 and self.clock_anchor is None:
+            raise ValueError("clock_scale needs clock_anchor, the same in every process of a run")
+        if self.model is not None and self.model not in self.models:
+            near = get_close_matches(self.model, self.models, n=1)
+            known = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(self.models))}"
+            raise ValueError(f"model: no model {self.model!r} is configured; {known}")
+        bare = [name for name, model in self.models.items() if not model.routes]
+        if bare and len(self.captured()) > 1:
+            raise ValueError(f"models.{bare[0]}.routes: needed when more than one model is configured")
+        return self
+
+    def captured(self) -> Mapping[str, ModelSettings]:
+        """The models whose traffic this application serves."""
+        return self.models if self.model is None else {self.model: self.models[self.model]}
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON schema of the file, for editors."""
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **cls.model_json_schema()}
