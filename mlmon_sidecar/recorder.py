@@ -54,9 +54,11 @@ MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
 IDLE_PAUSE_SECONDS = 0.02
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
-MAX_WAITING_ROWS = 50_000  # kept rows while no hub answers; beyond it new ones are counted and dropped
+MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
 MAX_WAITING_PANES = 4_096
-MAX_FLUSH_AGE_NS = 24 * 3600 * 1_000_000_000
+FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
+PANES_PER_FLUSH = 1_024
+ROW_BYTES = 320  # ids, times and figures of one kept row
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,6 @@ class RecordedModel:
     redactor: Redactor
     store_features: frozenset[str] = frozenset()
     keep: float = 1.0  # share of rows kept, by hash of the prediction id
-    log_rate: float = 0.0  # share of kept rows told as events
 
 
 class Recorder:
@@ -98,6 +99,8 @@ class Recorder:
         self._sending = threading.Lock()  # one flush in doubt at a time
         self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
         self._rows: list[KeptRow] = []
+        self._waiting_bytes = 0
+        self._complete: Mapping[str, int] = {}
         self._panes: list[Pane] = []
         self._event_through: dict[str, int] = {}
         self._told: Mapping[str, int] = {}
@@ -111,6 +114,7 @@ class Recorder:
         self.recorder_id = str(uuid.uuid4())
         self._seq = 0
         self._in_doubt: Flush | None = None
+        self._in_doubt_since_ns: int | None = None
 
     # ------------------------------------------------------------ life
 
@@ -191,11 +195,14 @@ class Recorder:
         self._telemetry.add(names.ROWS_SAMPLED_OUT, batch.rows - len(kept.rows) - failed)
         for entity, matches in kept.redactions.items():
             self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)
-        room = max(0, MAX_WAITING_ROWS - len(self._rows))
-        self._rows.extend(kept.rows[:room])
-        self._telemetry.add(names.ROWS_KEPT, min(room, len(kept.rows)))
-        self._telemetry.rows_dropped(len(kept.rows) - room if len(kept.rows) > room else 0, DropReason.HUB_UNREACHABLE)
-        self._tell(model, kept.rows)
+        for index, row in enumerate(kept.rows):
+            if self._waiting_bytes >= MAX_WAITING_BYTES:
+                self._telemetry.rows_dropped(len(kept.rows) - index, DropReason.HUB_UNREACHABLE)
+                break
+            self._rows.append(row)
+            self._waiting_bytes += _row_bytes(row)
+            self._telemetry.add(names.ROWS_KEPT)
+        self._tell(kept.rows)
 
     def observe(self, batch: PredictionBatch) -> None:
         """Rows that came by no request. The caller's thread does the work, and waits for a flush when too many wait."""
@@ -205,8 +212,8 @@ class Recorder:
             self._add(batch.model, batch)
             newest = int(batch.event_ns.max()) // MINUTE_NS - 1 if batch.rows else -1
             self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
-            waiting = len(self._rows)
-        if waiting > MAX_WAITING_ROWS // 2:
+            waiting = self._waiting_bytes
+        if waiting > FLUSH_BYTES:
             self._deliver()
 
     def expect_event_times(self, model: str) -> None:
@@ -214,12 +221,9 @@ class Recorder:
         with self._state:
             self._event_through.setdefault(model, -1)
 
-    def _tell(self, model: RecordedModel, rows: Sequence[KeptRow]) -> None:
-        if self._telling is None or model.log_rate <= 0.0:
-            return
-        for row in rows:
-            if int(row.prediction_id.replace("-", "")[-8:].split("/")[0], 16) < model.log_rate * 2**32:
-                self._telling.event(prediction_event(row))
+    def _tell(self, rows: Sequence[KeptRow]) -> None:
+        for row in rows if self._telling is not None else ():
+            self._telling.event(prediction_event(row))
 
     # ------------------------------------------------------------ flushes
 
@@ -234,7 +238,10 @@ class Recorder:
                     self._send(self._registration())
                 if self._in_doubt is not None:
                     self._send(self._in_doubt)
-                self._send(self._freeze(closing))
+                more = True
+                while more:
+                    flush, more = self._freeze(closing)
+                    self._send(flush)
             except HubUnavailable:
                 return False
             except MlmonError as error:
@@ -244,17 +251,37 @@ class Recorder:
 
     def _registration(self) -> Flush:
         self._seq = 1
-        return self._frozen(panes=(), rows=(), counters={}, through=self._through(registering=True), closing=False)
+        self._complete = dict.fromkeys(self._models, -1)
+        return self._frozen(panes=(), rows=(), counters={}, through=self._complete, closing=False)
 
-    def _freeze(self, closing: bool) -> Flush:
+    def _freeze(self, closing: bool) -> tuple[Flush, bool]:
+        """The next flush, and whether another has to follow at once. Only the last says how far it is complete."""
         with self._state:
             self._collect_panes()
-            panes, self._panes = tuple(self._panes), []
-            rows, self._rows = tuple(self._rows), []
-            counters = self._increments()
-            through = self._through()
+            cut = self._rows_of_one_flush()
+            rows, self._rows = tuple(self._rows[:cut]), self._rows[cut:]
+            self._waiting_bytes -= sum(map(_row_bytes, rows))
+            panes, self._panes = tuple(self._panes[:PANES_PER_FLUSH]), self._panes[PANES_PER_FLUSH:]
+            more = bool(self._rows or self._panes)
+            if not more:
+                self._complete = self._through()
             self._seq += 1
-            return self._frozen(panes=panes, rows=rows, counters=counters, through=through, closing=closing)
+            flush = self._frozen(
+                panes=panes,
+                rows=rows,
+                counters=self._increments(),
+                through=self._complete,
+                closing=closing and not more,
+            )
+            return flush, more
+
+    def _rows_of_one_flush(self) -> int:
+        size = 0
+        for index, row in enumerate(self._rows):
+            size += _row_bytes(row)
+            if size > FLUSH_BYTES:
+                return max(1, index)
+        return len(self._rows)
 
     def _frozen(
         self,
@@ -279,9 +306,11 @@ class Recorder:
 
     def _send(self, flush: Flush) -> None:
         """Until it is answered the flush is in doubt: it stays as it is, under its number."""
-        self._in_doubt = flush
+        if self._in_doubt is not flush:
+            self._in_doubt = flush
+            self._in_doubt_since_ns = self._clock.monotonic_ns()
         receipt = self._hub.flush(flush)
-        self._in_doubt = None
+        self._in_doubt = self._in_doubt_since_ns = None
         if receipt.status is FlushStatus.UNKNOWN_RECORDER:
             self._begin_identity()
             self._send(self._registration())
@@ -307,12 +336,11 @@ class Recorder:
         before, self._told = self._told, now
         return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
 
-    def _through(self, *, registering: bool = False) -> dict[str, int]:
+    def _through(self) -> dict[str, int]:
         """Minutes nobody has to wait for any more: their end lies ``GRACE_INTERVALS`` behind, in this clock."""
         grace_ns = int(GRACE_INTERVALS * self._interval_ns)
         settled = self._clock.unix_at(self._drained_ns - grace_ns) // MINUTE_NS - 1
-        by_clock = -1 if registering else settled
-        return {name: self._event_through.get(name, by_clock) for name in self._models}
+        return {name: self._event_through.get(name, settled) for name in self._models}
 
     # ------------------------------------------------------------ figures
 
@@ -321,6 +349,11 @@ class Recorder:
         key = (pane.key.model, pane.key.version)
         known = self._totals.get(key)
         self._totals[key] = pane.vector[:size].copy() if known is None else known + pane.vector[:size]
+
+    def _lag_seconds(self) -> float:
+        """Age of the flush in doubt, in the machine's time; 0 where none is."""
+        since = self._in_doubt_since_ns
+        return 0.0 if since is None else (self._clock.monotonic_ns() - since) / 1e9
 
     def measurements(self) -> Sequence[Measurement | Distribution]:
         """What this process served and lost since it started."""
@@ -339,21 +372,15 @@ class Recorder:
                 figures.append(Distribution(name, DURATION_EDGES, counts, int(vector[total]) / 1e6, who))
         stats = self._handoff.stats()
         figures.append(Measurement("mlmon.self.queue.size", stats.bytes_in_queue))
-        figures.append(Measurement("mlmon.self.queue.limit", stats.max_bytes))
-        dropped = {DropReason.QUEUE_FULL.value: stats.dropped_full}
-        for name, value in self._telemetry.snapshot().items():
-            if name.startswith(names.DROPPED_PREFIX):
-                reason = name.removeprefix(names.DROPPED_PREFIX)
-                dropped[reason] = dropped.get(reason, 0) + value
-            elif name.startswith(names.REDACTIONS_PREFIX):
-                entity = name.removeprefix(names.REDACTIONS_PREFIX)
-                figures.append(Measurement("mlmon.self.redactions", value, (("mlmon.pii.type", entity),)))
-            elif name.startswith(names.ERRORS_PREFIX):
-                component, _, error = name.removeprefix(names.ERRORS_PREFIX).partition(".")
-                attributes = (("mlmon.component", component), ("error.type", error))
-                figures.append(Measurement("mlmon.self.errors", value, attributes))
-        figures += [Measurement("mlmon.self.dropped", n, (("reason", reason),)) for reason, n in dropped.items()]
+        figures.append(Measurement("mlmon.self.queue.limit", self._handoff.max_bytes))
+        full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
+        figures.append(Measurement("mlmon.self.dropped", stats.dropped_full, full))
+        figures.append(Measurement("mlmon.self.flush.lag", self._lag_seconds()))
         return figures
+
+
+def _row_bytes(row: KeptRow) -> int:
+    return ROW_BYTES + len(row.features)
 
 
 def prediction_event(row: KeptRow) -> Event:

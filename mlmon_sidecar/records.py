@@ -254,6 +254,17 @@ class LabelReceipt(NamedTuple):
     reason: str = ""
 
 
+class OutcomeCell(NamedTuple):
+    """Signed count of labelled predictions."""
+
+    version: str
+    day: int  # Unix day of the prediction
+    age: int  # whole days until the label was observed
+    predicted: str
+    actual: str
+    count: int
+
+
 # ---------------------------------------------------------------- checks and alerts
 
 

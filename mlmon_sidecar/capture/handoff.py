@@ -55,7 +55,7 @@ class Handoff:
         when_full: WhenFull = WhenFull.DROP_NEWEST,
     ) -> None:
         self._max_items = max_items
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._evicts = when_full is WhenFull.DROP_OLDEST
         self._queue: deque[tuple[int, tuple[Any, ...]]] = deque()
         self._lanes: dict[int, _Lane] = {}  # thread id -> lane; an id is used again only after its thread ended
@@ -69,7 +69,7 @@ class Handoff:
         size = size_of(exchange)
         lane = self._lanes.get(get_ident()) or self._lane()
         lane.accepted += 1  # before the append: a reader must never see more drained than accepted
-        if (len(self._queue) >= self._max_items or self._bytes() + size > self._max_bytes) and not (
+        if (len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes) and not (
             self._evicts and self._evict(lane, size)
         ):
             lane.dropped += 1
@@ -110,9 +110,9 @@ class Handoff:
 
     def _evict(self, lane: _Lane, size: int) -> bool:
         """Make room from the oldest on. False: the exchange would not fit into an empty queue."""
-        if size > self._max_bytes:
+        if size > self.max_bytes:
             return False
-        while len(self._queue) >= self._max_items or self._bytes() + size > self._max_bytes:
+        while len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes:
             try:
                 evicted, _ = self._queue.popleft()
             except IndexError:

@@ -15,7 +15,8 @@ from mlmon_sidecar.errors import HubUnavailable
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.hub import Hub, HubThread
 from mlmon_sidecar.hub.socket_client import SocketHubClient
-from mlmon_sidecar.hub.socket_server import SocketServer, socket_path_for
+from mlmon_sidecar.hub.socket_path import socket_path_for
+from mlmon_sidecar.hub.socket_server import SocketServer
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
 

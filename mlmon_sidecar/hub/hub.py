@@ -15,7 +15,7 @@ from mlmon_sidecar.errors import MlmonError, StoreError
 from mlmon_sidecar.hub import events, status
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.hub.seal import Sums, sum_panes
+from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.records import (
     Distribution,
@@ -25,14 +25,16 @@ from mlmon_sidecar.records import (
     Label,
     LabelReceipt,
     Measurement,
+    Pane,
 )
 from mlmon_sidecar.store import Store
-from mlmon_sidecar.store.contract import RecorderRow, Seal
+from mlmon_sidecar.store.contract import RecorderRow, StoredPane
 from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
 
 SEAL_MINUTES = 64  # minutes with data in one sealing transaction
+PROVISIONAL_MINUTES = 512  # open minutes looked at between seals
 MIN_SILENCE_NS = 10_000_000_000
 SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
@@ -110,7 +112,7 @@ class Hub:
         for model, evaluator in self._evaluators.items():
             with self._lock:
                 if model in newest:
-                    self._write(evaluator.provisional(self.store.open_panes(model, newest[model], SEAL_MINUTES)))
+                    self._write(evaluator.provisional(self.store.open_panes(model, newest[model], PROVISIONAL_MINUTES)))
         self._deliver_outbox()
         return sealed
 
@@ -136,10 +138,9 @@ class Hub:
                 except BaseException:
                     evaluator.reload()  # the state went ahead of the store
                     raise
-                evaluator.committed()
             sealed += len(sums.minutes)
 
-    def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence) -> list:  # type: ignore[type-arg]
+    def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence[StoredPane]) -> list[Pane]:
         late = [item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark]
         return self.store.fleet_panes(model, min(late), max(late) + 1) if late else []
 
@@ -227,5 +228,3 @@ class HubThread:
         except (MlmonError, Exception) as error:
             self._hub.telemetry.failed("hub", error)
 
-
-__all__ = ["Hub", "HubOptions", "HubThread", "Sums", "Seal"]

@@ -104,6 +104,7 @@ def encode_flush(flush: Flush) -> bytes:
         "complete_through": flush.complete_through,
         "sent_ns": flush.sent_ns,
         "closing": flush.closing,
+        "origin": flush.origin,
     }
     return _message(Kind.FLUSH, header, blobs)
 
@@ -121,6 +122,7 @@ def decode_flush(data: bytes | bytearray) -> Flush:
         complete_through=_integers(header, "complete_through"),
         sent_ns=_field(header, "sent_ns", _INT),
         closing=_field(header, "closing", _BOOL),
+        origin=_field(header, "origin", _TEXT),
     )
 
 

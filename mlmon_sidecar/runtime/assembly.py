@@ -69,7 +69,7 @@ def redaction_policy(settings: Settings) -> RedactionPolicy:
     return RedactionPolicy.preset(settings.privacy.preset)
 
 
-def recorded_model(watched: Watched, settings: Settings, log_rate: float) -> RecordedModel:
+def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:
     """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
     return RecordedModel(
         decode=decode_options(watched),
@@ -77,7 +77,6 @@ def recorded_model(watched: Watched, settings: Settings, log_rate: float) -> Rec
         redactor=Redactor(redaction_policy(settings)),
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
-        log_rate=log_rate,
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.capture.faults import Faults
@@ -18,15 +16,12 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import HubUnavailable
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
-from mlmon_sidecar.store import store_path
-from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
+from mlmon_sidecar.runtime.tokens import page_tokens
+from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
-from mlmon_sidecar.web.tokens import DEVELOPMENT_SCOPES, TokenScope, TokenSet, development_token, load_tokens
 
 if TYPE_CHECKING:
     from mlmon_sidecar.runtime.worker import Worker
-
-logger = logging.getLogger("mlmon_sidecar")
 
 STOP_SECONDS = 5.0
 
@@ -135,26 +130,11 @@ class MonitoredProcess:
     # ------------------------------------------------------------ page and feedback
 
     def _build_web(self) -> ASGIApp | None:
-        tokens = self._tokens()
+        tokens = page_tokens(self.settings)
         if self.settings.endpoints is None or tokens.empty:
             return None
         options = WebOptions(tokens=tokens, hosts=self.settings.hosts)
         return build_web(self.slot, options)
-
-    def _tokens(self) -> TokenSet:
-        said = self.settings.tokens
-        files = {TokenScope.RECORD: said.record, TokenScope.LABEL: said.label, TokenScope.READ: said.read}
-        tokens = load_tokens({scope: Path(path) for scope, path in files.items() if path})
-        if self.settings.dev:
-            token = development_token(self.token_file)
-            tokens = tokens.also(token, DEVELOPMENT_SCOPES)
-        return tokens
-
-    @property
-    def token_file(self) -> Path:
-        """Where ``dev`` keeps its token."""
-        store = store_path(self.settings.store)
-        return store.with_name(store.name + ".token")
 
     def is_web(self, scope: Scope) -> bool:
         prefix = self.settings.endpoints or ""
@@ -180,5 +160,3 @@ def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> C
         headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
     )
 
-
-__all__ = ["ERRORS_PREFIX", "HubSlot", "MonitoredProcess"]

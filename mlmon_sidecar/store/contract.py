@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from mlmon_sidecar.records import Flush, FlushReceipt, Incident, Label, LabelReceipt, Pane
+from mlmon_sidecar.records import Flush, FlushReceipt, Incident, Label, LabelReceipt, OutcomeCell, Pane
 
 
 class RecorderRow(NamedTuple):
@@ -53,17 +53,6 @@ class Seal:
     state: ModelState
     series: Sequence[Point]
     incidents: Sequence[tuple[Incident, str, int]]  # incident, transition ("" for a silent update), minute
-
-
-class OutcomeCell(NamedTuple):
-    """Signed count of labelled predictions."""
-
-    version: str
-    day: int  # Unix day of the prediction
-    age: int  # whole days until the label was observed
-    predicted: str
-    actual: str
-    count: int
 
 
 class Store(Protocol):

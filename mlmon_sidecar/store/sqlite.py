@@ -27,13 +27,14 @@ from mlmon_sidecar.records import (
     Label,
     LabelReceipt,
     Layer,
+    OutcomeCell,
     Pane,
     PaneKey,
     Tier,
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store import sqlite_labels
-from mlmon_sidecar.store.contract import ModelState, OutcomeCell, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000

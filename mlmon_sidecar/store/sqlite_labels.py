@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from mlmon_sidecar.records import Label, LabelReceipt, LabelStatus
-from mlmon_sidecar.store.contract import OutcomeCell
+from mlmon_sidecar.records import Label, LabelReceipt, LabelStatus, OutcomeCell
 
 DAY_NS = 86_400 * 1_000_000_000
 

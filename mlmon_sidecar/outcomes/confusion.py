@@ -1,0 +1,59 @@
+"""Labelled predictions as a confusion matrix, and as slices that each count once.
+
+A slice is (prediction day, label age). It closes when no label of its age can be observed any more: predictions of day
+d are made until d + 1, and a label of age a is observed less than a + 1 days later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmon_sidecar.records import OutcomeCell
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+
+def closing_day(day: int, age: int) -> int:
+    """The first Unix day on which slice (day, age) cannot grow by event time."""
+    return day + age + 2
+
+
+def classes_of(cells: Iterable[OutcomeCell], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """The known classes in their order, then any other that was predicted or observed, sorted."""
+    seen = {name for cell in cells for name in (cell.predicted, cell.actual)}
+    return (*known, *sorted(seen.difference(known)))
+
+
+def confusion(cells: Iterable[OutcomeCell], classes: Sequence[str]) -> IntVector:
+    """(K, K) counts, actual-major: row i holds the predictions whose actual class is ``classes[i]``."""
+    index = {name: position for position, name in enumerate(classes)}
+    matrix = np.zeros((len(classes), len(classes)), np.int64)
+    for cell in cells:
+        matrix[index[cell.actual], index[cell.predicted]] += cell.count
+    return matrix
+
+
+def closed_on(cells: Iterable[OutcomeCell], day: int) -> list[OutcomeCell]:
+    """Cells of the slices that close on ``day``."""
+    return [cell for cell in cells if closing_day(cell.day, cell.age) == day]
+
+
+def by_day(cells: Iterable[OutcomeCell]) -> Mapping[int, list[OutcomeCell]]:
+    """Cells of each prediction day."""
+    days: dict[int, list[OutcomeCell]] = {}
+    for cell in cells:
+        days.setdefault(cell.day, []).append(cell)
+    return days
+
+
+def right(cells: Iterable[OutcomeCell]) -> tuple[int, int]:
+    """(correct, total) labelled predictions."""
+    correct = total = 0
+    for cell in cells:
+        total += cell.count
+        correct += cell.count if cell.predicted == cell.actual else 0
+    return correct, total

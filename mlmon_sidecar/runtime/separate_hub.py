@@ -1,0 +1,108 @@
+"""``mlmon hub``: the hub as a process of its own, reached over a unix socket, with the page on a port if asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.config import Settings
+from mlmon_sidecar.errors import ConfigError, MissingExtra, StoreError
+from mlmon_sidecar.export.otel import Exporter
+from mlmon_sidecar.hub.election import StoreLock
+from mlmon_sidecar.hub.embedded import HubHost
+from mlmon_sidecar.hub.socket_path import socket_path_for
+from mlmon_sidecar.resources.process import ProcessSource
+from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.tokens import page_tokens
+from mlmon_sidecar.runtime.worker import UNIX, export_outcome, make_hub
+from mlmon_sidecar.store import store_path
+from mlmon_sidecar.telemetry import Telemetry, logger
+from mlmon_sidecar.web.app import WebOptions, build_web
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.hub.hub import Hub
+
+STOP_SECONDS = 5.0
+
+
+def run_hub(settings: Settings, listen: str | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``listen``: "host:port" for page and feedback; None: the socket alone.
+
+    Raises ``StoreError`` (``hub_running``) where another hub holds the store, ``ConfigError`` (``port_in_use``,
+    ``no_token``), ``MissingExtra``.
+    """
+    lock = StoreLock(store_path(settings.store))
+    if not lock.try_acquire():
+        raise StoreError(
+            f"another hub holds {settings.store}",
+            code="hub_running",
+            hint="Stop it first, or give this one another store.",
+        )
+    listener = None if listen is None else _listener(listen)
+    clock = assembly.make_clock(settings)
+    telemetry = Telemetry()
+    options = assembly.export_options(settings, dict(os.environ))
+    exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
+    hub = make_hub(
+        settings, assembly.watched_models(settings), clock, telemetry, exporter, options, role="separate"
+    )
+    host = HubHost(hub, socket_path(settings))
+    exporter.start()
+    host.start()
+    logger.info("mlmon: hub of %s listens on %s", settings.store, socket_path(settings))
+    try:
+        if listener is None:
+            _wait_for_signal()
+        else:
+            _serve_page(hub, settings, listener)
+    finally:
+        host.stop(STOP_SECONDS)
+        exporter.shutdown(STOP_SECONDS)
+        lock.release()
+
+
+def socket_path(settings: Settings) -> Path:
+    """Where recorders reach this hub."""
+    if settings.hub.url.startswith(UNIX):
+        return Path(settings.hub.url.removeprefix(UNIX))
+    return socket_path_for(store_path(settings.store))
+
+
+def _wait_for_signal() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def _listener(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--listen {listen!r} is not host:port", code="bad_listen", hint="Write 127.0.0.1:8900.")
+    try:
+        return socket.create_server((host.strip("[]"), int(port)))
+    except OSError as error:
+        raise ConfigError(
+            f"{listen} cannot be listened on ({error.strerror})",
+            code="port_in_use",
+            hint="Another program has this port: choose another with --listen.",
+        ) from error
+
+
+def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtra("sidecar", "the hub's page") from None
+    tokens = page_tokens(settings)
+    if tokens.empty:
+        raise ConfigError(
+            "the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true."
+        )
+    web = build_web(hub, WebOptions(tokens=tokens, hosts=settings.hosts))
+    server = uvicorn.Server(uvicorn.Config(web, log_level="warning", lifespan="off"))
+    server.run(sockets=[listener])

@@ -1,0 +1,25 @@
+"""Which tokens open page and feedback in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlmon_sidecar.config import Settings
+from mlmon_sidecar.store import store_path
+from mlmon_sidecar.web.tokens import DEVELOPMENT_SCOPES, Scope, TokenSet, development_token, load_tokens
+
+
+def page_tokens(settings: Settings) -> TokenSet:
+    """Those of ``[tokens]``, and with ``dev`` one beside the store. Raises ``ConfigError``."""
+    said = settings.tokens
+    files = {Scope.LABEL: said.label, Scope.READ: said.read}
+    tokens = load_tokens({scope: Path(path) for scope, path in files.items() if path})
+    if settings.dev:
+        tokens = tokens.also(development_token(development_token_file(settings)), DEVELOPMENT_SCOPES)
+    return tokens
+
+
+def development_token_file(settings: Settings) -> Path:
+    """Where ``dev`` keeps its token: beside the store, readable by its owner alone."""
+    store = store_path(settings.store)
+    return store.with_name(store.name + ".token")

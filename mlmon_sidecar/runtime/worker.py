@@ -1,0 +1,122 @@
+"""What records, in one serving process: the recorder, the way to the hub, the exporter. Loads the heavy libraries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.export.options import ExportOptions
+from mlmon_sidecar.export.otel import Exporter
+from mlmon_sidecar.hub.embedded import EmbeddedHub
+from mlmon_sidecar.hub.hub import Hub
+from mlmon_sidecar.hub.socket_client import SocketHubClient
+from mlmon_sidecar.interfaces import Clock, HubClient
+from mlmon_sidecar.recorder import Recorder
+from mlmon_sidecar.records import Distribution, Measurement
+from mlmon_sidecar.resources.process import ProcessSource
+from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.store import open_store, store_path
+from mlmon_sidecar.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.config import Settings
+    from mlmon_sidecar.runtime.process import MonitoredProcess
+
+UNIX = "unix://"
+
+
+class Worker:
+    """Made in a thread of its own after the server's start-up."""
+
+    def __init__(self, process: MonitoredProcess) -> None:
+        settings = process.settings
+        self._process = process
+        clock = assembly.make_clock(settings)
+        options = assembly.export_options(settings, dict(os.environ))
+        self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
+        self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
+        process.slot.client = self.hub
+        models = {w.name: assembly.recorded_model(w, settings) for w in process.watched}
+        self.decode_options = {name: model.decode for name, model in models.items()}
+        self.recorder = Recorder(
+            models,
+            process.handoff,
+            self.hub,
+            clock,
+            process.telemetry,
+            flush_interval_seconds=settings.flush_interval_seconds,
+            telling=self.exporter if options.prediction_logs else None,
+        )
+
+    def _sources(self) -> Sequence[object]:
+        return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), ProcessSource()]
+
+    def start(self) -> None:
+        self.exporter.start()
+        self.recorder.start()
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Two thirds of the deadline for what was recorded, the rest for the last export."""
+        self.recorder.stop(deadline_seconds * 2 / 3)
+        self.exporter.shutdown(deadline_seconds / 3)
+
+
+def hub_client(
+    settings: Settings,
+    watched: Sequence[assembly.Watched],
+    clock: Clock,
+    telemetry: Telemetry,
+    exporter: Exporter,
+    options: ExportOptions,
+) -> HubClient:
+    """The embedded hub, or the way to a separate one."""
+    if settings.hub.url.startswith(UNIX):
+        return SocketHubClient(settings.hub.url.removeprefix(UNIX))
+    return EmbeddedHub(
+        store_path(settings.store),
+        lambda: make_hub(settings, watched, clock, telemetry, exporter, options, role="embedded"),
+    )
+
+
+def make_hub(
+    settings: Settings,
+    watched: Sequence[assembly.Watched],
+    clock: Clock,
+    telemetry: Telemetry,
+    exporter: Exporter,
+    options: ExportOptions,
+    *,
+    role: str,
+) -> Hub:
+    """A hub on this configuration's store. Raises ``StoreError``."""
+    return Hub(
+        open_store(settings.store),
+        [assembly.model_plan(model, settings) for model in watched],
+        clock,
+        telemetry,
+        assembly.hub_options(settings, role),
+        telling=exporter,
+        export_outcome=lambda: export_outcome(exporter, options),
+    )
+
+
+def hub_figures(hub: HubClient) -> Sequence[Measurement | Distribution]:
+    """Model-level figures, where this process is the hub."""
+    here = hub.hub if isinstance(hub, EmbeddedHub) else None
+    return here.measurements() if here is not None else [Measurement("mlmon.self.hub.leader", 0)]
+
+
+def export_outcome(exporter: Exporter, options: ExportOptions) -> Mapping[str, object]:
+    """The page's line on the export."""
+    target = options.metrics or options.logs
+    return {
+        "target": None if target is None else target.target,
+        "last": {
+            signal: {"outcome": outcome.text, "at_ms": outcome.at_ns // 1_000_000}
+            for signal, outcome in exporter.last_outcome().items()
+        },
+    }
+
+
+__all__ = ["Worker", "export_outcome", "hub_client", "hub_figures", "make_hub"]
