@@ -141,7 +141,7 @@ class ExchangeTap:
             self._annotations: list[Annotation] = []
             cap = capture.options.max_body_bytes
             self._request, self._response = BodyTap(cap), BodyTap(cap)
-            self._request_headers = _wanted(scope.get("headers", ()), capture.options.headers)
+            self._request_headers = _wanted(scope.get("headers", ()), capture.options.headers)  # ASGI: lower case
             self._response_headers: Headers = ()
             self.prediction_id = str(uuid7())
             self._span = NO_SPAN if capture.span_hook is None else self._current_span()
@@ -196,7 +196,7 @@ class ExchangeTap:
         self._status = status
         options = self._capture.options
         headers = message.get("headers") or ()
-        self._response_headers = _wanted(headers, options.headers)
+        self._response_headers = _wanted_in_any_case(headers, options.headers)
         name = options.prediction_id_header
         if name is None:
             return message
@@ -302,8 +302,14 @@ class ExchangeTap:
             raise
 
 
-def _wanted(headers: Iterable[Iterable[bytes]], names: frozenset[bytes]) -> Headers:
+def _wanted(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
     """The headers asked for. An iterator is left alone: it can be read once, and that is the receiver's."""
+    if not isinstance(headers, list | tuple):
+        return ()
+    return tuple([(name, value) for name, value in headers if name in names])
+
+
+def _wanted_in_any_case(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
     if not isinstance(headers, list | tuple):
         return ()
     return tuple([(lower, value) for name, value in headers if (lower := name.lower()) in names])

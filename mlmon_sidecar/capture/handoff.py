@@ -22,6 +22,7 @@ DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
 EXCHANGE_BYTES = 768  # the flat tuple, its id, numbers and queue entry, without what is charged by size
 CHUNK_BYTES = 41  # a bytes object's header and its place in the tuple
+HEADER_BYTES = 128  # the pair, its name and its value's header
 ANNOTATION_BYTES = 320  # the tuple and an empty mapping
 VALUE_BYTES = 96  # one named value: its entry, its key and a number
 
@@ -130,20 +131,20 @@ class Handoff:
 
 def size_of(exchange: tuple[Any, ...]) -> int:
     """Bytes that keeping ``exchange`` costs, near enough: kept bodies and headers exactly, objects by constants."""
-    (_, _, _, path, _, _, _, _, _, _, request_headers, request_body, request_bytes) = exchange[:13]
-    (response_headers, response_body, response_bytes, _, _, _, annotations) = exchange[13:]
-    size = EXCHANGE_BYTES + len(path) + CHUNK_BYTES * (len(request_body) + len(response_body))
-    if request_body:
-        size += request_bytes
-    if response_body:
-        size += response_bytes
-    for _, value in request_headers:
-        size += CHUNK_BYTES + len(value)
-    for _, value in response_headers:
-        size += CHUNK_BYTES + len(value)
+    (_, _, _, path, _, _, _, _, _, _, in_headers, in_body, in_bytes, out_headers, out_body, out_bytes, *rest) = exchange
+    size: int = EXCHANGE_BYTES + len(path) + CHUNK_BYTES * (len(in_body) + len(out_body))
+    if in_body:
+        size += in_bytes
+    if out_body:
+        size += out_bytes
+    for _, value in in_headers:
+        size += HEADER_BYTES + len(value)
+    for _, value in out_headers:
+        size += HEADER_BYTES + len(value)
+    _, _, _, annotations = rest
     for annotation in annotations:
         size += annotation_size(annotation)
-    return int(size)
+    return size
 
 
 def annotation_size(annotation: Annotation) -> int:

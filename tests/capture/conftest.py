@@ -1,0 +1,132 @@
+"""A plain ASGI harness: no server, no framework, every message in hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from mlmon_sidecar.capture.exchange_tap import ExchangeTap
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.capture.selection import Selection, SelectionOptions
+from mlmon_sidecar.capture.wiring import ASGIApp, Capture, CaptureOptions, Message, Receive, Scope, Send
+from mlmon_sidecar.records import Exchange
+
+REQUEST_HEADERS = [
+    (b"host", b"127.0.0.1"),
+    (b"content-type", b"application/json"),
+    (b"authorization", b"Bearer secret"),
+    (b"content-length", b"7"),
+]
+
+
+class Monitored:
+    """The middleware as a host mounts it: one line for what is not ours, one line for what is."""
+
+    def __init__(self, app: ASGIApp, capture: Capture) -> None:
+        self.app = app
+        self.capture = capture
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        model = self.capture.model_for(scope)
+        if model is None:
+            return await self.app(scope, receive, send)
+        await ExchangeTap(self.capture, model, scope).run(self.app, receive, send)
+
+    def drained(self) -> list[Exchange]:
+        return self.capture.handoff.drain(1_000_000)
+
+    def exchange(self) -> Exchange:
+        exchanges = self.drained()
+        assert len(exchanges) == 1
+        return exchanges[0]
+
+
+class Ticks:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.ns = 1_000
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def _monitored(
+    app: ASGIApp, *, routes: Iterable[str] = (), handoff: Handoff | None = None, **options: Any
+) -> Monitored:
+    wiring = {name: options.pop(name) for name in ("span_hook", "now") if name in options}
+    selection = Selection(SelectionOptions({"fraud": tuple(routes)}))
+    return Monitored(app, Capture(handoff or Handoff(), selection, CaptureOptions(**options), **wiring))
+
+
+def _http_scope(path: str = "/score", method: str = "POST", **more: Any) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "method": method,
+        "path": path,
+        "headers": list(REQUEST_HEADERS),
+        **more,
+    }
+
+
+class Wire:
+    """The server's side: hands out the given messages, then waits like an idle connection; keeps what is sent."""
+
+    def __init__(self, *incoming: Message) -> None:
+        self.incoming = list(incoming or [{"type": "http.request", "body": b'{"a":1}', "more_body": False}])
+        self.asked = 0
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        if not self.incoming:
+            await asyncio.Event().wait()
+        return self.incoming.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+@pytest.fixture
+def monitored() -> Callable[..., Monitored]:
+    return _monitored
+
+
+@pytest.fixture
+def http_scope() -> Callable[..., Scope]:
+    return _http_scope
+
+
+@pytest.fixture
+def wire() -> type[Wire]:
+    return Wire
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
+
+
+@pytest.fixture
+def answer() -> Callable[..., ASGIApp]:
+    """An application that reads its body and answers with ``messages``, the very objects."""
+
+    def build(*messages: Message) -> ASGIApp:
+        chosen = messages or (dict(START), {"type": "http.response.body", "body": b'{"score":0.7}'})
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            while (await receive()).get("more_body"):
+                pass
+            for message in chosen:
+                await send(message)
+
+        return app
+
+    return build
