@@ -70,11 +70,10 @@ def main() -> None:
     if options.fork:
         while not options.socket.with_suffix(".fork").exists():
             time.sleep(0.01)  # the test connects first, so that the child inherits that connection too
-        child = os.fork()
-        if child == 0:
+        if os.fork() == 0:
+            say(str(os.getpid()))
             sys.stdin.read()
             os._exit(0)
-        say(str(child))
     sys.stdin.read()
     server.stop()
     lock.release()

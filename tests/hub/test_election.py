@@ -34,12 +34,12 @@ if sys.argv[2] == "fork":
         assert not lock.held
         assert not lock.try_acquire()
         lock.release()
+        print(os.getpid(), flush=True)
         sys.stdin.read()
         os._exit(0)
 else:
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], close_fds=False).pid
+    print(subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], close_fds=False).pid, flush=True)
 assert lock.held
-print(child, flush=True)
 sys.stdin.read()
 """
 

@@ -9,7 +9,9 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from mlmon_sidecar.errors import FeedbackError, HubUnavailable, StoreError, WireError
-from mlmon_sidecar.hub import framing, socket_path, socket_server, wire
+from mlmon_sidecar.hub import framing, socket_server, wire
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_path import MAX_PATH_BYTES, peer_uid, socket_path_for
@@ -45,7 +47,7 @@ Spawn = Callable[..., subprocess.Popen[str]]
 class Hub:
     """Answers from memory; ``on_flush`` may wait or raise."""
 
-    def __init__(self, on_flush: Callable[[Flush], None] = lambda flush: None) -> None:
+    def __init__(self, on_flush: Callable[[Flush], object] = lambda flush: None) -> None:
         self.on_flush = on_flush
         self.flushes: list[Flush] = []
 
@@ -272,7 +274,7 @@ def test_a_hub_that_does_not_answer_in_time_is_unavailable_and_its_late_answer_i
     path: Path, connected: Connect
 ) -> None:
     release = threading.Event()
-    hub = Hub(lambda flush: release.wait(PATIENCE) and None)
+    hub = Hub(lambda flush: release.wait(PATIENCE))
     server = SocketServer(path, hub)
     server.start()
     client = connected(path, timeout_seconds=0.2)
@@ -324,7 +326,7 @@ def test_a_frame_that_cannot_be_followed_ends_its_connection_only(
     before = client._stream
     with connect(path) as stream:
         stream.sendall(sent)
-        kind, answer = framing.receive_frame(stream, framing.time.monotonic() + PATIENCE)
+        kind, answer = framing.receive_frame(stream, time.monotonic() + PATIENCE)
         with contextlib.suppress(ConnectionResetError):  # closed with some of our bytes unread
             assert stream.recv(1) == b""
     assert kind is wire.Kind.ERROR
@@ -357,8 +359,8 @@ def test_a_frame_that_never_ends_is_given_up(path: Path, monkeypatch: pytest.Mon
 def test_a_malformed_message_is_refused_and_the_connection_goes_on(path: Path, server: SocketServer, hub: Hub) -> None:
     with connect(path) as stream:
         for kind in (wire.Kind.FLUSH, wire.Kind.LABELS, wire.Kind.QUERY, wire.Kind.PONG):
-            framing.send_frame(stream, kind, b"MLMNnonsense", framing.time.monotonic() + PATIENCE)
-            answered, answer = framing.receive_frame(stream, framing.time.monotonic() + PATIENCE)
+            framing.send_frame(stream, kind, b"MLMNnonsense", time.monotonic() + PATIENCE)
+            answered, answer = framing.receive_frame(stream, time.monotonic() + PATIENCE)
             assert answered is wire.Kind.ERROR
             assert wire.decode_error(answer)[0] == "WireError"
     assert hub.flushes == []
@@ -457,7 +459,7 @@ def test_stopping_answers_what_has_arrived_and_leaves_no_thread(path: Path, conn
 
 def test_stopping_does_not_wait_beyond_its_deadline(path: Path, connected: Connect) -> None:
     release = threading.Event()
-    server = SocketServer(path, Hub(lambda flush: release.wait(PATIENCE) and None))
+    server = SocketServer(path, Hub(lambda flush: release.wait(PATIENCE)))
     server.start()
     client = connected(path)
     failed: list[str] = []
@@ -500,7 +502,7 @@ def test_a_path_that_cannot_be_bound_is_an_error_with_a_hint(tmp_path: Path) -> 
 def test_a_long_path_has_a_short_stable_one_in_a_private_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connected: Connect
 ) -> None:
-    monkeypatch.setattr(socket_path.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert socket_path_for(tmp_path / "a.db") == tmp_path.resolve() / "a.db.sock"
     deep = tmp_path / ("d" * 90)
     deep.mkdir()

@@ -28,6 +28,7 @@ from mlmon_sidecar.records import (
     Sample,
 )
 
+ON_A_BUSY_MACHINE = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXT = st.text(max_size=6)
 INT = st.integers(-(2**63), 2**63 - 1)
 REAL = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -93,7 +94,7 @@ def assert_same(one: Flush, other: Flush) -> None:
     assert replace(one, panes=()) == replace(other, panes=())
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # drawing whole flushes is slow on a busy machine
+@ON_A_BUSY_MACHINE
 @given(FLUSH)
 def test_a_flush_comes_back_equal(flush: Flush) -> None:
     data = wire.encode_flush(flush)
@@ -102,6 +103,7 @@ def test_a_flush_comes_back_equal(flush: Flush) -> None:
     assert wire.encode_flush(flush) == data
 
 
+@ON_A_BUSY_MACHINE
 @given(LABELS, RECEIPTS)
 def test_labels_and_receipts_come_back_equal(labels: list[Label], receipts: list[LabelReceipt]) -> None:
     assert wire.decode_labels(wire.encode_labels(labels)) == labels
@@ -119,13 +121,14 @@ def test_small_messages_come_back_equal() -> None:
     assert wire.decode_error(MESSAGES["error"]) == ("StoreError", "disk_full", "Make room.")
 
 
+@ON_A_BUSY_MACHINE
 @given(st.binary(max_size=300), st.sampled_from(sorted(DECODERS)))
 def test_any_bytes_are_refused(data: bytes, name: str) -> None:
     with pytest.raises(WireError):
         DECODERS[name](data)
 
 
-@settings(max_examples=400)
+@ON_A_BUSY_MACHINE
 @given(st.sampled_from(sorted(DECODERS)), st.data())
 def test_a_changed_message_raises_nothing_else(name: str, data: st.DataObject) -> None:
     message = bytearray(MESSAGES[name])
@@ -160,7 +163,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@ON_A_BUSY_MACHINE
 @given(st.sampled_from(sorted(DECODERS)), st.data())
 def test_any_json_in_a_field_raises_nothing_else(name: str, data: st.DataObject) -> None:
     header, body = take_apart(MESSAGES[name])

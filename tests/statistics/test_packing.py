@@ -1,12 +1,15 @@
 """Vectors and samples as bytes: they come back equal, have one form only, and nonsense is refused cheaply."""
 
+from __future__ import annotations
+
 import struct
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -22,21 +25,27 @@ from mlmon_sidecar.statistics.packing import (
     encode_vector,
 )
 
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+
+ON_A_BUSY_MACHINE = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EDGES = [0, 1, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1, -1, -(2**63)]
 CELLS = st.one_of(st.just(0), st.sampled_from(EDGES), st.integers(-(2**63), 2**63 - 1))
 VECTORS = hnp.arrays(np.int64, st.integers(0, 80), elements=CELLS)
 
 
+@ON_A_BUSY_MACHINE
 @given(VECTORS)
-def test_a_vector_comes_back_equal_and_writable(vector: np.ndarray) -> None:
+def test_a_vector_comes_back_equal_and_writable(vector: IntVector) -> None:
     decoded = decode_vector(encode_vector(vector))
     assert decoded.dtype == np.int64
     assert np.array_equal(decoded, vector)
     decoded += 1
 
 
+@ON_A_BUSY_MACHINE
 @given(VECTORS, VECTORS)
-def test_bytes_are_equal_exactly_when_vectors_are(one: np.ndarray, other: np.ndarray) -> None:
+def test_bytes_are_equal_exactly_when_vectors_are(one: IntVector, other: IntVector) -> None:
     assert (encode_vector(one) == encode_vector(other)) == np.array_equal(one, other)
     assert encode_vector(np.repeat(one, 2)[::2]) == encode_vector(one)  # not contiguous in memory
 
@@ -46,6 +55,7 @@ def test_each_cell_takes_the_bytes_its_value_needs() -> None:
         assert len(encode_vector(np.array([value], dtype=np.int64))) == 5 + 3 + size
 
 
+@ON_A_BUSY_MACHINE
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_or_are_the_one_form(data: bytes) -> None:
     for candidate in (data, struct.pack("<BI", VECTOR_FORMAT, len(data) % 9) + data):
@@ -56,8 +66,9 @@ def test_any_bytes_are_refused_or_are_the_one_form(data: bytes) -> None:
         assert encode_vector(vector) == candidate
 
 
+@ON_A_BUSY_MACHINE
 @given(VECTORS, st.data())
-def test_a_changed_blob_is_refused_or_is_another_vector(vector: np.ndarray, data: st.DataObject) -> None:
+def test_a_changed_blob_is_refused_or_is_another_vector(vector: IntVector, data: st.DataObject) -> None:
     blob = bytearray(encode_vector(vector))
     blob[data.draw(st.integers(0, len(blob) - 1))] ^= data.draw(st.integers(1, 255))
     try:
@@ -99,6 +110,7 @@ SAMPLES = st.dictionaries(
 )
 
 
+@ON_A_BUSY_MACHINE
 @given(SAMPLES)
 def test_samples_come_back_equal_in_one_form(samples: dict[str, tuple[Sample, ...]]) -> None:
     encoded = encode_samples(samples)
@@ -107,6 +119,7 @@ def test_samples_come_back_equal_in_one_form(samples: dict[str, tuple[Sample, ..
     assert orjson.loads(encoded) == {name: [list(sample) for sample in members] for name, members in samples.items()}
 
 
+@ON_A_BUSY_MACHINE
 @given(st.one_of(st.binary(), st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(str.encode)))
 def test_any_other_samples_are_refused(data: bytes) -> None:
     try:
