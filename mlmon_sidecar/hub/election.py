@@ -50,14 +50,15 @@ class StoreLock:
         if self.held:
             return True
         self.release()
-        self._refuse_network_file_system()
         try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(self._descriptor, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._refuse_network_file_system()
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._descriptor = descriptor  # known before it is locked, so that a child forked now closes its copy
+            os.fchmod(descriptor, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._locked = True
             if self._is_current():
-                self._write_pid()
+                _write_pid(descriptor)
                 return True
         except BlockingIOError:
             pass  # another open file holds the lock
@@ -96,12 +97,6 @@ class StoreLock:
         except OSError:
             return False
 
-    def _write_pid(self) -> None:
-        """For people who look into the file; no program reads it."""
-        with contextlib.suppress(OSError):  # a full disk does not keep a hub from starting
-            os.ftruncate(self._descriptor or 0, 0)
-            os.pwrite(self._descriptor or 0, f"{os.getpid()}\n".encode(), 0)
-
     def _refuse_network_file_system(self) -> None:
         found = file_system_of(self._path.parent, _mounts())
         if found in NETWORK_FILE_SYSTEMS:
@@ -133,6 +128,13 @@ def file_system_of(directory: Path, mounts: Iterable[tuple[str, str]]) -> str:
         if point in above and len(point) >= deepest:
             deepest, found = len(point), kind
     return found
+
+
+def _write_pid(descriptor: int) -> None:
+    """For people who look into the file; no program reads it."""
+    with contextlib.suppress(OSError):  # a full disk does not keep a hub from starting
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _mounts() -> list[tuple[str, str]]:

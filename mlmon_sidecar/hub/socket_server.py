@@ -7,6 +7,7 @@ never with the text of an exception, which may hold payload. A peer of another u
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -72,22 +73,12 @@ class SocketServer:
         """Returns when clients can connect. ``StoreError`` when the path cannot be bound."""
         if len(os.fsencode(self._path)) > MAX_PATH_BYTES:
             raise self._cannot_listen("its path is too long", "Use the path that socket_path_for gives.")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._remove_left_over()
-            with contextlib.suppress(OSError):  # Linux narrows the file's mode from its first moment; macOS refuses.
-                os.fchmod(listener.fileno(), self._mode)
-            listener.bind(os.fspath(self._path))
-            os.chmod(self._path, self._mode)
-            listener.listen(MAX_CONNECTIONS)
-            listener.setblocking(False)
-            found = self._path.lstat()
+            listener = self._listen()
         except OSError as error:
-            listener.close()
-            raise self._cannot_listen(
-                os.strerror(error.errno or 0), "Its directory must exist and be writable."
-            ) from error
-        self._bound = found.st_dev, found.st_ino
+            why = os.strerror(error.errno or errno.EIO)
+            raise self._cannot_listen(why, "Its directory must exist and be writable.") from error
         self._listener, self._wake = listener, socket.socketpair()
         self._acceptor = threading.Thread(
             target=self._accept, args=(listener, self._wake[1]), name="mlmon-hub-accept", daemon=True
@@ -123,6 +114,22 @@ class SocketServer:
         self._lock = threading.Lock()
         self._connections = {}
         self._listener = self._wake = self._acceptor = None
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(OSError):  # Linux narrows the file's mode from its first moment; macOS refuses.
+                os.fchmod(listener.fileno(), self._mode)
+            listener.bind(os.fspath(self._path))
+            os.chmod(self._path, self._mode)
+            listener.listen(MAX_CONNECTIONS)
+            listener.setblocking(False)
+            found = self._path.lstat()
+        except OSError:
+            listener.close()
+            raise
+        self._bound = found.st_dev, found.st_ino
+        return listener
 
     def _accept(self, listener: socket.socket, wake: socket.socket) -> None:
         with selectors.PollSelector() as selector:
