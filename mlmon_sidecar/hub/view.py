@@ -1,0 +1,183 @@
+"""The JSON that the hub answers to ``status``, ``series`` and ``incidents``: types only.
+
+The hub writes these shapes; the page and the status API hand them on unread. Every ``*_ms`` is Unix milliseconds of
+event time unless it says otherwise, every ``*_minute`` Unix minutes, every ratio and share lies in [0, 1]. A figure
+that is not there is ``None`` and the ``reason`` beside it says why ("warming up 212/1000"): never NaN, never a silent
+zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+SERIES = (
+    "requests",  # per minute
+    "errors",  # per minute
+    "p95_ms",
+    "drift_evidence",  # label: feature; hourly; 1 is the alarm line
+    "drift_score",  # label: feature
+    "score_mean",
+    "confidence_mean",
+    "class_ratio",  # label: class
+    "accuracy",  # per day, realised
+    "accuracy_estimated",
+    "coverage",  # share of predictions with a label
+)
+"""Names that ``series`` knows. ``label`` is empty where none is named."""
+
+
+class RecorderView(TypedDict):
+    id: str
+    pid: int
+    host: str
+    last_seq: int
+    lost: int  # flushes, by gaps in the numbers
+    seen_ms_ago: int  # of the machine's clock
+
+
+class HubView(TypedDict):
+    role: Literal["embedded", "separate"]
+    pid: int
+    store: str  # without credentials
+    schema: int
+    recorders: list[RecorderView]
+
+
+class VersionView(TypedDict):
+    version: str
+    rows: int
+    last_minute: int
+
+
+class WindowView(TypedDict):
+    hours: float
+    requests: int
+    rows: int
+    errors: int
+    error_ratio: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class BaselineView(TypedDict):
+    version: str
+    rows: int
+    age_days: float
+
+
+class FeatureView(TypedDict):
+    name: str
+    kind: str  # "numeric" or "categorical"
+    drift: float | None
+    method: str  # of ``drift``
+    evidence: float | None  # >= 0; 1 alone is the alert
+    missing: float | None
+    out_of_range: float | None  # numeric only
+    unseen: float | None  # categorical only
+    rows: int
+    held: bool  # quality alarms are held (window incomplete)
+    reason: str  # "" when there is nothing to explain
+
+
+class ClassView(TypedDict):
+    name: str
+    ratio: float | None
+    reference_ratio: float | None
+
+
+class PredictionView(TypedDict):
+    kind: str
+    mean_score: float | None
+    classes: list[ClassView]
+    confidence_mean: float | None
+    drift: float | None
+    evidence: float | None
+    reason: str
+
+
+class OutcomeView(TypedDict):
+    metric: str
+    realised: float | None
+    low: float | None  # 95 % interval of ``realised``
+    high: float | None
+    estimated: float | None
+    baseline: float | None
+    labelled: int
+    coverage: float | None
+    reason: str
+
+
+class ModelView(TypedDict):
+    name: str
+    versions: list[VersionView]
+    layout: str
+    state: Literal[0, 1, 2, 3]  # the most urgent open tier; 0: none
+    sentence: str
+    watermark_minute: int | None  # sealed through
+    window: WindowView
+    baseline: BaselineView | None
+    reason: str
+    features: list[FeatureView]
+    prediction: PredictionView
+    outcome: OutcomeView
+
+
+class IncidentView(TypedDict):
+    key: str
+    model: str
+    rule: str
+    layer: str  # a ``records.Layer``
+    tier: Literal[1, 2, 3]
+    opened_ms: int
+    resolved_ms: int | None
+    summary: str
+    evidence: float
+    features: list[str]
+    details: dict[str, Any]
+    provisional: NotRequired[bool]
+
+
+class CountersView(TypedDict):
+    """``captured + sum(dropped.values()) == requests``, but for what is in flight."""
+
+    requests: int
+    captured: int
+    dropped: dict[str, int]  # by ``records.DropReason``
+    rows: int
+    stored: int
+
+
+class LastExportView(TypedDict):
+    outcome: str
+    at_ms: int
+
+
+class ExportView(TypedDict):
+    target: str | None
+    last: dict[str, LastExportView]  # by signal: metrics, traces, logs
+
+
+class StatusView(TypedDict):
+    """``query("status", {})``. ``query("incidents", {})`` is the ``incidents`` list alone, in an object of one key."""
+
+    generated_at_ms: int
+    clock_scale: float
+    hub: HubView
+    models: list[ModelView]
+    incidents: list[IncidentView]  # newest first
+    counters: CountersView
+    export: ExportView
+    privacy: str
+
+
+class IncidentsView(TypedDict):
+    incidents: list[IncidentView]  # newest first
+
+
+class SeriesView(TypedDict):
+    """``query("series", {"model", "name", "label", "since"})``; ``since`` is Unix milliseconds as digits."""
+
+    name: str
+    label: str
+    t: list[int]  # Unix ms, ascending
+    v: list[float | None]  # of the same length
