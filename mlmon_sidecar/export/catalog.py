@@ -1,0 +1,306 @@
+"""Every figure and event that leaves the process: one table of each. What is not here is never sent.
+
+Names, units and kinds follow the OpenTelemetry naming rules: unit ``1`` only for true fractions in [0, 1], scores in
+``{score}``, no ``total`` in names, at most ``MAX_ATTRIBUTES`` attributes a point. ``process.*`` names are those of the
+semantic conventions. Imports no OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from mlmon_sidecar.records import Severity
+
+MAX_ATTRIBUTES = 6
+
+MODEL_NAME = "mlmon.model.name"
+MODEL_VERSION = "mlmon.model.version"
+SEGMENT = "mlmon.segment"  # only where segments are configured
+FEATURE = "mlmon.feature.name"
+METHOD = "mlmon.drift.method"
+WINDOW = "mlmon.window"
+CLASS = "mlmon.class"
+LABEL_STATUS = "mlmon.label.status"
+SCORE_NAME = "mlmon.metric.name"
+ESTIMATED = "mlmon.estimated"
+ALERT_RULE = "mlmon.alert.rule"
+ALERT_LAYER = "mlmon.alert.layer"
+ALERT_TRANSITION = "mlmon.alert.transition"
+ERROR_TYPE = "error.type"
+DROP_REASON = "mlmon.drop.reason"
+DROP_KIND = "mlmon.drop.kind"
+PII_TYPE = "mlmon.pii.type"
+COMPONENT = "mlmon.component"
+SIGNAL = "mlmon.signal"
+CPU_MODE = "cpu.mode"
+RECORDER = "mlmon.recorder"  # on every point that goes through the host application's own MeterProvider
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"  # cumulative, never falls
+    UPDOWN = "updown"  # additive over processes, may fall
+    GAUGE = "gauge"  # current value, not additive
+    HISTOGRAM = "histogram"
+
+
+class Emitter(StrEnum):
+    """Who has the figure. Model-level figures come from one hub, or they would be counted once a process."""
+
+    PROCESS = "process"
+    HUB = "hub"
+
+
+class Metric(NamedTuple):
+    """One figure. ``attributes`` are the keys a point may carry; not every point carries all."""
+
+    name: str
+    unit: str
+    kind: Kind
+    description: str
+    attributes: tuple[str, ...]
+    source: Emitter
+
+
+class EventType(NamedTuple):
+    """One kind of log record. ``attributes`` are the keys it may carry."""
+
+    name: str
+    severities: tuple[Severity, ...]
+    description: str
+    attributes: tuple[str, ...]
+
+
+_M = (MODEL_NAME, MODEL_VERSION, SEGMENT)
+_WINDOWED = (*_M, WINDOW)
+_FEATURE = (*_M, FEATURE, WINDOW)
+_ALERT = (MODEL_NAME, MODEL_VERSION, ALERT_RULE, ALERT_LAYER)
+
+
+def _process(name: str, unit: str, kind: Kind, description: str, attributes: tuple[str, ...] = ()) -> Metric:
+    return Metric(name, unit, kind, description, attributes, Emitter.PROCESS)
+
+
+def _hub(name: str, unit: str, kind: Kind, description: str, attributes: tuple[str, ...] = _WINDOWED) -> Metric:
+    return Metric(name, unit, kind, description, attributes, Emitter.HUB)
+
+
+_INFRASTRUCTURE = (
+    _process("mlmon.predictions", "{prediction}", Kind.COUNTER, "Predicted rows.", _M),
+    _process(
+        "mlmon.prediction.duration",
+        "s",
+        Kind.HISTOGRAM,
+        "Time from a request's start to the last message of its answer.",
+        (*_M, ERROR_TYPE),
+    ),
+    _process(
+        "mlmon.prediction.time_to_first_byte",
+        "s",
+        Kind.HISTOGRAM,
+        "Time from a request's start to the first message of its answer's body.",
+        _M,
+    ),
+    _process("process.cpu.time", "s", Kind.COUNTER, "CPU time used by the process.", (CPU_MODE,)),
+    _process("process.memory.usage", "By", Kind.UPDOWN, "Physical memory in use by the process."),
+    _process("process.thread.count", "{thread}", Kind.UPDOWN, "Threads of the process."),
+    _process(
+        "process.unix.file_descriptor.count",
+        "{file_descriptor}",
+        Kind.UPDOWN,
+        "File descriptors held open by the process.",
+    ),
+    _process("process.uptime", "s", Kind.GAUGE, "Time since the process started."),
+)
+
+_DATA = (
+    _hub(
+        "mlmon.feature.drift.score",
+        "{score}",
+        Kind.GAUGE,
+        "Distance of a feature's window from its baseline, by the named method.",
+        (*_FEATURE, METHOD),
+    ),
+    _hub(
+        "mlmon.feature.drift.evidence",
+        "{score}",
+        Kind.GAUGE,
+        "Evidence that a feature drifted, on a log scale; 1 is the alarm line.",
+        (*_M, FEATURE),
+    ),
+    _hub("mlmon.feature.missing.ratio", "1", Kind.GAUGE, "Share of rows without a value for the feature.", _FEATURE),
+    _hub(
+        "mlmon.feature.out_of_range.ratio",
+        "1",
+        Kind.GAUGE,
+        "Share of values outside the range the baseline knows.",
+        _FEATURE,
+    ),
+    _hub(
+        "mlmon.feature.unseen_category.ratio",
+        "1",
+        Kind.GAUGE,
+        "Share of values in categories the baseline does not know.",
+        _FEATURE,
+    ),
+    _hub("mlmon.feature.mean", "{value}", Kind.GAUGE, "Mean of a numeric feature in the window.", _FEATURE),
+    _hub(
+        "mlmon.feature.stddev",
+        "{value}",
+        Kind.GAUGE,
+        "Standard deviation of a numeric feature in the window.",
+        _FEATURE,
+    ),
+    _hub(
+        "mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features at or above the alarm line."
+    ),
+    _hub("mlmon.window.samples", "{sample}", Kind.GAUGE, "Rows in the window."),
+)
+
+_PREDICTION = (
+    _hub(
+        "mlmon.prediction.drift.score",
+        "{score}",
+        Kind.GAUGE,
+        "Distance of the predictions' window from the baseline, by the named method.",
+        (*_WINDOWED, METHOD),
+    ),
+    _hub("mlmon.prediction.class", "{prediction}", Kind.COUNTER, "Predictions of a class.", (*_M, CLASS)),
+    _hub("mlmon.prediction.confidence.mean", "1", Kind.GAUGE, "Mean confidence of the predictions in the window."),
+    _hub("mlmon.prediction.dominant.ratio", "1", Kind.GAUGE, "Share of the most frequent prediction in the window."),
+)
+
+_OUTCOME = (
+    _hub(
+        "mlmon.outcome.labels",
+        "{label}",
+        Kind.COUNTER,
+        "Labels received, by what became of them.",
+        (MODEL_NAME, MODEL_VERSION, LABEL_STATUS),
+    ),
+    _hub(
+        "mlmon.outcome.score",
+        "{score}",
+        Kind.GAUGE,
+        "Quality by the named metric; estimated before labels arrive, realised after.",
+        (*_WINDOWED, SCORE_NAME, ESTIMATED),
+    ),
+    _hub("mlmon.outcome.coverage.ratio", "1", Kind.GAUGE, "Share of the window's predictions that have a label."),
+)
+
+_ALERTS = (
+    _hub("mlmon.alert.state", "{state}", Kind.GAUGE, "0 well, 1 an open P3, 2 a P2, 3 a P1.", _ALERT),
+    _hub(
+        "mlmon.alert.transitions",
+        "{transition}",
+        Kind.COUNTER,
+        "Incidents opened, raised and resolved.",
+        (*_ALERT, ALERT_TRANSITION),
+    ),
+)
+
+_SELF = (
+    _process("mlmon.self.queue.size", "By", Kind.GAUGE, "Bytes waiting between the event loop and the recorder."),
+    _process("mlmon.self.queue.limit", "By", Kind.GAUGE, "Bytes that may wait there before exchanges are dropped."),
+    _process(
+        "mlmon.self.dropped",
+        "{record}",
+        Kind.COUNTER,
+        "Records lost, by kind (exchange, row, event) and reason.",
+        (DROP_KIND, DROP_REASON),
+    ),
+    _process("mlmon.self.redactions", "{match}", Kind.COUNTER, "Matches of personal data replaced.", (PII_TYPE,)),
+    _process(
+        "mlmon.self.errors",
+        "{error}",
+        Kind.COUNTER,
+        "Failures inside the monitor; the application is not affected.",
+        (COMPONENT, ERROR_TYPE),
+    ),
+    _process(
+        "mlmon.self.export.failures",
+        "{failure}",
+        Kind.COUNTER,
+        "Exports that the collector did not take.",
+        (SIGNAL, ERROR_TYPE),
+    ),
+    _process("mlmon.self.flush.lag", "s", Kind.GAUGE, "Age of the oldest flush the hub has not acknowledged."),
+    _process("mlmon.self.hub.leader", "{hub}", Kind.GAUGE, "1 in the process that is the hub, else 0."),
+    _hub("mlmon.self.aggregate.age", "s", Kind.GAUGE, "Time since the last sealed minute.", (MODEL_NAME,)),
+    _hub(
+        "mlmon.self.baseline.age",
+        "s",
+        Kind.GAUGE,
+        "Time since the baseline in use was built.",
+        (MODEL_NAME, MODEL_VERSION),
+    ),
+)
+
+
+def _table(rows: Iterable[Metric]) -> dict[str, Metric]:
+    return {row.name: row for row in rows}
+
+
+CATALOG = _table((*_INFRASTRUCTURE, *_DATA, *_PREDICTION, *_OUTCOME, *_ALERTS, *_SELF))
+
+PREDICTION_EVENT = "mlmon.prediction"
+PREDICTION_ID = "mlmon.prediction.id"
+
+EVENTS = {
+    event.name: event
+    for event in (
+        EventType(
+            PREDICTION_EVENT,
+            (Severity.INFO,),
+            "One prediction, sampled and redacted.",
+            (*_M, PREDICTION_ID, CLASS, "mlmon.prediction.score", "mlmon.prediction.confidence"),
+        ),
+        EventType(
+            "mlmon.outcome",
+            (Severity.INFO,),
+            "A label joined with its prediction; carries the prediction's own trace and span ids.",
+            (*_M, PREDICTION_ID, CLASS, LABEL_STATUS, "mlmon.outcome.label"),
+        ),
+        EventType(
+            "mlmon.alert",
+            (Severity.INFO, Severity.WARN, Severity.ERROR),
+            "An incident opened, was raised or was resolved. The body says it in one plain sentence.",
+            (
+                *_ALERT,
+                ALERT_TRANSITION,
+                WINDOW,
+                "mlmon.alert.key",  # the dedup key of every notification
+                "mlmon.alert.tier",
+                "mlmon.alert.onset",
+                "mlmon.alert.since_deploy",
+                "mlmon.alert.evidence",
+                "mlmon.alert.value",
+                "mlmon.alert.threshold",
+                "mlmon.alert.features",
+                "mlmon.alert.traffic_share",
+                "mlmon.alert.owner",
+                "mlmon.alert.runbook",
+                "mlmon.alert.url",
+            ),
+        ),
+        EventType(
+            "mlmon.self.degraded",
+            (Severity.WARN,),
+            "The monitor, or a part of it, does not work as configured.",
+            (COMPONENT, ERROR_TYPE),
+        ),
+        EventType(
+            "mlmon.baseline.loaded",
+            (Severity.INFO,),
+            "A baseline became active.",
+            (MODEL_NAME, MODEL_VERSION, "mlmon.baseline.layout", "mlmon.baseline.rows"),
+        ),
+        EventType(
+            "mlmon.model.changed",
+            (Severity.INFO,),
+            "Predictions of a new model version were seen.",
+            (MODEL_NAME, MODEL_VERSION, "mlmon.model.previous_version"),
+        ),
+    )
+}

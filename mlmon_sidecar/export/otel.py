@@ -1,0 +1,189 @@
+"""Figures and events on their way out: which provider, which threads, one deadline at the end.
+
+Import this at start-up only: it loads OpenTelemetry. Create the exporter after the application's own start-up, so that
+providers the application sets up are seen and no thread exists before a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from mlmon_sidecar.export.catalog import PREDICTION_EVENT, PREDICTION_ID
+from mlmon_sidecar.export.figures import Collector
+from mlmon_sidecar.export.host import HostMetrics, host_meter_provider
+from mlmon_sidecar.export.options import ExportOptions
+from mlmon_sidecar.export.otel_logs import Delivery, LogsLane, host_logger_provider, through_host, through_sender
+from mlmon_sidecar.export.otel_metrics import MetricsLane
+from mlmon_sidecar.export.otel_senders import log_sender, metric_sender
+from mlmon_sidecar.export.otel_spans import OTelSpanHook
+from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, Outcome, Outcomes
+from mlmon_sidecar.export.own import TelemetrySource
+from mlmon_sidecar.export.pump import Pump
+from mlmon_sidecar.export.quiet import Quiet
+from mlmon_sidecar.interfaces import Clock, Source
+from mlmon_sidecar.records import Event
+from mlmon_sidecar.telemetry import Telemetry
+from mlmon_sidecar.version import __version__
+
+__all__ = ["Exporter", "OTelSpanHook"]
+
+DEFAULT_SHUTDOWN_SECONDS = 5.0
+_INSTANCE = "service.instance.id"
+_SCOPE = InstrumentationScope("mlmon_sidecar", __version__)
+
+
+class Exporter:
+    """Sends what the sources say, and events, through the application's providers or private ones; sets no globals.
+
+    ``TelemetrySource`` is among the sources by itself. Nothing configured and no provider of the application: nothing
+    is sent, no thread starts and no socket is opened. No method raises because of a collector.
+
+    Args:
+        clock: gives every time stamp; only its ``unix_ns`` moves with a clock scale.
+        instance_id: tells this process from others, "" for a fresh UUID; ``mlmon.recorder`` with host providers.
+    """
+
+    def __init__(
+        self,
+        options: ExportOptions,
+        sources: Sequence[Source],
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        instance_id: str = "",
+    ) -> None:
+        self._options = options
+        self._telemetry = telemetry
+        self._clock = clock
+        self._collector = Collector((TelemetrySource(telemetry), *sources), telemetry)
+        self._instance_id = instance_id or str(uuid.uuid4())
+        self._started = _Started(telemetry, clock)
+
+    def start(self) -> None:
+        """Look for the application's providers, then start what is needed. Returns at once, connects to nothing."""
+        self._start_metrics()
+        self._start_logs()
+
+    def event(self, event: Event) -> None:
+        """Queue one log record; never blocks. Predictions only as far as the sampled share goes."""
+        lane = self._started.logs
+        if lane is None:
+            return
+        if event.name == PREDICTION_EVENT and not self._options.keeps_prediction(
+            str(dict(event.attributes).get(PREDICTION_ID, ""))
+        ):
+            return
+        lane.put(event)
+
+    def last_outcome(self) -> Mapping[str, Outcome]:
+        """Signal ("metrics", "logs") to how its last export went."""
+        return self._started.outcomes.last()
+
+    def flush(self, deadline_seconds: float) -> bool:
+        """Export now. True where every export of ours ended well within the deadline."""
+        tickets = [(pump, pump.ask()) for pump in self._started.pumps]
+        return _wait(tickets, deadline_seconds) and self._started.outcomes.all_well
+
+    def shutdown(self, deadline_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> bool:
+        """A last export of every signal, side by side, under one deadline. Safe to call twice.
+
+        Returns:
+            Whether everything ended within the deadline. What did not is abandoned: its daemon thread ends with its
+            own time-out, or with the process.
+        """
+        started = self._started
+        ended = _wait([(pump, pump.stop()) for pump in started.pumps], deadline_seconds)
+        for pump in started.pumps:
+            pump.abandon()
+        started.close()
+        return ended
+
+    def reset_after_fork(self, instance_id: str = "") -> None:
+        """In the child of a fork: forget the parent's threads, sockets and queue, and start afresh."""
+        self._instance_id = instance_id or str(uuid.uuid4())
+        if self._started.host is not None:
+            self._started.host.close()
+        self._started = _Started(self._telemetry, self._clock)
+        self.start()
+
+    def _start_metrics(self) -> None:
+        started, options = self._started, self._options
+        provider = host_meter_provider() if options.use_host_providers else None
+        if provider is not None:
+            started.host = HostMetrics(provider, self._collector, __version__, self._instance_id)
+            started.outcomes.declare(METRICS, HOST)
+        elif options.metrics is not None:
+            sender = metric_sender(options.metrics, started.outcomes, started.quiet)
+            lane = MetricsLane(self._collector, self._resource, _SCOPE, options.temporality, sender, self._clock)
+            started.outcomes.declare(METRICS, NEVER)
+            self._pump(METRICS, options.interval_seconds, lane.step, sender.close)
+
+    def _start_logs(self) -> None:
+        started, options = self._started, self._options
+        provider = host_logger_provider() if options.use_host_providers else None
+        if provider is not None:
+            started.outcomes.declare(LOGS, HOST)
+            self._start_log_lane(through_host(provider, _SCOPE), lambda: None)
+        elif options.logs is not None:
+            sender = log_sender(options.logs, started.outcomes, started.quiet)
+            started.outcomes.declare(LOGS, NEVER)
+            self._start_log_lane(through_sender(sender, self._resource, _SCOPE), sender.close)
+
+    def _start_log_lane(self, deliver: Delivery, end: Callable[[], None]) -> None:
+        lane = LogsLane(deliver, self._telemetry, queue=self._options.log_queue, batch=self._options.log_batch)
+        self._started.logs = lane
+        self._pump(LOGS, self._options.log_delay_seconds, lane.step, end)
+
+    def _pump(self, signal: str, interval_seconds: float, step: Callable[[], None], end: Callable[[], None]) -> None:
+        pump = Pump(signal, interval_seconds, self._guarded(step), self._guarded(end))
+        pump.start()
+        self._started.pumps.append(pump)
+
+    def _guarded(self, action: Callable[[], None]) -> Callable[[], None]:
+        """``action``, its exceptions counted: a thread of ours never dies of one."""
+
+        def run() -> None:
+            try:
+                action()
+            except Exception as error:
+                self._telemetry.failed("export", error)
+
+        return run
+
+    def _resource(self) -> Resource:
+        """Who we are. A configured instance id may be shared by worker processes: the process id sets them apart."""
+        given = self._options.resource.get(_INSTANCE)
+        instance = f"{given}-{os.getpid()}" if given else self._instance_id
+        return Resource.create({**self._options.resource, _INSTANCE: instance})
+
+
+class _Started:
+    """What one process has running."""
+
+    def __init__(self, telemetry: Telemetry, clock: Clock) -> None:
+        self.outcomes = Outcomes(telemetry, clock)
+        self.quiet = Quiet(clock.monotonic_ns)
+        self.pumps: list[Pump] = []
+        self.logs: LogsLane | None = None
+        self.host: HostMetrics | None = None
+
+    def close(self) -> None:
+        """Stop taking anything. The last outcomes stay readable."""
+        if self.host is not None:
+            self.host.close()
+        if self.logs is not None:
+            self.logs.close()
+        self.quiet.uninstall()
+        self.pumps, self.logs, self.host = [], None, None
+
+
+def _wait(tickets: Sequence[tuple[Pump, int]], deadline_seconds: float) -> bool:
+    """Whether every run asked for ended within one deadline over all."""
+    end = time.monotonic() + deadline_seconds
+    return all(pump.wait(ticket, end - time.monotonic()) for pump, ticket in tickets)

@@ -1,0 +1,16 @@
+"""Text as it may leave the process: always encodable, bounded, one line."""
+
+from __future__ import annotations
+
+MAX_VALUE_CHARACTERS = 256  # of an attribute
+MAX_BODY_CHARACTERS = 1024  # of a log record's sentence
+
+
+def clean(text: object, limit: int = MAX_VALUE_CHARACTERS) -> str:
+    """``text`` without control characters and lone surrogates (one would fail the whole request), cut at ``limit``.
+
+    >>> clean("a\\nb" + chr(0xD800))
+    'a b?'
+    """
+    short = str(text)[:limit].encode("utf-8", "replace").decode("utf-8")
+    return "".join(character if character.isprintable() else " " for character in short)
