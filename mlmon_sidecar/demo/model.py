@@ -98,4 +98,3 @@ def _number(name: str, value: Value) -> float:
     if levels is None:
         return float(value)
     return float(levels.index(value)) if value in levels else math.nan
-

@@ -25,26 +25,26 @@ MODEL = "car_loans"
 BUILD_TIMEOUT_SECONDS = 60.0
 TIMEOUT_SECONDS = 10.0
 SETTINGS = """\
-store = "sqlite:///{store}"
+store = {store}
 clock_scale = {scale!r}
 clock_anchor = {anchor!r}
 
 [models.{model}]
 routes = ["POST /score"]
-version = "{version}"
+version = {version}
 id = "request.application_id"
-baseline = "{baseline}"
+baseline = {baseline}
 
 [models.{model}.prediction]
 kind = "binary"
 score = "response.score"
 predicted = "response.outcome"
 threshold = {threshold}
-positive = "{positive}"
+positive = {positive}
 
 [tokens]
-label = "{token}"
-read = "{token}"
+label = {token}
+read = {token}
 
 [export]
 interval_seconds = 5.0
@@ -85,10 +85,16 @@ class Files:
 def write_settings(files: Files, calendar: Calendar) -> None:
     """Write mlmon.toml. Paths are absolute; ``directory`` must be."""
     text = SETTINGS.format(
-        store=files.store, scale=calendar.scale, anchor=calendar.anchor, model=MODEL, version=VERSION,
-        baseline=files.baseline, threshold=THRESHOLD, positive=POSITIVE, token=files.token,
+        store=_quoted(f"sqlite:///{files.store}"), scale=calendar.scale, anchor=calendar.anchor, model=MODEL,
+        version=_quoted(VERSION), baseline=_quoted(files.baseline), threshold=THRESHOLD, positive=_quoted(POSITIVE),
+        token=_quoted(files.token),
     )  # fmt: skip
     files.settings.write_text(text, encoding="utf-8")
+
+
+def _quoted(value: object) -> str:
+    """A TOML basic string: for what JSON can escape the two agree."""
+    return orjson.dumps(str(value)).decode()
 
 
 def write_reference(files: Files, calendar: Calendar, loans: Loans, model: LoanModel) -> int:

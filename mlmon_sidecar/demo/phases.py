@@ -43,7 +43,9 @@ class Phase:
 PHASES = (
     Phase("healthy", HEALTHY_DAYS, "ordinary traffic, distributed like the reference"),
     Phase("drifting", DRIFTING_DAYS, "the applicants themselves change: dearer cars, longer loans", drifted=True),
-    Phase("null_burst", NULL_BURST_DAYS, f"an upstream job loses {NULL_COLUMN} in {NULL_SHARE:.0%} of rows", nulls=True),
+    Phase(
+        "null_burst", NULL_BURST_DAYS, f"an upstream job loses {NULL_COLUMN} in {NULL_SHARE:.0%} of rows", nulls=True
+    ),
     Phase("collapse", COLLAPSE_DAYS, "the model is stuck and answers one score to everyone", stuck_at=STUCK_AT),
     Phase("recovery", RECOVERY_DAYS, "everything is mended, ordinary traffic again"),
 )

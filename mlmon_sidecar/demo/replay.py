@@ -1,19 +1,18 @@
-"""Rows as real HTTP requests at their scheduled times, over a few kept-alive connections; and their labels, later."""
+"""Rows as real HTTP requests at their scheduled times, over a few kept-alive connections."""
 
 from __future__ import annotations
 
-import heapq
 import http.client
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 
 from mlmon_sidecar.demo.data import Row
-from mlmon_sidecar.demo.schedule import Calendar, label_due
+from mlmon_sidecar.demo.schedule import Calendar
 from mlmon_sidecar.errors import MlmonError
 
 CONNECTIONS = 4  # an answer takes 2 to 5 ms; four in turn leave room for a slow one
@@ -31,29 +30,6 @@ class Answered:
     sent: float  # scaled Unix seconds
 
 
-@dataclass(frozen=True, slots=True)
-class DueLabels:
-    """Outcomes by when they become known. Not for several threads at once."""
-
-    _heap: list[tuple[float, str, int]] = field(default_factory=list)
-
-    def add(self, answers: Sequence[Answered]) -> None:
-        for answer in answers:
-            heapq.heappush(self._heap, (label_due(answer.row_id, answer.sent), answer.prediction_id, answer.row_id))
-
-    def pop(self, now: float) -> list[tuple[float, str, int]]:
-        """What is known by ``now`` (scaled Unix seconds): (known since, prediction id, row id), in that order."""
-        known = []
-        while self._heap and self._heap[0][0] <= now:
-            known.append(heapq.heappop(self._heap))
-        return known
-
-    @property
-    def last(self) -> float | None:
-        """When the last of them becomes known; None when all are."""
-        return max(self._heap)[0] if self._heap else None
-
-
 class Replay:
     """Sends rows to a server on this machine. ``answers`` receives each answer, on the sending thread."""
 
@@ -64,13 +40,12 @@ class Replay:
         answers: Callable[[Answered], None],
         *,
         clock: Callable[[], float] = time.time,
-        stop: threading.Event | None = None,
     ) -> None:
         self._port = port
         self._calendar = calendar
         self._answers = answers
         self._clock = clock
-        self._stop = stop or threading.Event()
+        self._stop = threading.Event()
 
     def play(self, rows: Sequence[Row], moments: Sequence[float]) -> None:
         """Send ``rows[i]`` at scaled ``moments[i]``; returns after the last answer. Late rows go out at once.
@@ -79,8 +54,13 @@ class Replay:
         """
         timed = list(zip(moments, rows, strict=True))
         with ThreadPoolExecutor(CONNECTIONS, "mlmon-demo-replay") as pool:
-            for lane in [pool.submit(self._lane, timed[offset::CONNECTIONS]) for offset in range(CONNECTIONS)]:
-                lane.result()
+            lanes = [pool.submit(self._lane, timed[offset::CONNECTIONS]) for offset in range(CONNECTIONS)]
+            try:
+                for lane in lanes:
+                    lane.result()
+            except BaseException:
+                self._stop.set()  # The other lanes, and after Ctrl-C all of them, need not go on.
+                raise
 
     def _lane(self, timed: Sequence[tuple[float, Row]]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_SECONDS)
@@ -93,9 +73,6 @@ class Replay:
                 if PREDICTION_ID not in headers:
                     raise _unexpected("/score", "no prediction id in the answer")
                 self._answers(Answered(row.id, headers[PREDICTION_ID], sent))
-        except BaseException:
-            self._stop.set()  # The other lanes need not go on.
-            raise
         finally:
             connection.close()
 

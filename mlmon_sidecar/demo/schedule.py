@@ -74,7 +74,7 @@ def baseline_moments(calendar: Calendar, rows: int) -> list[float]:
 
 
 def played(phase: Phase, first_day: int, free_day: int) -> Period:
-    """The period of a phase that began on ``first_day`` when ``free_day`` is the next one free after its last answer."""
+    """The period of a phase begun on ``first_day``, when ``free_day`` is the next one free after its last answer."""
     return Period(phase.name, first_day, max(first_day + phase.days, free_day))
 
 
