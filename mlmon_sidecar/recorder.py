@@ -19,6 +19,7 @@ import numpy as np
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
+from mlmon_sidecar.aggregate.traffic import decoded_versions
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -181,7 +182,10 @@ class Recorder:
         self._telemetry.add(names.DECODED, decoded.exchanges)
         for reason, amount in decoded.dropped.items():
             self._telemetry.dropped(amount, reason)
-        self._builders[name].add_exchanges(exchanges, model.decode.constant_version, self._clock.unix_at)
+        for cap, amount in decoded.skipped.items():
+            self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
+        versions = decoded_versions(decoded.batches)
+        self._builders[name].add_exchanges(exchanges, versions, model.decode.constant_version, self._clock.unix_at)
         for batch in decoded.batches:
             self._add(name, batch)
 
@@ -189,7 +193,7 @@ class Recorder:
         model = self._models[name]
         self._builders[name].add_batch(batch)
         self._telemetry.add(names.ROWS, batch.rows)
-        keep = keep_rows(batch, model.keep)
+        keep = keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
         kept, failed = model.redactor.redact_batch(batch, model.store_features, keep)
         self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)
         self._telemetry.add(names.ROWS_SAMPLED_OUT, batch.rows - len(kept.rows) - failed)

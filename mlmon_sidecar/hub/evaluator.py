@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mlmon_sidecar.alerts.incidents import RESOLVED, IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS, QUALITY_CHECKS
 from mlmon_sidecar.checks.collapse import Collapse
@@ -48,6 +50,7 @@ class ModelEvaluator:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._outcomes = OutcomeWatch(plan)
+        self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)
         self.reload()
 
     def reload(self) -> None:
@@ -108,6 +111,7 @@ class ModelEvaluator:
             points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._run.add(delta.minute, delta.vector, delta.samples)
         self._windows.add(delta.minute, delta.vector, delta.samples)
+        self._classes += delta.vector[self.plan.layout.outputs.classes]
         step = self._step(delta, late)
         if step is not None:
             moves += self._moves(self._drift_findings(step, delta.minute), step, delta.minute)
@@ -249,6 +253,11 @@ class ModelEvaluator:
             return frozenset()
         names = [(unit.stream, unit.name) for unit in self._detector.indicators.units]
         return frozenset(name for name, held in zip(names, self._state.held, strict=True) if held)
+
+    def class_totals(self) -> Mapping[str, int]:
+        """Sealed predictions of each known class since this hub started."""
+        classes = self.plan.layout.prediction.classes
+        return {name: int(count) for name, count in zip(classes, self._classes, strict=False)}
 
     @property
     def baseline_quality(self) -> float | None:

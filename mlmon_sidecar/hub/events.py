@@ -39,6 +39,16 @@ def alert_event(incident: Incident, transition: str, minute: int) -> Event:
             ("mlmon.alert.key", incident.key),
             ("mlmon.alert.evidence", incident.evidence),
             ("mlmon.alert.features", ",".join(incident.features)),
-            ("mlmon.alert.opened", incident.opened_minute * 60),
+            ("mlmon.alert.onset", incident.opened_minute * 60),
         ),
+    )
+
+
+def transition_attributes(incident: Incident, transition: str) -> tuple[tuple[str, str], ...]:
+    """Of the counter of transitions."""
+    return (
+        ("mlmon.model.name", incident.model),
+        ("mlmon.alert.rule", incident.rule),
+        ("mlmon.alert.layer", incident.layer.value),
+        ("mlmon.alert.transition", transition),
     )

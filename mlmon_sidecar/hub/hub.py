@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from mlmon_sidecar.errors import MlmonError, StoreError
 from mlmon_sidecar.hub import events, status
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
+from mlmon_sidecar.hub.figures import model_figures
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.interfaces import Clock, Telling
@@ -78,7 +79,7 @@ class Hub:
         now = clock.monotonic_ns()
         self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
         self._outbox_told = 0
-        self._transitions: dict[str, int] = {}
+        self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
 
     # ------------------------------------------------------------ HubClient
 
@@ -164,7 +165,8 @@ class Hub:
             incident = known.get(key)
             if incident is None:
                 continue
-            self._transitions[transition] = self._transitions.get(transition, 0) + 1
+            moved = events.transition_attributes(incident, transition)
+            self._transitions[moved] = self._transitions.get(moved, 0) + 1
             logger.log(events.log_level(incident, transition), "%s", events.sentence(incident, transition))
             if self._telling is not None:
                 self._telling.event(events.alert_event(incident, transition, minute))
@@ -178,10 +180,10 @@ class Hub:
         with self._lock:
             figures: list[Measurement | Distribution] = [Measurement("mlmon.self.hub.leader", 1)]
             for evaluator in self._evaluators.values():
-                figures += evaluator.measurements(self.clock.unix_ns())
+                figures += model_figures(evaluator, self.store, self.clock.unix_ns())
             figures += [
-                Measurement("mlmon.alert.transitions", count, (("mlmon.alert.transition", kind),))
-                for kind, count in self._transitions.items()
+                Measurement("mlmon.alert.transitions", count, attributes)
+                for attributes, count in self._transitions.items()
             ]
             return figures
 

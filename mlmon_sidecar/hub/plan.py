@@ -18,6 +18,7 @@ class ModelPlan:
 
     Attributes:
         baseline: None: nothing is compared; traffic and identical predictions are still watched.
+        problem: why the baseline is not there, one sentence; "" where none was asked for.
         false_alarm_days: > 0; one false alarm is expected in this many days, over all that may alert.
         metric: the realised figure people read first: accuracy, precision, recall or f1.
         horizon_days: labels older than this no longer count; 1 or more.
@@ -26,6 +27,7 @@ class ModelPlan:
     name: str
     layout: Layout
     baseline: Baseline | None = None
+    problem: str = ""
     false_alarm_days: float = DEFAULT_FALSE_ALARM_DAYS
     metric: str = "accuracy"
     horizon_days: int = DEFAULT_HORIZON_DAYS

@@ -66,7 +66,7 @@ def _watched(name: str, model: ModelSettings, settings: Settings) -> Watched:
 
 
 def redaction_policy(settings: Settings) -> RedactionPolicy:
-    return RedactionPolicy.preset(settings.privacy.preset)
+    return RedactionPolicy.of(settings.privacy.preset)
 
 
 def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:

@@ -117,7 +117,8 @@ class Monitor:
                 code="unknown_model",
                 hint=f"Known are {', '.join(sorted(worker.decode_options))}.",
             )
-        batch = batch_from_columns(model, version=version or options.constant_version, **columns)
+        now_ns = worker.clock.unix_ns()
+        batch = batch_from_columns(model, now_ns=now_ns, version=version, options=options, **columns)
         worker.recorder.observe(batch)
         return batch.prediction_ids
 

@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, process: MonitoredProcess) -> None:
         settings = process.settings
         self._process = process
-        clock = assembly.make_clock(settings)
+        clock = self.clock = assembly.make_clock(settings)
         options = assembly.export_options(settings, dict(os.environ))
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)

@@ -19,6 +19,7 @@ import orjson
 
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import (
+    MINUTE_NS,
     Flush,
     FlushReceipt,
     FlushStatus,
@@ -80,6 +81,10 @@ class SqliteStore:
             row = self._write.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
             self._epoch = int(row[0]) + 1
             self._write.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self._epoch),))
+
+    @property
+    def schema_version(self) -> int:
+        return SCHEMA_VERSION
 
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[apsw.Connection]:
@@ -239,11 +244,24 @@ class SqliteStore:
         )
         return [Point(*row) for row in reversed(rows)]
 
-    def versions(self, model: str) -> list[tuple[str, int]]:
-        """(version, newest sealed minute)."""
-        return self._rows(
-            "SELECT version, max(minute) FROM fleet_panes WHERE model = ? GROUP BY version ORDER BY 2 DESC", (model,)
+    def versions(self, model: str) -> list[tuple[str, int, int]]:
+        """(version, kept predictions, newest minute), newest first."""
+        rows = self._rows(
+            """SELECT version, count(*), max(event_ns) FROM predictions WHERE model = ?
+               GROUP BY version ORDER BY 3 DESC""",
+            (model,),
         )
+        return [(version, count, newest // MINUTE_NS) for version, count, newest in rows]
+
+    def label_counts(self, model: str) -> dict[str, int]:
+        """Labels of this model's predictions by what became of them: matched or corrected (superseded)."""
+        rows = self._rows(
+            """SELECT l.state, count(*) FROM labels l JOIN predictions p USING (prediction_id)
+               WHERE p.model = ? GROUP BY l.state""",
+            (model,),
+        )
+        words = {"joined": "matched", "superseded": "corrected", "ready": "waiting"}
+        return {words[state]: count for state, count in rows if state in words}
 
     def stored_rows(self) -> int:
         return int(self._rows("SELECT count(*) FROM predictions")[0][0])

@@ -1,0 +1,116 @@
+"""Model-level figures under their catalogue names. They come from the hub only, or they would count once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlmon_sidecar.hub import curves
+from mlmon_sidecar.hub.evaluator import RULE_OF_STREAM, ModelEvaluator
+from mlmon_sidecar.hub.model_view import feature_views, outcome_view
+from mlmon_sidecar.records import MINUTE_NS, Layer, Measurement, Window
+from mlmon_sidecar.statistics.layout import NumericCells
+from mlmon_sidecar.statistics.quantiles import mean_and_deviation
+from mlmon_sidecar.store import Store
+
+Attributes = tuple[tuple[str, str], ...]
+
+WINDOW = ("mlmon.window", "24h")
+LAYER_OF_RULE = {
+    "feature_drift": Layer.DATA,
+    "null_rate": Layer.DATA,
+    "prediction_drift": Layer.PREDICTION,
+    "confidence_drop": Layer.PREDICTION,
+    "collapse": Layer.PREDICTION,
+    "quality_drop": Layer.OUTCOME,
+}
+
+
+def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Iterator[Measurement]:
+    """All of one model over the newest 24 hours. What has no value has no point."""
+    plan, window = evaluator.plan, evaluator.day()
+    reference = plan.reference
+    model = ("mlmon.model.name", plan.name)
+    who: Attributes = (model,) if reference is None else (model, ("mlmon.model.version", reference.version))
+    yield Measurement("mlmon.window.samples", int(window.vector[plan.layout.traffic.rows]), (*who, WINDOW))
+    if reference is not None:
+        yield from _features(evaluator, window, who)
+        yield from _predictions(evaluator, window, who)
+    yield from _outcomes(evaluator, store, window, who)
+    yield from _alerts(evaluator, model)
+    if evaluator.watermark >= 0:
+        age = now_ns - (evaluator.watermark + 1) * MINUTE_NS
+        yield Measurement("mlmon.self.aggregate.age", max(0.0, age / 1e9), (model,))
+    if plan.baseline is not None:
+        yield Measurement("mlmon.self.baseline.age", max(0.0, (now_ns - plan.baseline.created_ns) / 1e9), who)
+
+
+def _features(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Iterator[Measurement]:
+    drifted = 0
+    views = feature_views(evaluator, window)
+    for view in views:
+        feature = (*who, ("mlmon.feature.name", view["name"]))
+        windowed = (*feature, WINDOW)
+        drifted += view["held"]
+        for name, value, attributes in (
+            ("mlmon.feature.drift.score", view["drift"], (*windowed, ("mlmon.drift.method", view["method"]))),
+            ("mlmon.feature.drift.evidence", view["evidence"], feature),
+            ("mlmon.feature.missing.ratio", view["missing"], windowed),
+            ("mlmon.feature.out_of_range.ratio", view["out_of_range"], windowed),
+            ("mlmon.feature.unseen_category.ratio", view["unseen"], windowed),
+        ):
+            if value is not None:
+                yield Measurement(name, value, attributes)
+        yield from _moments(evaluator, window, view["name"], windowed)
+    if views:
+        yield Measurement("mlmon.drift.features.drifted.ratio", drifted / len(views), (*who, WINDOW))
+
+
+def _moments(evaluator: ModelEvaluator, window: Window, name: str, attributes: Attributes) -> Iterator[Measurement]:
+    layout = evaluator.plan.layout
+    cells, feature = layout.cells[name], layout.feature(name)
+    if not isinstance(cells, NumericCells) or feature.kind != "numeric":
+        return
+    found = mean_and_deviation(feature, cells, window.vector)  # type: ignore[arg-type]  # Numeric by its kind.
+    if found is not None:
+        yield Measurement("mlmon.feature.mean", found[0], attributes)
+        yield Measurement("mlmon.feature.stddev", found[1], attributes)
+
+
+def _predictions(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Iterator[Measurement]:
+    plan, windowed = evaluator.plan, (*who, WINDOW)
+    distance = curves.prediction_distance(plan, window.vector)
+    if distance is not None:
+        method = "ks" if plan.layout.prediction.score_edges else "total_variation"
+        yield Measurement("mlmon.prediction.drift.score", distance, (*windowed, ("mlmon.drift.method", method)))
+    confidence = curves.confidence_mean(plan.layout, window.vector)
+    if confidence is not None:
+        yield Measurement("mlmon.prediction.confidence.mean", min(1.0, confidence), windowed)
+    ratios = curves.class_ratios(plan.layout, window.vector)
+    if ratios:
+        yield Measurement("mlmon.prediction.dominant.ratio", max(ratios.values()), windowed)
+    for name, count in evaluator.class_totals().items():
+        yield Measurement("mlmon.prediction.class", count, (*who, ("mlmon.class", name)))
+
+
+def _outcomes(evaluator: ModelEvaluator, store: Store, window: Window, who: Attributes) -> Iterator[Measurement]:
+    view = outcome_view(evaluator, store, window)
+    metric = ("mlmon.metric.name", view["metric"])
+    for value, window_name, estimated in ((view["realised"], "7d", "false"), (view["estimated"], "24h", "true")):
+        if value is not None:
+            attributes = (*who, ("mlmon.window", window_name), metric, ("mlmon.estimated", estimated))
+            yield Measurement("mlmon.outcome.score", value, attributes)
+    if view["coverage"] is not None:
+        yield Measurement("mlmon.outcome.coverage.ratio", view["coverage"], (*who, ("mlmon.window", "7d")))
+    for status, count in store.label_counts(evaluator.plan.name).items():
+        yield Measurement("mlmon.outcome.labels", count, (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status)))
+
+
+def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measurement]:
+    """0 well, 1 a P3, 2 a P2, 3 a P1: larger is worse, so that ``max`` over anything means something."""
+    worst = dict.fromkeys((*RULE_OF_STREAM.values(), "collapse"), 0)
+    for incident in evaluator.open_incidents:
+        worst[incident.rule] = max(worst.get(incident.rule, 0), 4 - int(incident.tier))
+    for rule, value in worst.items():
+        layer = LAYER_OF_RULE[rule].value
+        yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))
+

@@ -1,0 +1,222 @@
+"""One model as the page and the status API show it. Every figure that is not there has its reason beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mlmon_sidecar.hub import curves
+from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
+from mlmon_sidecar.hub.view import (
+    BaselineView,
+    ClassView,
+    FeatureView,
+    IncidentView,
+    ModelView,
+    OutcomeView,
+    PredictionView,
+    VersionView,
+    WindowView,
+)
+from mlmon_sidecar.outcomes.confusion import right
+from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Window
+from mlmon_sidecar.statistics.intervals import wilson
+from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
+from mlmon_sidecar.store import Store
+
+WARM_ROWS = 1_000  # rows in the window before its figures say much
+OUTCOME_DAYS = 7
+
+
+def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelView:
+    plan, window = evaluator.plan, evaluator.day()
+    open_now = evaluator.open_incidents
+    return {
+        "name": plan.name,
+        "versions": versions(store, plan.name),
+        "layout": plan.layout.hash,
+        "state": state(open_now),
+        "sentence": sentence(plan.name, evaluator, open_now),
+        "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
+        "window": window_view(evaluator, window),
+        "baseline": baseline_view(evaluator, now_ns),
+        "reason": reason(evaluator, window),
+        "features": feature_views(evaluator, window),
+        "prediction": prediction_view(evaluator, window),
+        "outcome": outcome_view(evaluator, store, window),
+    }
+
+
+def state(open_now: Sequence[Incident]) -> int:
+    """The most urgent open tier; 0: none."""
+    return min((int(incident.tier) for incident in open_now), default=0)
+
+
+def sentence(name: str, evaluator: ModelEvaluator, open_now: Sequence[Incident]) -> str:
+    if not open_now:
+        return f"{name}: no open incident" if evaluator.watermark >= 0 else f"{name}: waiting for the first predictions"
+    worst = min(open_now, key=lambda incident: (incident.tier, incident.opened_minute))
+    count = sum(1 for incident in open_now if incident.tier == worst.tier)
+    return f"{name}: {count} P{int(worst.tier)} open: {worst.summary}"
+
+
+def reason(evaluator: ModelEvaluator, window: Window) -> str:
+    """Why this model's figures are not all there yet; "" when they are."""
+    plan = evaluator.plan
+    if plan.problem:
+        return plan.problem
+    if plan.baseline is None:
+        return "no baseline: build one with `mlmon baseline build` and name it in models.*.baseline"
+    rows = int(window.vector[plan.layout.traffic.rows])
+    return f"warming up {rows}/{WARM_ROWS}" if rows < WARM_ROWS else ""
+
+
+def versions(store: Store, model: str) -> list[VersionView]:
+    return [
+        {"version": version, "rows": rows, "last_minute": minute} for version, rows, minute in store.versions(model)
+    ]
+
+
+def window_view(evaluator: ModelEvaluator, window: Window) -> WindowView:
+    layout, vector = evaluator.plan.layout, window.vector
+    cells = layout.traffic
+    requests = int(vector[cells.requests])
+    errors = int(vector[cells.client_error] + vector[cells.server_error] + vector[cells.aborted])
+    return {
+        "hours": (window.end_minute - window.start_minute) / 60,
+        "requests": requests,
+        "rows": int(vector[cells.rows]),
+        "errors": errors,
+        "error_ratio": errors / requests if requests else None,
+        "p50_ms": _ms(curves.latency(layout, vector, 0.50)),
+        "p95_ms": _ms(curves.latency(layout, vector, 0.95)),
+    }
+
+
+def baseline_view(evaluator: ModelEvaluator, now_ns: int) -> BaselineView | None:
+    baseline = evaluator.plan.baseline
+    if baseline is None:
+        return None
+    return {
+        "version": baseline.reference.version,
+        "rows": int(baseline.reference.vector[baseline.layout.traffic.rows]),
+        "age_days": max(0.0, (now_ns - baseline.created_ns) / (MINUTES_OF_DAY * MINUTE_NS)),
+    }
+
+
+def feature_views(evaluator: ModelEvaluator, window: Window) -> list[FeatureView]:
+    scores = curves.drift_scores(evaluator.plan, window.vector)
+    evidence, held = evaluator.evidence(), evaluator.held
+    return [
+        _feature_view(feature, evaluator, window, scores, evidence, ("features", feature.name) in held)
+        for feature in evaluator.plan.layout.features
+    ]
+
+
+def _feature_view(
+    feature: Feature,
+    evaluator: ModelEvaluator,
+    window: Window,
+    scores: Mapping[str, float],
+    evidence: Mapping[tuple[str, str], float],
+    held: bool,
+) -> FeatureView:
+    layout, vector = evaluator.plan.layout, window.vector
+    cells = layout.cells[feature.name]
+    rows, decoded = int(vector[cells.bins].sum()), int(vector[layout.traffic.rows])
+    numeric = isinstance(cells, NumericCells)
+    outside = int(vector[cells.below] + vector[cells.above]) if isinstance(cells, NumericCells) else 0
+    unseen = int(vector[cells.bins][-1]) if isinstance(cells, CategoricalCells) else 0
+    return {
+        "name": feature.name,
+        "kind": feature.kind,
+        "drift": scores.get(feature.name),
+        "method": "ks" if numeric else "total_variation",
+        "evidence": evidence.get(("features", feature.name)),
+        "missing": int(vector[cells.null]) / decoded if decoded else None,
+        "out_of_range": outside / rows if rows and numeric else None,
+        "unseen": unseen / rows if rows and not numeric else None,
+        "rows": rows,
+        "held": held,
+        "reason": "" if rows else ("all values are missing" if decoded else "no rows in the last 24 hours"),
+    }
+
+
+def prediction_view(evaluator: ModelEvaluator, window: Window) -> PredictionView:
+    plan, vector = evaluator.plan, window.vector
+    reference = plan.reference
+    now = curves.class_ratios(plan.layout, vector)
+    before = {} if reference is None else curves.class_ratios(plan.layout, reference.vector)
+    evidence = [value for (stream, _), value in evaluator.evidence().items() if stream == "predictions"]
+    classes: list[ClassView] = [
+        {"name": name, "ratio": now.get(name), "reference_ratio": before.get(name)}
+        for name in plan.layout.prediction.classes
+    ]
+    return {
+        "kind": plan.layout.prediction.kind,
+        "mean_score": curves.score_mean(plan.layout, vector),
+        "classes": classes,
+        "confidence_mean": curves.confidence_mean(plan.layout, vector),
+        "drift": curves.prediction_distance(plan, vector),
+        "evidence": max(evidence, default=None),
+        "reason": "" if reference is not None else "no baseline",
+    }
+
+
+def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window) -> OutcomeView:
+    """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
+    newest = max(0, evaluator.watermark) // MINUTES_OF_DAY
+    cells = store.outcome_cells(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest)
+    predicted = sum(store.predictions_per_day(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest).values())
+    correct, labelled = right(cells)
+    low, high = wilson(correct, labelled) if labelled else (None, None)
+    return {
+        "metric": "accuracy",
+        "realised": correct / labelled if labelled else None,
+        "low": low,
+        "high": high,
+        "estimated": curves.estimated_accuracy(evaluator.plan, window.vector),
+        "baseline": evaluator.baseline_quality,
+        "labelled": labelled,
+        "coverage": min(1.0, labelled / predicted) if predicted else None,
+        "reason": "" if labelled else "needs labels: send them to the feedback endpoint",
+    }
+
+
+def daily_outcomes(store: Store, model: str, name: str, first_day: int, last_day: int) -> list[tuple[int, float]]:
+    """(day, value) of "accuracy", "labelled" or "coverage" by the day of the prediction."""
+    days: dict[int, list[OutcomeCell]] = {}
+    for cell in store.outcome_cells(model, first_day, last_day):
+        days.setdefault(cell.day, []).append(cell)
+    predicted = store.predictions_per_day(model, first_day, last_day)
+    found = []
+    for day in sorted(days):
+        correct, labelled = right(days[day])
+        if name == "labelled":
+            found.append((day, float(labelled)))
+        elif name == "coverage" and predicted.get(day):
+            found.append((day, min(1.0, labelled / predicted[day])))
+        elif name == "accuracy" and labelled:
+            found.append((day, correct / labelled))
+    return found
+
+
+def incident_view(incident: Incident) -> IncidentView:
+    resolved = incident.resolved_minute
+    return {
+        "key": incident.key,
+        "model": incident.model,
+        "rule": incident.rule,
+        "layer": incident.layer.value,
+        "tier": int(incident.tier),  # type: ignore[typeddict-item]  # Tier's values are 1, 2 and 3.
+        "opened_ms": incident.opened_minute * 60_000,
+        "resolved_ms": None if resolved is None else resolved * 60_000,
+        "summary": incident.summary,
+        "evidence": incident.evidence,
+        "features": list(incident.features),
+        "details": dict(incident.details),
+        "provisional": incident.provisional,
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000

@@ -1,0 +1,121 @@
+"""Answers to ``query``: JSON bytes in the shapes of ``view.py``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+
+from mlmon_sidecar import telemetry as names
+from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.hub.model_view import daily_outcomes, incident_view, model_view
+from mlmon_sidecar.hub.view import CountersView, HubView, IncidentsView, RecorderView, SeriesView, StatusView
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.hub.hub import Hub
+
+DAY_MS = 86_400_000
+FINE_MINUTES = 12 * 60  # a longer curve is drawn by the hour
+SUMMED = frozenset({"requests", "errors"})
+PER_MINUTE = frozenset({"requests", "errors", "p95_ms"})
+DAILY = frozenset({"accuracy", "coverage", "labelled"})
+PRIVACY = "payload content exported: none"
+
+
+def answer(hub: Hub, path: str, params: Mapping[str, str]) -> bytes:
+    """Raises ``MlmonError`` (``unknown_query``) for anything but the three."""
+    handler = _ANSWERS.get(path)
+    if handler is None:
+        raise MlmonError(f"there is no query {path!r}", code="unknown_query", hint=f"Known: {', '.join(_ANSWERS)}.")
+    return orjson.dumps(handler(hub, params), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def status(hub: Hub, params: Mapping[str, str]) -> StatusView:
+    now = hub.clock.unix_ns()
+    return {
+        "generated_at_ms": now // 1_000_000,
+        "clock_scale": hub.options.clock_scale,
+        "hub": hub_view(hub),
+        "models": [model_view(evaluator, hub.store, now) for evaluator in hub.evaluators()],
+        "incidents": incidents(hub, params)["incidents"],
+        "counters": counters(hub),
+        "export": hub.export_outcome(),  # type: ignore[typeddict-item]  # Assembled by the runtime in this shape.
+        "privacy": PRIVACY,
+    }
+
+
+def incidents(hub: Hub, params: Mapping[str, str]) -> IncidentsView:
+    return {"incidents": [incident_view(incident) for incident in hub.store.incidents(params.get("model"))]}
+
+
+def series(hub: Hub, params: Mapping[str, str]) -> SeriesView:
+    """One curve since ``since`` (Unix ms). Per-minute curves longer than half a day are drawn by the hour."""
+    model, name, label = params["model"], params["name"], params.get("label", "")
+    since = int(params.get("since", "0")) // 60_000
+    if name in DAILY:
+        first, last = since // 1440, hub.clock.unix_ns() // 1_000_000 // DAY_MS + 1
+        days = daily_outcomes(hub.store, model, name, first, last)
+        return {"name": name, "label": label, "t": [day * DAY_MS for day, _ in days], "v": [v for _, v in days]}
+    points = [(p.at_minute, p.value) for p in hub.store.series(model, name, label, since)]
+    if name in PER_MINUTE and points and points[-1][0] - points[0][0] > FINE_MINUTES:
+        points = _hourly(points, summed=name in SUMMED)
+    return {"name": name, "label": label, "t": [minute * 60_000 for minute, _ in points], "v": [v for _, v in points]}
+
+
+def _hourly(points: list[tuple[int, float]], *, summed: bool) -> list[tuple[int, float]]:
+    """By the hour, still per minute: what happened divided by sixty minutes, or the mean over minutes with data."""
+    hours: dict[int, list[float]] = {}
+    for minute, value in points:
+        hours.setdefault(minute // 60, []).append(value)
+    return [(hour * 60, sum(values) / (60 if summed else len(values))) for hour, values in sorted(hours.items())]
+
+
+def hub_view(hub: Hub) -> HubView:
+    recorders: list[RecorderView] = []
+    for row in hub.store.recorders():
+        if row.closed:
+            continue
+        host, _, pid = row.origin.rpartition(":")
+        recorders.append(
+            {
+                "id": row.recorder_id,
+                "pid": int(pid) if pid.isdigit() else 0,
+                "host": host,
+                "last_seq": row.last_seq,
+                "lost": row.lost,
+                "seen_ms_ago": hub.seen_ms_ago(row.recorder_id),
+            }
+        )
+    return {
+        "role": hub.options.role,
+        "pid": os.getpid(),
+        "store": hub.options.store_name,
+        "schema": hub.store.schema_version,
+        "recorders": recorders,
+    }
+
+
+def counters(hub: Hub) -> CountersView:
+    """``captured + dropped == requests``, but for what is still in a recorder's queue."""
+    counts = hub.store.counters()
+    dropped = {
+        name.removeprefix(names.DROPPED_PREFIX): count
+        for name, count in counts.items()
+        if name.startswith(names.DROPPED_PREFIX)
+    }
+    return {
+        "requests": counts.get(names.ACCEPTED, 0),
+        "captured": counts.get(names.DECODED, 0),
+        "dropped": dropped,
+        "rows": counts.get(names.ROWS, 0),
+        "stored": hub.store.stored_rows(),
+    }
+
+
+_ANSWERS: Mapping[str, Callable[[Hub, Mapping[str, str]], object]] = {
+    "status": status,
+    "incidents": incidents,
+    "series": series,
+}
