@@ -5,7 +5,7 @@ states have equal bytes. Little-endian; arrays follow each other without padding
 
     4s  magic "MLMD"     H  version     16s  signature of the indicator set
     q   hour             I  components  I    indicators   I  units
-    then: log_m, held, onset, hour_nats, since, trailing_hits, trailing_totals
+    then: log_m, held, onset, low_nats, since, trailing_hits, trailing_totals
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DetectorState:
         log_m: (components,) ln M; -inf is M = 0.
         held: (units,) 1 while the unit's incident is open.
         onset: (units,) the last minute at which the unit's evidence was still negligible; -1 before the first.
-        hour_nats: (units,) ln(1 + w M) when the present hour began.
+        low_nats: (units,) lowest ln(1 + w M) at the hours since ``since``; 0 for units not held.
         since: (units,) first minute of the trailing counts; meaningful while held.
         trailing_hits: (indicators,) since then; 0 for units not held.
         trailing_totals: (indicators,) since then.
@@ -48,7 +48,7 @@ class DetectorState:
     log_m: FloatVector
     held: NDArray[np.uint8]
     onset: IntVector
-    hour_nats: FloatVector
+    low_nats: FloatVector
     since: IntVector
     trailing_hits: IntVector
     trailing_totals: IntVector
@@ -58,7 +58,7 @@ class DetectorState:
             MAGIC, STATE_VERSION, self.signature, self.hour, len(self.log_m), len(self.trailing_hits), len(self.held)
         )
         arrays = (
-            self.log_m.astype("<f8"), self.held.astype("u1"), self.onset.astype("<i8"), self.hour_nats.astype("<f8"),
+            self.log_m.astype("<f8"), self.held.astype("u1"), self.onset.astype("<i8"), self.low_nats.astype("<f8"),
             self.since.astype("<i8"), self.trailing_hits.astype("<i8"), self.trailing_totals.astype("<i8"),
         )  # fmt: skip
         return header + b"".join(array.tobytes() for array in arrays)
@@ -84,7 +84,7 @@ class DetectorState:
         return cls(
             signature=signature, hour=hour,
             log_m=take("<f8", components).astype(np.float64), held=take("u1", units).astype(np.uint8),
-            onset=take("<i8", units).astype(np.int64), hour_nats=take("<f8", units).astype(np.float64),
+            onset=take("<i8", units).astype(np.int64), low_nats=take("<f8", units).astype(np.float64),
             since=take("<i8", units).astype(np.int64), trailing_hits=take("<i8", indicators).astype(np.int64),
             trailing_totals=take("<i8", indicators).astype(np.int64),
         )  # fmt: skip

@@ -34,7 +34,7 @@ FULL_CLOCK_REQUESTS = 20.0  # fewer in a pane slow the clock: no data, no time
 NOTICE_PART = 12.0  # a notice comes at this part of the alarm line
 HELD_FACTOR = 2.0  # the line is this much higher while anything is held
 QUIET_NATS = 0.1  # evidence below it is as good as none: the onset lies after
-RISE_NATS = 0.5  # less than this in an hour is not a rise of the evidence
+RISE_NATS = 3.0  # evidence twentyfold its lowest counts as risen: by Ville's inequality chance does so 1 time in 20
 CLOSE_MINUTES = 60
 CLOSE_Z = 1.959963984540054  # 95% interval
 CLOSE_PRECISION = 4.0  # the standard error must be this much smaller than the tolerance
@@ -139,7 +139,7 @@ class Detector:
             log_m=np.full(len(self._components.hit), -np.inf),
             held=np.zeros(units, np.uint8),
             onset=np.full(units, -1, np.int64),
-            hour_nats=np.zeros(units),
+            low_nats=np.zeros(units),
             since=np.zeros(units, np.int64),
             trailing_hits=np.zeros(count, np.int64),
             trailing_totals=np.zeros(count, np.int64),
@@ -186,19 +186,20 @@ class Detector:
     # ------------------------------------------------------------ taking a pane in
 
     def _turn_hour(self, state: DetectorState, minute: int) -> DetectorState:
-        """At the first pane of a new hour: trailing counts start again for units whose evidence rose in the last."""
+        """At the first pane of a new hour: trailing counts start again for held units whose evidence has risen."""
         hour = minute // 60
         if hour <= state.hour:
             return state
+        if not state.held.any():
+            return replace(state, hour=hour)
+        held = state.held == 1
         nats = np.logaddexp(0.0, self._log_wm(state.log_m))
-        rose = (nats > state.hour_nats + RISE_NATS) & (state.held == 1)
-        if not rose.any():
-            return replace(state, hour=hour, hour_nats=nats)
+        rose = held & (nats > state.low_nats + RISE_NATS)
         again = rose[self.indicators.unit]
         return replace(
             state,
             hour=hour,
-            hour_nats=nats,
+            low_nats=np.where(rose, nats, np.where(held, np.minimum(nats, state.low_nats), 0.0)),
             since=np.where(rose, hour * 60, state.since),
             trailing_hits=np.where(again, 0, state.trailing_hits),
             trailing_totals=np.where(again, 0, state.trailing_totals),
@@ -243,7 +244,7 @@ class Detector:
         if not closing.any():
             return state, closing
         nats = np.logaddexp(0.0, self._log_wm(state.log_m))
-        closing &= nats <= state.hour_nats + RISE_NATS
+        closing &= nats <= state.low_nats + RISE_NATS
         closing &= np.logical_and.reduceat(self._recovered(state), self.indicators.unit_starts)
         if not closing.any():
             return state, closing
@@ -253,7 +254,7 @@ class Detector:
             log_m=np.where(closing[self._unit_of_component], -np.inf, state.log_m),
             held=np.where(closing, 0, state.held).astype(np.uint8),
             onset=np.where(closing, minute, state.onset),
-            hour_nats=np.where(closing, 0.0, state.hour_nats),
+            low_nats=np.where(closing, 0.0, state.low_nats),
             since=np.where(closing, 0, state.since),
             trailing_hits=np.where(again, 0, state.trailing_hits),
             trailing_totals=np.where(again, 0, state.trailing_totals),
@@ -330,8 +331,8 @@ class Detector:
 
     @staticmethod
     def _hold(state: DetectorState, named: list[int], log_wm: FloatVector, minute: int) -> DetectorState:
-        held, since, hour_nats = state.held.copy(), state.since.copy(), state.hour_nats.copy()
+        held, since, low_nats = state.held.copy(), state.since.copy(), state.low_nats.copy()
         held[named] = 1
         since[named] = minute + 1
-        hour_nats[named] = np.logaddexp(0.0, log_wm[named])
-        return replace(state, held=held, since=since, hour_nats=hour_nats)
+        low_nats[named] = np.logaddexp(0.0, log_wm[named])
+        return replace(state, held=held, since=since, low_nats=low_nats)

@@ -52,8 +52,8 @@ CONFIDENCE_SHRINK = 0.075  # half of the 15% that makes a confidence alert
 NULL_GROWTH, NULL_STEP = 1.5, 0.002
 MIN_WEIGHT = 0.25  # of an equal share: no feature is weighed out of sight
 
-ANY, SCORE, CLASS, CONFIDENCE_KEY = "*", "@score", "@class", "@confidence"
-"""Keys of ``Reference.tau`` and ``.deff``: any feature not listed, and the three prediction figures."""
+ANY = "*"
+"""Key of ``Reference.tau`` and ``.deff`` for whatever is not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class Slack:
     def h(self, requests: float) -> float:
         """Cohen's h, three standard errors; ``requests`` > 0."""
         return 3 * math.sqrt(self.deff / requests + self.tau**2)
+
+
+def key_of(stream: str, name: str) -> str:
+    """Key of a unit in ``Reference.tau`` and ``.deff``: a feature's own name, ``@stream:name`` for anything else."""
+    return name if stream == FEATURES else f"@{stream}:{name}"
 
 
 def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
@@ -182,7 +187,7 @@ def _missing(
         return
     for cell in (cells.null + 1, cells.invalid + 1):
         share = int(reference.vector[cell]) / weight
-        slack = slack_of(reference, name)
+        slack = slack_of(reference, key_of(NULLS, name))
         builder.upward([cell], [total], share, null_boundary(share, slack, weight / WEIGHT_UNIT), slack.deff)
 
 
@@ -190,10 +195,10 @@ def _predictions(builder: IndicatorBuilder, layout: Layout, reference: Reference
     outputs = layout.outputs
     if layout.prediction.score_edges:
         builder.unit(PREDICTIONS, "score", 1.0)
-        _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, SCORE))
+        _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
     if layout.prediction.classes:
         builder.unit(PREDICTIONS, "class", 1.0)
-        _each(builder, outputs.class_weight, reference.vector, slack_of(reference, CLASS))
+        _each(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
 
 
 def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
@@ -206,7 +211,7 @@ def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference)
     chance = 1 / max(2, len(layout.prediction.classes))
     cells = list(range(outputs.confidence_alarm.start, outputs.confidence_alarm.stop))
     shares = np.cumsum(vector[outputs.confidence_alarm]) / total
-    slack = slack_of(reference, CONFIDENCE_KEY)
+    slack = slack_of(reference, key_of(CONFIDENCE, "confidence"))
     margin = slack.h(total / WEIGHT_UNIT) / 2
     builder.unit(CONFIDENCE, "confidence", 1.0)
     for k, limit in enumerate(shrunk_shares(bins, chance, CONFIDENCE_SHRINK), start=1):
