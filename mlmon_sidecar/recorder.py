@@ -20,6 +20,7 @@ import numpy as np
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.aggregate.traffic import decoded_versions
+from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -85,6 +86,7 @@ class Recorder:
         telemetry: Telemetry,
         *,
         flush_interval_seconds: float = 1.0,
+        faults: Faults | None = None,
         telling: Telling | None = None,
     ) -> None:
         self._models = models
@@ -94,6 +96,7 @@ class Recorder:
         self._telemetry = telemetry
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._telling = telling
+        self._faults = faults or Faults()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = threading.RLock()  # builders, rows, numbers: the recorder's thread and observe()
@@ -226,8 +229,9 @@ class Recorder:
             self._event_through.setdefault(model, -1)
 
     def _tell(self, rows: Sequence[KeptRow]) -> None:
-        for row in rows if self._telling is not None else ():
-            self._telling.event(prediction_event(row))
+        if self._telling is not None:
+            for row in rows:
+                self._telling.event(prediction_event(row))
 
     # ------------------------------------------------------------ flushes
 
@@ -337,6 +341,12 @@ class Recorder:
         now[names.ACCEPTED] = now.get(names.ACCEPTED, 0) + stats.accepted
         full = names.DROPPED_PREFIX + DropReason.QUEUE_FULL
         now[full] = now.get(full, 0) + stats.dropped_full
+        lost = self._faults.lost  # selected, and by a fault of ours never offered to the hand-off
+        now[names.ACCEPTED] += lost
+        broken = names.DROPPED_PREFIX + DropReason.INTERNAL_ERROR
+        now[broken] = now.get(broken, 0) + lost
+        for (component, error), count in self._faults.snapshot().items():
+            now[f"{names.ERRORS_PREFIX}{component}.{error}"] = count
         before, self._told = self._told, now
         return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
 

@@ -263,7 +263,7 @@ class OutcomeCell(NamedTuple):
     age: int  # whole days until the label was observed
     predicted: str
     actual: str
-    count: int
+    rows: int  # signed
 
 
 # ---------------------------------------------------------------- checks and alerts

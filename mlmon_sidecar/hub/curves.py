@@ -101,7 +101,8 @@ def prediction_distance(plan: ModelPlan, vector: IntVector) -> float | None:
 def score_bins(layout: Layout, vector: IntVector) -> IntVector:
     """(score bins,) rows over all classes."""
     classes = len(layout.prediction.classes) + 1
-    return vector[layout.outputs.score_class].reshape(-1, classes).sum(axis=1)
+    bins: IntVector = vector[layout.outputs.score_class].reshape(-1, classes).sum(axis=1)
+    return bins
 
 
 def score_mean(layout: Layout, vector: IntVector) -> float | None:

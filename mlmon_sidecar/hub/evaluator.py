@@ -6,37 +6,30 @@ Everything that depends on the path (detector states, watermark, open incidents)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlmon_sidecar.alerts.incidents import RESOLVED, IncidentBook, Transition
-from mlmon_sidecar.checks import CHECKS, QUALITY_CHECKS
-from mlmon_sidecar.checks.collapse import Collapse
-from mlmon_sidecar.checks.context import CheckContext, QualityContext
+from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
+from mlmon_sidecar.checks import CHECKS
+from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
-from mlmon_sidecar.hub.identical_run import IdenticalRun
-from mlmon_sidecar.hub.outcome_watch import Judgement, OutcomeWatch
+from mlmon_sidecar.hub.newest import NewestPredictions
+from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.seal import Delta, Sums, sum_panes
-from mlmon_sidecar.hub.windows import HOURS_KEPT, Windows
-from mlmon_sidecar.records import Finding, Incident, Window
+from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
+from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
 
-RULE_OF_STREAM = {
-    "features": "feature_drift",
-    "nulls": "null_rate",
-    "predictions": "prediction_drift",
-    "confidence": "confidence_drop",
-    "quality": "quality_drop",
-}
 MINUTES_OF_DAY = 1440
 RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is looked for after a restart
+COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
 
 
 class ModelEvaluator:
@@ -62,7 +55,7 @@ class ModelEvaluator:
         self._progress: dict[str, Any] = {} if stored is None else dict(stored.progress)
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
-        self._run = IdenticalRun(self.plan.layout)
+        self._newest = NewestPredictions(self.plan.layout)
         if self.watermark >= 0:
             self._load_panes()
 
@@ -78,7 +71,7 @@ class ModelEvaluator:
             if pane.key.layout == self.plan.layout.hash and pane.key.segment == "":
                 self._windows.add(pane.key.minute, pane.vector, pane.samples)
                 if pane.key.minute > self.watermark - RUN_MINUTES:
-                    self._run.add(pane.key.minute, pane.vector, pane.samples)
+                    self._newest.add(pane.key.minute, pane.vector, pane.samples)
 
     # ------------------------------------------------------------ sealing
 
@@ -101,7 +94,7 @@ class ModelEvaluator:
                 progress=self._progress,
             ),
             series=points,
-            incidents=self._to_write(moves),
+            incidents=[(move.incident, move.kind, move.minute) for move in moves],
         )
 
     def _take(self, delta: Delta, points: list[Point], moves: list[Transition]) -> None:
@@ -109,15 +102,11 @@ class ModelEvaluator:
         if not late:
             self._turn(delta.minute, points, moves)
             points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
-            self._run.add(delta.minute, delta.vector, delta.samples)
+            self._newest.add(delta.minute, delta.vector, delta.samples)
         self._windows.add(delta.minute, delta.vector, delta.samples)
         self._classes += delta.vector[self.plan.layout.outputs.classes]
-        step = self._step(delta, late)
-        if step is not None:
-            moves += self._moves(self._drift_findings(step, delta.minute), step, delta.minute)
-        if not late:
-            moves += self._collapse_moves(delta.minute)
-            self.watermark = delta.minute
+        moves += self._judge(self._step(delta, late), delta.minute)
+        self.watermark = max(self.watermark, delta.minute)
 
     def _step(self, delta: Delta, late: bool) -> Step | None:
         if self._detector is None or self._state is None:
@@ -141,94 +130,59 @@ class ModelEvaluator:
 
     # ------------------------------------------------------------ findings
 
-    def _drift_findings(self, step: Step, minute: int) -> list[Finding]:
-        reference = self.plan.reference
-        if not step.alarms or reference is None:
-            return []
-        known = self._book.widening("feature_drift", minute)
+    def _judge(self, step: Step | None, minute: int) -> list[Transition]:
+        known = self._book.recent("feature_drift", minute)
         context = CheckContext(
-            layout=self.plan.layout,
-            reference=reference,
-            step=step,
+            model=self.plan.name,
             minute=minute,
-            day=self._windows.hours(minute, 24),
-            hour=self._windows.hours(minute, 2),
-            drifting=() if known is None else known.features,
+            layout=self.plan.layout,
+            reference=self.plan.reference,
+            step=step,
+            recent=RecentWindows(self._windows, minute),
+            open_features=frozenset() if known is None else frozenset(known.features),
+            identical=self._newest.identical,
+            newest=self._newest.newest,
         )
-        return [finding for check in CHECKS.values() for finding in check.evaluate(context)]
+        return self._moves(context)
 
     def _judge_outcomes(self, first: int, last: int) -> list[Transition]:
-        def cells(start: int, end: int) -> Sequence[Any]:
+        def cells(start: int, end: int) -> Sequence[OutcomeCell]:
             return self._store.outcome_cells(self.plan.name, start, end)
 
         self._quality, judgements = self._outcomes.close_days(self._quality, first, last, cells)
         moves: list[Transition] = []
         for judgement in judgements:
             minute = judgement.day * MINUTES_OF_DAY
-            moves += self._moves(self._quality_findings(judgement, minute), judgement.step, minute)
+            view = self._outcomes.view(judgement)
+            moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view))
         return moves
 
-    def _quality_findings(self, judgement: Judgement, minute: int) -> list[Finding]:
-        if not judgement.step.alarms or self._outcomes.baseline is None or judgement.total == 0:
-            return []
-        context = QualityContext(
-            step=judgement.step,
-            minute=minute,
-            metric="accuracy",
-            baseline=self._outcomes.baseline,
-            chance=self._outcomes.chance,
-            correct=judgement.correct,
-            total=judgement.total,
-        )
-        return [finding for check in QUALITY_CHECKS.values() for finding in check.evaluate(context)]
-
-    def _moves(self, findings: Iterable[Finding], step: Step, minute: int) -> list[Transition]:
-        moves = [move for finding in findings if (move := self._book.find(finding)) is not None]
-        closed: dict[str, list[str]] = {}
-        for stream, unit in step.closed:
-            closed.setdefault(RULE_OF_STREAM[stream], []).append(unit)
-        return moves + self._book.close_units(closed, minute)
-
-    def _collapse_moves(self, minute: int) -> list[Transition]:
-        finding = self._collapse(self._run.window, minute)
-        if finding is not None:
-            move = self._book.find(finding)
-            confirmed = [self._book.confirm(incident.key) for incident in self._book.open_of(Collapse.name)]
-            updates = [Transition(incident, "", minute) for incident in confirmed if incident is not None]
-            return updates if move is None else [move, *updates]
-        open_now = [i for i in self._book.open_of(Collapse.name) if i.opened_minute <= minute]
-        if open_now and self._recovered(minute):
-            return self._book.clear(Collapse.name, minute)
-        return []
-
-    def _collapse(self, run: Window | None, minute: int) -> Finding | None:
-        return None if run is None else Collapse().judge(self.plan.layout, self.plan.reference, run, minute)
-
-    def _recovered(self, minute: int) -> bool:
-        """A mixed pane since the last finding: the newest run began after the incident opened and is short."""
-        run = self._run.window
-        return run is None or self._collapse(run, minute) is None
+    def _moves(self, context: CheckContext) -> list[Transition]:
+        moves: list[Transition] = []
+        for check in CHECKS.values():
+            found = (self._book.find(finding) for finding in check.evaluate(context))
+            moves += [move for move in found if move is not None]
+            moves += self._book.end(check.name, check.resolved(context), context.minute)
+        return moves
 
     def provisional(self, stored: Sequence[StoredPane]) -> list[tuple[Incident, str, int]]:
         """Collapse in panes that are not sealed yet: it pages now, under the key the seal will use."""
-        run = self._run.copy()
+        newest = self._newest.copy()
         for delta in sum_panes(stored, ()).deltas.get(self.plan.layout.hash, ()):
-            minute = delta.minute
-            if minute <= self.watermark:
+            if delta.minute <= self.watermark:
                 continue
-            run.add(minute, delta.vector, delta.samples)
-            finding = self._collapse(run.window, minute)
-            if finding is not None:
-                move = self._book.open_provisionally(finding)
-                return [] if move is None else self._to_write([move])
+            newest.add(delta.minute, delta.vector, delta.samples)
+            context = CheckContext(
+                model=self.plan.name,
+                minute=delta.minute,
+                layout=self.plan.layout,
+                reference=self.plan.reference,
+                identical=newest.identical,
+            )
+            moves = [self._book.find(finding, provisional=True) for finding in COLLAPSE.evaluate(context)]
+            if moves:
+                return [(move.incident, move.kind, move.minute) for move in moves if move is not None]
         return []
-
-    def _to_write(self, moves: Sequence[Transition]) -> list[tuple[Incident, str, int]]:
-        """Every move for the outbox; open incidents besides, whose waiting units may have changed."""
-        written = [(move.incident, move.kind, move.minute) for move in moves]
-        resolved = {move.incident.key for move in moves if move.kind == RESOLVED}
-        silent = [(incident, "", 0) for incident in self._book.open if incident.key not in resolved]
-        return written + silent
 
     # ------------------------------------------------------------ reading
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.hub import curves
-from mlmon_sidecar.hub.evaluator import RULE_OF_STREAM, ModelEvaluator
+from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.model_view import feature_views, outcome_view
-from mlmon_sidecar.records import MINUTE_NS, Layer, Measurement, Window
+from mlmon_sidecar.records import MINUTE_NS, Measurement, Window
 from mlmon_sidecar.statistics.layout import NumericCells
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation
 from mlmon_sidecar.store import Store
@@ -15,14 +16,6 @@ from mlmon_sidecar.store import Store
 Attributes = tuple[tuple[str, str], ...]
 
 WINDOW = ("mlmon.window", "24h")
-LAYER_OF_RULE = {
-    "feature_drift": Layer.DATA,
-    "null_rate": Layer.DATA,
-    "prediction_drift": Layer.PREDICTION,
-    "confidence_drop": Layer.PREDICTION,
-    "collapse": Layer.PREDICTION,
-    "quality_drop": Layer.OUTCOME,
-}
 
 
 def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Iterator[Measurement]:
@@ -107,10 +100,10 @@ def _outcomes(evaluator: ModelEvaluator, store: Store, window: Window, who: Attr
 
 def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measurement]:
     """0 well, 1 a P3, 2 a P2, 3 a P1: larger is worse, so that ``max`` over anything means something."""
-    worst = dict.fromkeys((*RULE_OF_STREAM.values(), "collapse"), 0)
+    worst = dict.fromkeys(CHECKS, 0)
     for incident in evaluator.open_incidents:
-        worst[incident.rule] = max(worst.get(incident.rule, 0), 4 - int(incident.tier))
+        worst[incident.rule] = max(worst[incident.rule], 4 - int(incident.tier))
     for rule, value in worst.items():
-        layer = LAYER_OF_RULE[rule].value
+        layer = CHECKS[rule].layer.value
         yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))
 

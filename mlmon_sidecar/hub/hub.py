@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mlmon_sidecar.errors import MlmonError, StoreError
 from mlmon_sidecar.hub import events, status
@@ -45,7 +46,7 @@ RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in 
 @dataclass(frozen=True, slots=True)
 class HubOptions:
     flush_interval_seconds: float = 1.0
-    role: str = "embedded"  # or "separate"; for people
+    role: Literal["embedded", "separate"] = "embedded"  # for people
     store_name: str = ""
     clock_scale: float = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
@@ -18,7 +19,7 @@ from mlmon_sidecar.hub.view import (
     WindowView,
 )
 from mlmon_sidecar.outcomes.confusion import right
-from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Window
+from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
 from mlmon_sidecar.statistics.intervals import wilson
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
@@ -46,9 +47,9 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelVie
     }
 
 
-def state(open_now: Sequence[Incident]) -> int:
+def state(open_now: Sequence[Incident]) -> Literal[0, 1, 2, 3]:
     """The most urgent open tier; 0: none."""
-    return min((int(incident.tier) for incident in open_now), default=0)
+    return min((_tier(incident) for incident in open_now), default=0)
 
 
 def sentence(name: str, evaluator: ModelEvaluator, open_now: Sequence[Incident]) -> str:
@@ -207,7 +208,7 @@ def incident_view(incident: Incident) -> IncidentView:
         "model": incident.model,
         "rule": incident.rule,
         "layer": incident.layer.value,
-        "tier": int(incident.tier),  # type: ignore[typeddict-item]  # Tier's values are 1, 2 and 3.
+        "tier": _tier(incident),
         "opened_ms": incident.opened_minute * 60_000,
         "resolved_ms": None if resolved is None else resolved * 60_000,
         "summary": incident.summary,
@@ -216,6 +217,10 @@ def incident_view(incident: Incident) -> IncidentView:
         "details": dict(incident.details),
         "provisional": incident.provisional,
     }
+
+
+def _tier(incident: Incident) -> Literal[1, 2, 3]:
+    return {Tier.P1: 1, Tier.P2: 2, Tier.P3: 3}[incident.tier]  # type: ignore[return-value]  # Literals, told apart.
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.confusion import closed_on, closing_day, right
 from mlmon_sidecar.records import OutcomeCell
@@ -47,6 +48,13 @@ class OutcomeWatch:
             indicators = quality_indicators(self.baseline, total, chance=self.chance)
             if indicators.units:
                 self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
+
+    def view(self, judgement: Judgement) -> QualityView | None:
+        """As the check reads it; None without labels or without a baseline."""
+        if self.baseline is None or judgement.total == 0:
+            return None
+        value = judgement.correct / judgement.total
+        return QualityView("accuracy", judgement.step, value, judgement.total, self.baseline, self.chance)
 
     def restore(self, data: bytes) -> DetectorState | None:
         """The state in ``data`` where it belongs to this baseline; else a new one; None without a baseline."""

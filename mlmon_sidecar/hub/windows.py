@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
 
 HOURS_KEPT = 7 * 24
+RECENT_HOURS = {"1h": 1, "3h": 3, "6h": 6, "12h": 12, "24h": 24}
 
 
 class Windows:
@@ -41,7 +42,7 @@ class Windows:
         for pane in panes:
             self.add(pane.key.minute, pane.vector, pane.samples)
 
-    def hours(self, end_minute: int, hours: int) -> Window:
+    def hours(self, end_minute: int, hours: int, *, samples: bool = True) -> Window:
         """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
         last = end_minute // 60
         chosen = [hour for hour in self._hours if last - hours < hour <= last]
@@ -50,7 +51,7 @@ class Windows:
             start_minute=(last - hours + 1) * 60,
             end_minute=(last + 1) * 60,
             vector=self._sum(self._hours[hour] for hour in chosen),
-            samples=reduce(merge_samples, (self._samples[hour] for hour in chosen), {}),
+            samples=reduce(merge_samples, (self._samples[hour] for hour in chosen), {}) if samples else {},
         )
 
     def hour(self, hour: int) -> IntVector:
@@ -69,3 +70,19 @@ class Windows:
             del self._hours[hour]
             del self._samples[hour]
 
+
+class RecentWindows(Mapping[str, Window]):
+    """Windows up to a minute, shortest first, summed when they are looked at: most minutes nobody looks."""
+
+    def __init__(self, windows: Windows, minute: int) -> None:
+        self._windows = windows
+        self._minute = minute
+
+    def __getitem__(self, name: str) -> Window:
+        return self._windows.hours(self._minute, RECENT_HOURS[name], samples=False)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RECENT_HOURS)
+
+    def __len__(self) -> int:
+        return len(RECENT_HOURS)

@@ -33,7 +33,7 @@ def confusion(cells: Iterable[OutcomeCell], classes: Sequence[str]) -> IntVector
     index = {name: position for position, name in enumerate(classes)}
     matrix = np.zeros((len(classes), len(classes)), np.int64)
     for cell in cells:
-        matrix[index[cell.actual], index[cell.predicted]] += cell.count
+        matrix[index[cell.actual], index[cell.predicted]] += cell.rows
     return matrix
 
 
@@ -54,6 +54,6 @@ def right(cells: Iterable[OutcomeCell]) -> tuple[int, int]:
     """(correct, total) labelled predictions."""
     correct = total = 0
     for cell in cells:
-        total += cell.count
-        correct += cell.count if cell.predicted == cell.actual else 0
+        total += cell.rows
+        correct += cell.rows if cell.predicted == cell.actual else 0
     return correct, total

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.clock import ScaledClock, SystemClock
@@ -115,7 +116,7 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
     )
 
 
-def hub_options(settings: Settings, role: str) -> HubOptions:
+def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> HubOptions:
     return HubOptions(
         flush_interval_seconds=settings.flush_interval_seconds,
         role=role,

@@ -54,7 +54,7 @@ class MonitorMiddleware:
         self.app = app
         self.degraded = ""
         self._process: MonitoredProcess | None = None
-        overrides = {"model": model, "store": store, "dev": dev, "hub": None if hub is None else {"url": hub}}
+        overrides: dict[str, Any] = {"model": model, "store": store, "dev": dev, "hub": None if hub is None else {"url": hub}}
         given = {key: value for key, value in overrides.items() if value is not None}
         for key, value in (("prediction_id_header", prediction_id_header), ("endpoints", endpoints)):
             if value is not _UNSET:
@@ -77,7 +77,14 @@ class MonitorMiddleware:
             return
         if scope["type"] == "lifespan":
             await forward_lifespan(
-                self.app, scope, receive, send, process.start, process.stop, process.faults, process.stop_seconds
+                self.app,
+                scope,
+                receive,
+                send,
+                on_started=process.start,
+                on_stopping=process.stop,
+                faults=process.faults,
+                stop_seconds=process.stop_seconds,
             )
             return
         if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up

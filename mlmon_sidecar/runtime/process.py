@@ -14,8 +14,10 @@ from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, ASGIApp, Capture, Capt
 from mlmon_sidecar.config import Settings, load_settings
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.runtime.assembly import decode_options, make_clock, watched_models
 from mlmon_sidecar.runtime.tokens import page_tokens
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
@@ -59,12 +61,10 @@ class MonitoredProcess:
     stop_seconds = STOP_SECONDS
 
     def __init__(self, settings: Settings) -> None:
-        from mlmon_sidecar.runtime import assembly
-
         self.settings = settings
         self.pid = -1
-        self.watched = assembly.watched_models(settings)
-        decoding = [assembly.decode_options(model) for model in self.watched]
+        self.watched = watched_models(settings)
+        decoding = [decode_options(model) for model in self.watched]
         self._selection = Selection(SelectionOptions({w.name: w.settings.routes for w in self.watched}))
         self._capture_options = _capture_options(settings, decoding)
         self._starting = threading.Lock()
@@ -88,7 +88,7 @@ class MonitoredProcess:
             handoff=self.handoff,
             selection=self._selection,
             options=self._capture_options,
-            span_hook=None,
+            span_hook=OTelSpanHook(),
             faults=self.faults,
         )
 
@@ -133,7 +133,7 @@ class MonitoredProcess:
         tokens = page_tokens(self.settings)
         if self.settings.endpoints is None or tokens.empty:
             return None
-        options = WebOptions(tokens=tokens, hosts=self.settings.hosts)
+        options = WebOptions(tokens=tokens, clock=make_clock(self.settings), hosts=self.settings.hosts)
         return build_web(self.slot, options)
 
     def is_web(self, scope: Scope) -> bool:

@@ -103,6 +103,6 @@ def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
         raise ConfigError(
             "the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true."
         )
-    web = build_web(hub, WebOptions(tokens=tokens, hosts=settings.hosts))
+    web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
     server = uvicorn.Server(uvicorn.Config(web, log_level="warning", lifespan="off"))
     server.run(sockets=[listener])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.embedded import EmbeddedHub
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.socket_client import SocketHubClient
-from mlmon_sidecar.interfaces import Clock, HubClient
+from mlmon_sidecar.interfaces import Clock, HubClient, Source
 from mlmon_sidecar.recorder import Recorder
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.resources.process import ProcessSource
@@ -46,10 +46,11 @@ class Worker:
             clock,
             process.telemetry,
             flush_interval_seconds=settings.flush_interval_seconds,
+            faults=process.faults,
             telling=self.exporter if options.prediction_logs else None,
         )
 
-    def _sources(self) -> Sequence[object]:
+    def _sources(self) -> Sequence[Source]:
         return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), ProcessSource()]
 
     def start(self) -> None:
@@ -87,7 +88,7 @@ def make_hub(
     exporter: Exporter,
     options: ExportOptions,
     *,
-    role: str,
+    role: Literal["embedded", "separate"],
 ) -> Hub:
     """A hub on this configuration's store. Raises ``StoreError``."""
     return Hub(

@@ -35,6 +35,7 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store import sqlite_labels
+from mlmon_sidecar.store.sqlite_labels import one
 from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
 
 SCHEMA_VERSION = 1
@@ -78,8 +79,7 @@ class SqliteStore:
     def take_over(self) -> None:
         """Fence out every earlier hub. Called once by the process that holds the store's lock."""
         with self._write_lock, self._write:
-            row = self._write.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-            self._epoch = int(row[0]) + 1
+            self._epoch = _epoch(self._write) + 1
             self._write.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self._epoch),))
 
     @property
@@ -107,8 +107,7 @@ class SqliteStore:
                     connection.execute("PRAGMA synchronous=NORMAL").fetchall()
 
     def _check_fence(self, connection: apsw.Connection) -> None:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-        if int(row[0]) != self._epoch:
+        if _epoch(connection) != self._epoch:
             raise StoreError("another hub took this store over", code="fenced", hint="This one stops writing.")
 
     def _rows(self, sql: str, bindings: Any = ()) -> list[Any]:
@@ -295,12 +294,17 @@ class SqliteStore:
         )
 
 
+def _epoch(db: apsw.Connection) -> int:
+    """Goes up by one with every hub that takes the store over."""
+    return int(one(db, "SELECT value FROM meta WHERE key = 'epoch'"))
+
+
 def _create_or_check(db: apsw.Connection) -> None:
     with db:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        version = one(db, "PRAGMA user_version")
         if version == SCHEMA_VERSION:
             return
-        if version != 0 or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if version != 0 or one(db, "SELECT count(*) FROM sqlite_master"):
             raise StoreError(
                 f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
                 code="schema_version",

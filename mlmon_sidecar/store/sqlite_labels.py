@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -32,7 +33,7 @@ def commit(db: apsw.Connection, labels: Sequence[Label], received_ns: int) -> li
 def join(db: apsw.Connection, limit: int) -> int:
     """Count at most ``limit`` waiting labels into outcome panes. Returns how many were counted."""
     _resolve_pending(db, limit)
-    ready = db.execute(
+    ready: list[Any] = db.execute(
         """SELECT l.label_id, l.prediction_id, l.label, l.observed_ns, p.model, p.version, p.event_ns, p.predicted
            FROM labels l JOIN predictions p USING (prediction_id)
            WHERE l.state = 'ready' ORDER BY l.label_id LIMIT ?""",
@@ -41,9 +42,10 @@ def join(db: apsw.Connection, limit: int) -> int:
     cells: Counter[tuple[str, str, int, int, str, str]] = Counter()
     for label_id, prediction_id, text, observed_ns, model, version, event_ns, predicted in ready:
         day = event_ns // DAY_NS
-        for old_text, old_observed_ns in db.execute(
+        earlier: list[Any] = db.execute(
             "SELECT label, observed_ns FROM labels WHERE prediction_id = ? AND state = 'joined'", (prediction_id,)
-        ).fetchall():
+        ).fetchall()
+        for old_text, old_observed_ns in earlier:
             cells[(model, version, day, age_days(event_ns, old_observed_ns), predicted or "", old_text)] -= 1
         cells[(model, version, day, age_days(event_ns, observed_ns), predicted or "", text)] += 1
         db.execute(
@@ -68,14 +70,19 @@ def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> lis
     return [OutcomeCell(*row) for row in rows]
 
 
+def one(db: apsw.Connection, sql: str, bindings: Any = ()) -> Any:
+    """The first column of the first row."""
+    row = db.execute(sql, bindings).fetchone()
+    return None if row is None else row[0]
+
+
 def age_days(event_ns: int, observed_ns: int) -> int:
     """Whole days from a prediction to its label; a label observed earlier counts as day 0."""
     return max(0, (observed_ns - event_ns) // DAY_NS)
 
 
 def _commit_one(db: apsw.Connection, label: Label, received_ns: int) -> LabelReceipt:
-    found = db.execute(_RESOLVE, {"id": label.id, "model": label.model, "observed": label.observed_ns}).fetchone()
-    prediction_id = found[0]
+    prediction_id = one(db, _RESOLVE, {"id": label.id, "model": label.model, "observed": label.observed_ns})
     if prediction_id is None:
         earlier = db.execute(
             "SELECT label FROM labels WHERE state = 'pending' AND id = ? AND model = ? ORDER BY label_id DESC LIMIT 1",
@@ -118,8 +125,8 @@ def _resolve_pending(db: apsw.Connection, limit: int) -> None:
         (limit,),
     ).fetchall()
     for label_id, label_text_id, model, observed_ns in waiting:
-        found = db.execute(_RESOLVE, {"id": label_text_id, "model": model, "observed": observed_ns}).fetchone()
-        if found[0] is not None:
+        prediction_id = one(db, _RESOLVE, {"id": label_text_id, "model": model, "observed": observed_ns})
+        if prediction_id is not None:
             db.execute(
-                "UPDATE labels SET prediction_id = ?, state = 'ready' WHERE label_id = ?", (found[0], label_id)
+                "UPDATE labels SET prediction_id = ?, state = 'ready' WHERE label_id = ?", (prediction_id, label_id)
             )
