@@ -28,6 +28,7 @@ CURRENT: ContextVar[ExchangeTap | None] = ContextVar("mlmon_exchange", default=N
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Span = tuple[object, int, int, bool]
+RELEASED = BodyTap(0)  # shared, and never written: a closed tap adds nothing
 NO_SPAN: Span = (None, 0, 0, False)
 SEND_IS_SILENT = frozenset({"2.0", "2.1", "2.2", "2.3"})  # from 2.4 on send raises OSError when the client is gone
 
@@ -275,7 +276,7 @@ class ExchangeTap:
 
     def _release(self) -> None:
         """Let go of bodies at once: background work may keep this object for long."""
-        self._request = self._response = BodyTap(0)
+        self._request = self._response = RELEASED
         self._annotations = []
         self._span = NO_SPAN
 
