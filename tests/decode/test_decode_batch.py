@@ -204,7 +204,7 @@ def said(features: Any = None, prediction: Any = None, confidence: Any = None, s
 
 class TestAnnotations:
     def test_extend_and_replace(self, exchange: Make) -> None:
-        notes = (said({"b": 2, "c": 1}), said({"b": 3, "n": {"z": np.float32(0.5)}}, "yes", 0.75, "eu"))
+        notes = (said({"b": 2, "c": 1}), said({"b": 3, "n": {"z": np.float32(0.5)}}, "yes", np.float32(0.75), "eu"))
         batch = run(exchange({"a": 1, "c": 9}, GOOD, annotations=notes)).batches[0]
         assert batch.features == {"a": [1], "c": [1], "b": [3], "n.z": [0.5]}
         assert (batch.predicted, batch.confidence.tolist(), batch.segments) == (["yes"], [0.75], ["eu"])
@@ -234,7 +234,7 @@ class TestAnnotations:
 
     def test_strange_values_never_raise(self, exchange: Make) -> None:
         strange = {"huge": 10**400, "object": object(), "bytes": b"x", "lone": "\ud800", "nan": float("nan"), 5: 6}
-        decoded = run(exchange({}, GOOD, annotations=(said(strange),)))
+        decoded = run(exchange({}, GOOD, annotations=(said(strange, confidence=10**400),)))
         assert decoded.batches[0].features["huge"] == [float("inf")]
         assert decoded.batches[0].features["5"] == [6]
         assert decoded.skipped == {"unreadable_value": 2}
