@@ -59,7 +59,7 @@ class NumericCounter:
         """(features, rows): how many of the feature's edges lie below each value, so that x <= edge goes left."""
         bins = np.empty(values.shape, dtype=np.int64)
         for at, edges in enumerate(self._edges):
-            bins[at] = np.searchsorted(edges, values[at], side="left")
+            bins[at] = edges.searchsorted(values[at])
         return bins
 
 

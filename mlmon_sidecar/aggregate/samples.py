@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,7 @@ def input_hashes(
     texts: dict[str, int] = {}
     for column, row in zip(*np.nonzero(codes == INVALID), strict=True):
         words[column, row] = _text_word(columns[column][row], texts)
-    seeds = np.array([hash64(name) for name in names], dtype=np.uint64)[:, None]
+    seeds = np.array([_seed(name) for name in names], dtype=np.uint64)[:, None]
     mixed = _mix(_mix(words) + seeds + np.where(codes == VALID, np.uint64(0), np.uint64(INVALID)))
     hashes: Hashes = np.where(codes == NULL, np.uint64(0), mixed).sum(axis=0, dtype=np.uint64)
     return hashes
@@ -74,6 +75,11 @@ def new_tokens(found: Iterable[tuple[int, str]]) -> dict[int, tuple[Sample, ...]
 def hash64(text: str) -> int:
     """The same in every process, unlike ``hash``."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+@lru_cache(maxsize=4096)
+def _seed(name: str) -> int:
+    return hash64(name)
 
 
 def _text_word(value: object, texts: dict[str, int]) -> int:

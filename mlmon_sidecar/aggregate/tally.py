@@ -36,16 +36,18 @@ class Tally:
         ``cell`` and ``amount`` are one number, (rows,) or (columns, rows); ``where`` has the shape they make together.
         """
         index = self._start + cell
-        if where is not None:
-            amount = np.broadcast_to(amount, index.shape)[where]
+        if where is not None and not where.all():
+            if isinstance(amount, np.ndarray):
+                amount = amount[where] if amount.shape == where.shape else amount[where.nonzero()[-1]]
             index = index[where]
         np.add.at(self._flat, index, amount)
 
     def add_with_weight(self, cell: IntVector | int, where: Mask) -> None:
         """One row in ``cell`` and its weight in the next, where ``where`` (as in ``add``) says."""
-        index = np.broadcast_to(self._start + cell, where.shape)[where]
-        np.add.at(self._flat, index, 1)
-        np.add.at(self._flat, index + 1, np.broadcast_to(self.weight, where.shape)[where])
+        if where.any():
+            index = (self._start + cell)[where]
+            np.add.at(self._flat, index, 1)
+            np.add.at(self._flat, index + 1, self.weight[where.nonzero()[-1]])
 
 
 def fixed_point(values: FloatVector, center: Any, scale: Any) -> IntVector:

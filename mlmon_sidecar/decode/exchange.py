@@ -12,6 +12,7 @@ from mlmon_sidecar.decode.json_predictions import Find
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import NOTHING, Output, class_text, number, read_output
 from mlmon_sidecar.decode.said import Said, SaidRow
+from mlmon_sidecar.decode.scalars import plain
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.table import DecodedRow, row_weight
 from mlmon_sidecar.errors import DecodeError
@@ -128,7 +129,7 @@ def _with_said(output: Output, said: SaidRow, options: DecodeOptions) -> Output:
     if said.prediction is not None:
         output = read_output(said.prediction, options)
     if said.confidence is not None:
-        output = output._replace(confidence=number(said.confidence))
+        output = output._replace(confidence=number(plain(said.confidence)))
     return output
 
 
