@@ -113,8 +113,10 @@ assert {outcome.text for outcome in exporter.last_outcome().values()} == {"host"
 assert exporter.flush(20)
 assert meters.force_flush() and len(calls) == 1, calls
 assert meters.force_flush() and len(calls) == 2, calls
+exporter.reset_after_fork("worker-2")
+assert meters.force_flush() and len(calls) == 3, calls
 assert exporter.shutdown(5)
-assert meters.force_flush() and len(calls) == 2, calls
+assert meters.force_flush() and len(calls) == 3, calls
 assert metrics.get_meter_provider() is meters
 loggers.shutdown(); meters.shutdown()
 """
@@ -128,6 +130,8 @@ def test_figures_and_events_go_through_the_application_s_providers(tap: Any, raw
     assert first.sum.is_monotonic and first.unit == "{prediction}"
     assert [metric.sum.data_points[0].as_int for metric in (first, second)] == [10, 20]
     assert attributes(first.sum.data_points[0]) == {MODEL_NAME: "fraud", RECORDER: "worker-1"}
+    (point,) = tap.metric("mlmon.predictions", 2).sum.data_points
+    assert attributes(point)[RECORDER] == "worker-2"
     assert tap.metric("mlmon.window.samples").gauge.data_points[0].as_int == 7
     assert not tap.metric("process.thread.count").sum.is_monotonic
     record = tap.wait("logs", lambda record: record.event_name == "mlmon.alert")
