@@ -87,9 +87,11 @@ class Exporter:
         return self._started.outcomes.last()
 
     def flush(self, deadline_seconds: float) -> bool:
-        """Export now. True where every export of ours ended well within the deadline."""
+        """Export now. True where it ended within the deadline and no export failed meanwhile."""
+        outcomes = self._started.outcomes
+        before = outcomes.failures()
         tickets = [(pump, pump.ask()) for pump in self._started.pumps]
-        return _wait(tickets, deadline_seconds) and self._started.outcomes.all_well
+        return _wait(tickets, deadline_seconds) and outcomes.failures() == before
 
     def shutdown(self, deadline_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> bool:
         """A last export of every signal, side by side, under one deadline. Safe to call twice.
@@ -110,6 +112,7 @@ class Exporter:
     def reset_after_fork(self, instance_id: str = "") -> None:
         """In the child of a fork: forget the parent's threads, sockets and queue, and start afresh."""
         self._instance_id = instance_id or str(uuid.uuid4())
+        self._started.quiet.uninstall()
         self._started = _Started(self._telemetry, self._clock)
         self.start()
 

@@ -343,6 +343,10 @@ def test_what_the_collector_will_never_take_is_counted_and_let_go(raw: Any, make
     assert exporter.flush(SOON)
     assert bodies(raw.requests) == [["refused"], ["taken"]]
     assert telemetry.snapshot() == {"events.dropped.export_failed": 1, "export.failures.logs.400": 1}
+    raw.statuses = [400, 200]
+    exporter.event(alert(body="refused again"))
+    assert not exporter.flush(SOON)
+    assert exporter.flush(SOON), "an old failure is not this flush's"
 
 
 # ---------------------------------------------------------------- nothing configured
