@@ -26,11 +26,7 @@ class HostMetrics:
 
     def __init__(self, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> None:
         self._collector = collector
-        self._instance_id = instance_id
-        self._lock = threading.Lock()
-        self._figures: Figures = {}
-        self._served: set[str] = set(CATALOG)  # the first to ask collects
-        self._closed = False
+        self.renew(instance_id)
         meter = provider.get_meter("mlmon_sidecar", version)
         makers = {
             Kind.COUNTER: meter.create_observable_counter,
@@ -41,8 +37,16 @@ class HostMetrics:
             if make := makers.get(metric.kind):
                 make(metric.name, [self._callback(metric.name)], metric.unit, metric.description)
 
+    def renew(self, instance_id: str) -> None:
+        """Begin, or begin again in the child of a fork: nobody else runs there, and the lock may have been held."""
+        self._instance_id = instance_id
+        self._lock = threading.Lock()
+        self._figures: Figures = {}
+        self._served: set[str] = set(CATALOG)  # the first to ask collects
+        self._closed = False
+
     def close(self) -> None:
-        """Instruments cannot be taken back; from now on they have no points."""
+        """Instruments cannot be taken back, nor made twice; until renewed they have no points."""
         self._closed = True
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -118,8 +118,8 @@ class ExportOptions:
             prediction_logs=settings.prediction_logs,
             resource=_resource(settings, env),
             log_delay_seconds=env.number("OTEL_BLRP_SCHEDULE_DELAY", DEFAULT_LOG_DELAY_SECONDS, divide=1000.0),
-            log_queue=int(env.number("OTEL_BLRP_MAX_QUEUE_SIZE", DEFAULT_LOG_QUEUE)),
-            log_batch=int(env.number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", DEFAULT_LOG_BATCH)),
+            log_queue=max(1, int(env.number("OTEL_BLRP_MAX_QUEUE_SIZE", DEFAULT_LOG_QUEUE))),
+            log_batch=max(1, int(env.number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", DEFAULT_LOG_BATCH))),
         )
 
 

@@ -63,6 +63,7 @@ class Exporter:
         self._clock = clock
         self._collector = Collector((TelemetrySource(telemetry), *sources), telemetry)
         self._instance_id = instance_id or str(uuid.uuid4())
+        self._host: HostMetrics | None = None  # made at most once a process tree
         self._started = _Started(telemetry, clock)
 
     def start(self) -> None:
@@ -86,9 +87,11 @@ class Exporter:
         return self._started.outcomes.last()
 
     def flush(self, deadline_seconds: float) -> bool:
-        """Export now. True where every export of ours ended well within the deadline."""
+        """Export now. True where it ended within the deadline and no export failed meanwhile."""
+        outcomes = self._started.outcomes
+        before = outcomes.failures()
         tickets = [(pump, pump.ask()) for pump in self._started.pumps]
-        return _wait(tickets, deadline_seconds) and self._started.outcomes.all_well
+        return _wait(tickets, deadline_seconds) and outcomes.failures() == before
 
     def shutdown(self, deadline_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> bool:
         """A last export of every signal, side by side, under one deadline. Safe to call twice.
@@ -102,13 +105,14 @@ class Exporter:
         for pump in started.pumps:
             pump.abandon()
         started.close()
+        if self._host is not None:
+            self._host.close()
         return ended
 
     def reset_after_fork(self, instance_id: str = "") -> None:
         """In the child of a fork: forget the parent's threads, sockets and queue, and start afresh."""
         self._instance_id = instance_id or str(uuid.uuid4())
-        if self._started.host is not None:
-            self._started.host.close()
+        self._started.quiet.uninstall()
         self._started = _Started(self._telemetry, self._clock)
         self.start()
 
@@ -116,7 +120,10 @@ class Exporter:
         started, options = self._started, self._options
         provider = host_meter_provider() if options.use_host_providers else None
         if provider is not None:
-            started.host = HostMetrics(provider, self._collector, __version__, self._instance_id)
+            if self._host is None:
+                self._host = HostMetrics(provider, self._collector, __version__, self._instance_id)
+            else:
+                self._host.renew(self._instance_id)
             started.outcomes.declare(METRICS, HOST)
         elif options.metrics is not None:
             sender = metric_sender(options.metrics, started.outcomes, started.quiet)
@@ -171,16 +178,13 @@ class _Started:
         self.quiet = Quiet(clock.monotonic_ns)
         self.pumps: list[Pump] = []
         self.logs: LogsLane | None = None
-        self.host: HostMetrics | None = None
 
     def close(self) -> None:
         """Stop taking anything. The last outcomes stay readable."""
-        if self.host is not None:
-            self.host.close()
         if self.logs is not None:
             self.logs.close()
         self.quiet.uninstall()
-        self.pumps, self.logs, self.host = [], None, None
+        self.pumps, self.logs = [], None
 
 
 def _wait(tickets: Sequence[tuple[Pump, int]], deadline_seconds: float) -> bool:

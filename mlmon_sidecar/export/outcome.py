@@ -33,6 +33,7 @@ class Outcomes:
         self._telemetry = telemetry
         self._clock = clock
         self._last = dict.fromkeys((METRICS, LOGS), Outcome(OFF, 0))
+        self._failures = dict.fromkeys((METRICS, LOGS), 0)
 
     def declare(self, signal: str, text: str) -> None:
         self._last[signal] = Outcome(text, 0)
@@ -40,12 +41,13 @@ class Outcomes:
     def record(self, signal: str, error_type: str) -> None:
         """One export ended. ``error_type`` is "" where the collector took it."""
         if error_type:
+            self._failures[signal] += 1
             self._telemetry.add(f"{FAILURES_PREFIX}{signal}.{error_type}")
         self._last[signal] = Outcome(f"failed: {error_type}" if error_type else OK, self._clock.unix_ns())
 
     def last(self) -> Mapping[str, Outcome]:
         return dict(self._last)
 
-    @property
-    def all_well(self) -> bool:
-        return not any(outcome.text.startswith("failed") for outcome in self._last.values())
+    def failures(self) -> int:
+        """Failed exports so far, over all signals."""
+        return sum(self._failures.values())
