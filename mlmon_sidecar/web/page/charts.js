@@ -3,9 +3,9 @@
 import { el } from "./dom.js";
 import { clock } from "./format.js";
 
-const AXIS_FONT = "11px system-ui, sans-serif";
+const AXIS_FONT = '11px Inter, -apple-system, "Segoe UI", Roboto, "Liberation Sans", system-ui, sans-serif';
 const SHARED_CURSOR = "mlmon";
-const FEW_POINTS = 40; // below it, single points are drawn as dots
+const FEW_POINTS = 12; // below it, single points are drawn as dots
 const live = new Set();
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -20,12 +20,12 @@ export class Chart {
    *   value; range: ([low, high]) => [low, high] of the value axis; rule: a value marked by a dashed line, or null
    */
   constructor(options) {
-    this.options = { rule: null, height: 76, range: fromZero, ...options };
+    this.options = { rule: null, height: 88, range: fromZero, ...options };
     this.legend = el("p", { class: "legend" });
     this.canvas = el("div", { class: "plot" });
     this.canvas.style.height = `${this.options.height}px`;
     this.empty = el("p", { class: "empty" });
-    this.node = el("div", { class: "chart", role: "img" }, this.legend, this.canvas, this.empty);
+    this.node = el("div", { class: this.options.height > 100 ? "chart tall" : "chart", role: "img" }, this.legend, this.canvas, this.empty);
     this.plot = null;
     this.shape = "";
     new ResizeObserver(() => this.fit()).observe(this.canvas);
@@ -68,7 +68,7 @@ export class Chart {
       width: Math.max(80, this.canvas.clientWidth),
       height,
       ms: 1,
-      padding: [6, 6, 0, 0],
+      padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: SHARED_CURSOR, setSeries: false } },
       scales: {
@@ -77,8 +77,8 @@ export class Chart {
       },
       series: [{}, ...this.lines.map((line, at) => this.stroke(line, at))],
       axes: [
-        { ...axis, size: 20, gap: 2, space: 64, grid: { show: false }, values: (_, at) => at.map((ms) => this.tick(ms)) },
-        { ...axis, size: 40, gap: 4, space: 26, grid: { stroke: () => colour("line"), width: 1 },
+        { ...axis, size: 22, gap: 5, space: 64, grid: { show: false }, values: (_, at) => at.map((ms) => this.tick(ms)) },
+        { ...axis, size: 42, gap: 6, space: 24, grid: { stroke: () => colour("line"), width: 1 },
           values: (_, at) => at.map((value) => format(value)) },
       ],
       hooks: { setCursor: [(plot) => this.read(plot.cursor.idx)], draw: [(plot) => this.mark(plot)] },

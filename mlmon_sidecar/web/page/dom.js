@@ -13,9 +13,10 @@ export function el(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** A badge that says the tier in words; colour and weight only repeat it. */
-export function tierBadge(tier) {
-  return tier ? el("span", { class: `badge tier${tier}` }, `P${tier}`) : el("span", { class: "badge calm" }, "OK");
+/** A badge that says the tier in words; colour and weight only repeat it. Without an open tier: OK, if anything is judged. */
+export function tierBadge(tier, judged = true) {
+  if (tier) return el("span", { class: `badge tier${tier}` }, `P${tier}`);
+  return judged ? el("span", { class: "badge calm" }, "OK") : el("span", { class: "badge unknown" }, "not judged");
 }
 
 /** A share drawn as a horizontal bar. Sizes go through the style object: the policy forbids style attributes. */

@@ -50,5 +50,5 @@ function state(feature) {
   if (feature.evidence !== null && feature.evidence >= 1) {
     return el("span", { class: "word alert" }, feature.reason ? `drifted · ${feature.reason}` : "drifted");
   }
-  return feature.reason ? el("span", { class: "word" }, feature.reason) : el("span", { class: "quiet" }, "as in the baseline");
+  return feature.reason ? el("span", { class: "word" }, feature.reason) : el("span", { class: "quiet" }, "no drift seen");
 }

@@ -62,11 +62,12 @@ function axis(from, to, place) {
   const zone = new Date(to).getTimezoneOffset() * 60_000;
   const ticks = [];
   for (let at = Math.ceil((from - zone) / step) * step + zone; at < to; at += step) {
-    if (place(at) > 95) break; // would run over the edge
+    if (place(at) > 91) break; // would run over the edge
     const tick = el("span", { class: "tick" }, step >= 24 * hour ? new Date(at).toLocaleDateString([], { day: "numeric", month: "short" }) : clock(at, to));
     tick.style.left = `${place(at)}%`;
     ticks.push(tick);
   }
+  ticks.push(el("span", { class: "now" }, "now"));
   return el("div", { class: "lane axis", "aria-hidden": "true" }, el("span", { class: "lane-name" }), el("span", { class: "lane-track" }, ticks));
 }
 

@@ -66,17 +66,17 @@ function showState(model, incidents, now) {
     ? `compared with ${model.baseline.version}, ${plural(model.baseline.rows, "row")}, ${fixed(model.baseline.age_days, 0)} days old`
     : "no baseline yet";
   byId("state").replaceChildren(
-    el("h1", {}, tierBadge(model.state), el("span", {}, model.sentence, since)),
+    el("h1", {}, tierBadge(model.state, model.baseline !== null), el("span", {}, model.sentence, since)),
     el("p", { class: "quiet" }, [version && `version ${version}`, baseline, `${plural(model.window.rows, "row")} in ${count(model.window.hours)} h`, model.reason]
       .filter(Boolean).join(" · ")),
   );
   byId("state").dataset.tier = model.state;
-  document.title = `${model.state ? `P${model.state}` : "OK"} ${model.name} — mlmon`;
+  document.title = `${model.state ? `P${model.state}` : model.baseline ? "OK" : "…"} ${model.name} — mlmon`;
 }
 
 function showModels(status, current) {
   const buttons = status.models.map((model) => {
-    const button = el("button", { type: "button", "aria-pressed": model === current ? "true" : "false" }, tierBadge(model.state), model.name);
+    const button = el("button", { type: "button", "aria-pressed": model === current ? "true" : "false" }, tierBadge(model.state, model.baseline !== null), model.name);
     button.addEventListener("click", () => choose(model.name));
     return button;
   });

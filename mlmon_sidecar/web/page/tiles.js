@@ -5,7 +5,7 @@ import { around, Chart } from "./charts.js";
 import { ask } from "./hub.js";
 import { fixed, milliseconds, percent, plural, short, words } from "./format.js";
 
-const TALL = 190;
+const TALL = 214;
 const LONG_MS = 92 * 86_400_000; // outcomes arrive late: their charts reach further back
 const COLOURS = ["line1", "line2", "line3", "line4"];
 const LAYERS = [
@@ -14,6 +14,12 @@ const LAYERS = [
   ["prediction", "Predictions"],
   ["outcome", "Outcomes"],
 ];
+const JUDGED = {
+  infrastructure: (model) => model.window.requests > 0,
+  data: (model) => model.features.some((feature) => feature.evidence !== null),
+  prediction: (model) => model.prediction.evidence !== null,
+  outcome: (model) => model.outcome.realised !== null || model.outcome.estimated !== null,
+};
 const NOTHING = { t: [], v: [] };
 
 const charts = {
@@ -21,8 +27,8 @@ const charts = {
   latency: new Chart({ title: "95th percentile of latency", format: milliseconds }),
   evidence: new Chart({ title: "Evidence of drift, 1 alerts", format: (v) => fixed(v, 2), height: TALL, rule: 1,
     range: ([, high]) => [0, Math.max(1.2, (high ?? 0) * 1.1)] }),
-  score: new Chart({ title: "Score and confidence", format: (v) => fixed(v, 3), range: around(0.1, -Infinity, Infinity) }),
-  classes: new Chart({ title: "Share of classes", format: percent, range: ([, high]) => [0, Math.min(1, (high ?? 1) * 1.2)] }),
+  score: new Chart({ title: "Mean score", format: (v) => fixed(v, 3), range: around(0.02, -Infinity, Infinity) }),
+  classes: new Chart({ title: "Share of classes, and confidence", format: percent, range: ([, high]) => [0, Math.min(1, (high ?? 1) * 1.2)] }),
   quality: new Chart({ title: "Realised and estimated quality", format: (v) => fixed(v, 3), range: around(0.06, 0, 1) }),
   coverage: new Chart({ title: "Predictions with a label", format: percent, range: () => [0, 1] }),
 };
@@ -42,10 +48,14 @@ function tile(layer, title) {
 }
 
 function figure() {
-  const value = el("strong");
-  const rest = el("span");
-  const node = el("p", { class: "figure" }, value, " ", rest);
-  return { node, set: (big, small) => { value.textContent = big; rest.textContent = small; } };
+  const [value, name, rest] = [el("strong"), el("span"), el("span", { class: "rest" })];
+  const node = el("p", { class: "figure" }, value, name, rest);
+  const set = (big, what, more = "") => {
+    value.textContent = big;
+    name.textContent = ` ${what}`;
+    rest.textContent = more;
+  };
+  return { node, set };
 }
 
 export const tileNodes = () => LAYERS.map(([layer]) => parts[layer].node);
@@ -55,50 +65,52 @@ export function showTiles(model, incidents) {
   for (const [layer] of LAYERS) {
     const open = incidents.filter((each) => each.layer === layer && each.resolved_ms === null);
     const tier = open.length ? Math.min(...open.map((each) => each.tier)) : 0;
-    parts[layer].state.replaceChildren(tierBadge(tier));
+    parts[layer].state.replaceChildren(tierBadge(tier, JUDGED[layer](model)));
     parts[layer].node.dataset.tier = tier;
   }
   const { window, prediction, outcome } = model;
   const { infrastructure, data } = parts;
-  infrastructure.first.set(short(window.requests), `requests in ${short(window.hours)} h, ${errors(window)}`);
-  infrastructure.second.set(milliseconds(window.p95_ms), `p95 · ${milliseconds(window.p50_ms)} median`);
+  infrastructure.first.set(short(window.requests), `requests in ${short(window.hours)} h`, errors(window));
+  infrastructure.second.set(milliseconds(window.p95_ms), "95th percentile", `median ${milliseconds(window.p50_ms)}`);
   const judged = model.features.filter((feature) => feature.evidence !== null);
   const drifted = judged.filter((feature) => feature.evidence >= 1).length;
   data.first.set(
     judged.length ? `${drifted} of ${judged.length}` : "–",
-    judged.length ? `features drifted${waiting(model.features.length - judged.length)}` : model.reason || "no features are judged yet",
+    judged.length ? "features drifted" : "features drifted",
+    judged.length ? waiting(model.features.length - judged.length) : model.reason,
   );
   showPrediction(prediction);
   showOutcome(outcome);
 }
 
 const errors = (window) => (window.errors ? `${plural(window.errors, "error")} (${percent(window.error_ratio)})` : "no errors");
-const waiting = (number) => (number ? `, ${number} not judged` : "");
+const waiting = (number) => (number ? `${number} not judged yet` : "all judged");
 
 function showPrediction(prediction) {
   const { first, second } = parts.prediction;
   if (prediction.reason && prediction.mean_score === null && !prediction.classes.length) {
-    first.set("–", prediction.reason);
-    second.set("", "");
+    first.set("–", "mean score", prediction.reason);
+    second.set("–", "class shares", prediction.reason);
     return;
   }
-  const confidence = prediction.confidence_mean === null ? "" : ` · confidence ${fixed(prediction.confidence_mean, 3)}`;
-  first.set(fixed(prediction.mean_score, 3), `mean score${confidence}`);
+  const confidence = prediction.confidence_mean === null ? "" : `mean confidence ${percent(prediction.confidence_mean)}`;
+  first.set(fixed(prediction.mean_score, 3), "mean score", confidence);
   const [top] = [...prediction.classes].sort((a, b) => (b.ratio ?? 0) - (a.ratio ?? 0));
-  if (top) second.set(percent(top.ratio), `${top.name} · ${percent(top.reference_ratio)} in the baseline`);
-  else second.set("", "");
+  if (top) second.set(percent(top.ratio), top.name, `baseline ${percent(top.reference_ratio)}`);
+  else second.set("–", "class shares", "the model answers with no classes");
 }
 
 function showOutcome(outcome) {
   const { first, second } = parts.outcome;
   const shown = outcome.realised ?? outcome.estimated;
-  if (shown === null) first.set("–", outcome.reason || "no labels yet");
-  else {
-    const kind = outcome.realised === null ? "estimated" : "realised";
-    const baseline = outcome.baseline === null ? "" : ` · ${fixed(outcome.baseline, 3)} in the baseline`;
-    first.set(fixed(shown, 3), `${words(outcome.metric)}, ${kind}${baseline}`);
-  }
-  second.set(percent(outcome.coverage), `labelled · ${plural(outcome.labelled, "label")}`);
+  const kind = outcome.realised === null ? "estimated" : "realised";
+  const against = [
+    outcome.low === null || outcome.high === null ? "" : `95 % within ${fixed(outcome.low, 3)} to ${fixed(outcome.high, 3)}`,
+    outcome.baseline === null ? "" : `baseline ${fixed(outcome.baseline, 3)}`,
+  ];
+  if (shown === null) first.set("–", words(outcome.metric), outcome.reason || "no labels yet");
+  else first.set(fixed(shown, 3), `${words(outcome.metric)}, ${kind}`, against.filter(Boolean).join(" · "));
+  second.set(percent(outcome.coverage), "labelled", plural(outcome.labelled, "label"));
 }
 
 /** Charts: one question a line, asked again when the hub has sealed more. */
@@ -125,9 +137,9 @@ export async function drawTiles(model, now) {
   charts.requests.show([line("requests/min", "line1", requests, { area: true }), line("errors/min", "tier1", failed)], recent, why);
   charts.latency.show([line("p95", "line1", p95, { area: true })], recent, why);
   charts.evidence.show(leading.map((each, at) => line(each.name, COLOURS[at], evidence[at])), recent, why);
-  charts.score.show([line("mean score", "line1", score), line("confidence", "line2", confidence, { dash: true })], recent,
-    model.prediction.reason || why);
-  charts.classes.show(classes.map((each, at) => line(each.name, COLOURS[at], shares[at])), recent, model.prediction.reason || "no classes");
+  charts.score.show([line("mean score", "line1", score)], recent, model.prediction.reason || why);
+  const shareLines = classes.map((each, at) => line(each.name, COLOURS[at], shares[at]));
+  charts.classes.show([...shareLines, line("confidence", "quiet", confidence, { dash: true })], recent, model.prediction.reason || "no classes");
   const missing = model.outcome.reason || "needs labels";
   charts.quality.show([line("realised", "line1", realised), line("estimated", "line2", estimated, { dash: true })], late, missing);
   charts.coverage.show([line("labelled", "line1", coverage, { area: true })], late, missing);
