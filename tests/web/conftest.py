@@ -108,7 +108,7 @@ def model() -> ModelView:
         "versions": [{"version": "v18", "rows": 48_102, "last_minute": NOW_MS // 60_000}],
         "layout": "3f9a1c77d20b4e11",
         "state": 1,
-        "sentence": "loans: 1 P1 and 1 P2 open — predictions are identical since 13:32",
+        "sentence": "loans: 1 P1 and 1 P2 open — predictions are identical",
         "watermark_minute": NOW_MS // 60_000 - 1,
         "window": {"hours": 24, "requests": 48_210, "rows": 48_102, "errors": 37, "error_ratio": 37 / 48_210,
                    "p50_ms": 4.1, "p95_ms": 11.6},
