@@ -51,6 +51,7 @@ class OutcomeSettings(Table):
     )
     horizon: Duration = Field(
         default=timedelta(days=60),
+        json_schema_extra={"default": "60d"},  # Pydantic would write it in ISO form, which the file does not take.
         description="How long after the prediction a label may still come; predictions are kept as long.",
         examples=["60d"],
     )
@@ -62,7 +63,7 @@ class ModelSettings(Table):
     routes: tuple[Route, ...] = Field(
         default=(),
         description="Requests that are predictions of this model, each a method and a path; `*` stands for any text "
-        "within a segment, a last segment `**` for any rest. Empty: every POST and PUT, which one model alone may have.",
+        "within a segment, a last segment `**` for any rest. Empty, for a model alone: every POST and PUT.",
         examples=[["POST /score"]],
     )
     version: OptionalText = Field(
