@@ -25,12 +25,19 @@ class Clock(Protocol):
 
 
 class Decoder(Protocol):
-    """One wire protocol: one side of an exchange to columns. Raises ``DecodeError``."""
+    """One wire protocol, both sides of an exchange. Every method raises ``DecodeError``."""
 
     name: str
+    media_types: frozenset[str]  # content types it reads, lower case, without parameters; "+json" is a suffix
 
-    def decode(self, body: bytes) -> Mapping[str, Sequence[object]]:
-        """Column name to values, all of one length."""
+    def parse(self, body: bytes) -> object:
+        """One body as the document that selectors walk."""
+
+    def rows(self, document: object, options: Any, skipped: Any) -> Sequence[dict[str, object]]:
+        """The request's rows, flat; ``skipped`` (a Counter) is told what was left out and why."""
+
+    def predictions(self, document: object, find: Any, rows: int, options: Any) -> Sequence[Any]:
+        """The answer's predictions, one a row; ``find`` gives the value of a selector in this exchange."""
 
 
 class EntityDetector(Protocol):

@@ -140,6 +140,7 @@ class Decoded:
     batches: Sequence[PredictionBatch]
     exchanges: int  # decoded exchanges
     dropped: Mapping[DropReason, int]
+    skipped: Mapping[str, int] = field(default_factory=dict)  # values left out of decoded rows, by the cap they met
 
 
 # ---------------------------------------------------------------- redact

@@ -1,0 +1,73 @@
+"""One side of an exchange as bytes: media type, completeness and compression."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from mlmon_sidecar.errors import DecodeError
+from mlmon_sidecar.records import DropReason
+
+MAX_INFLATED_BYTES = 1 << 20  # of one compressed body; beyond it the exchange is counted, not read
+MAX_MEMBERS = 16  # gzip members of one body; writers use one, bombs use thousands
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_RAW_DEFLATE = -zlib.MAX_WBITS
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def header(headers: Headers, name: bytes) -> str | None:
+    """The first header of that lower-case name, as text; None where absent."""
+    return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
+
+
+def readable(headers: Headers, media_types: frozenset[str]) -> bool:
+    """Whether the body's declared type is one of ``media_types``. Without a declaration it is worth a try."""
+    declared = (header(headers, b"content-type") or "").partition(";")[0].strip().lower()
+    return not declared or declared in media_types or f"+{declared.rpartition('+')[2]}" in media_types
+
+
+def body_bytes(chunks: Sequence[bytes], length: int, headers: Headers) -> bytes:
+    """The body, inflated. ``length`` counts the bytes that went by, kept or not.
+
+    Raises:
+        DecodeError: ``body_too_large`` or ``unsupported_encoding``.
+    """
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if length > len(body):
+        raise DecodeError("the body is larger than what is kept", code=DropReason.BODY_TOO_LARGE)
+    encoding = (header(headers, b"content-encoding") or "identity").lower()
+    if encoding == "identity" or not body:
+        return bytes(body)
+    if encoding in {"gzip", "x-gzip"}:
+        return _inflated(body, _GZIP_OR_ZLIB)
+    if encoding == "deflate":
+        # RFC 9110 means zlib by "deflate"; some clients send the bare stream.
+        return _inflated(body, _GZIP_OR_ZLIB if body[0] & 0x0F == zlib.DEFLATED else _RAW_DEFLATE)
+    raise _unsupported()
+
+
+def _inflated(body: bytes, window_bits: int) -> bytes:
+    parts: list[bytes] = []
+    left = MAX_INFLATED_BYTES
+    rest = body
+    for _ in range(MAX_MEMBERS):
+        stream = zlib.decompressobj(window_bits)
+        try:
+            part = stream.decompress(rest, left + 1)
+        except zlib.error:
+            raise _unsupported() from None
+        left -= len(part)
+        if left < 0:
+            raise DecodeError("the body inflates beyond its cap", code=DropReason.BODY_TOO_LARGE)
+        if not stream.eof:
+            raise _unsupported()
+        parts.append(part)
+        rest = stream.unused_data
+        if not rest:
+            return b"".join(parts)
+    raise _unsupported()
+
+
+def _unsupported() -> DecodeError:
+    return DecodeError("the body's content encoding cannot be read", code=DropReason.UNSUPPORTED_ENCODING)

@@ -1,0 +1,182 @@
+"""What a model answered, value by value, and what follows from it.
+
+A value is a class, a score, a vector of class probabilities, an object of these, or a name-to-probability object.
+The same reading serves live answers and tables given to ``observe``, so that a baseline counts what serving counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.scalars import plain
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import FloatVector
+
+PREDICTED_KEYS = (
+    "prediction", "predictions", "label", "class", "predicted_class", "y_pred", "output", "outputs",
+)  # fmt: skip
+SCORE_KEYS = ("score", "scores", "probability", "probabilities", "proba", "y_pred_proba")
+CONFIDENCE_KEYS = ("confidence",)
+MAX_CLASS_TEXT = 256  # characters of a class name; the rest is cut
+PROBABILITY_SLACK = 0.01  # how far from 1 the sum of rounded class probabilities may be
+
+
+class Output(NamedTuple):
+    """One row's prediction; NaN and None where absent."""
+
+    score: float = math.nan
+    predicted: str | None = None
+    confidence: float = math.nan
+
+    @property
+    def given(self) -> bool:
+        """Whether it says anything."""
+        return self.predicted is not None or not math.isnan(self.score)
+
+
+NOTHING = Output()
+
+
+def read_output(value: object, options: DecodeOptions) -> Output:
+    """One prediction out of whatever a model calls one."""
+    value = plain(value)
+    if isinstance(value, list):
+        return _vector(value, options)
+    if isinstance(value, Mapping):
+        return _object(value, options)
+    if options.kind != "regression" and _names_a_class(value, options):
+        return Output(predicted=class_text(value))
+    return Output(score=number(value))
+
+
+def read_score(value: object, options: DecodeOptions) -> Output:
+    """A value that is known to be a score or a vector of them."""
+    value = plain(value)
+    if isinstance(value, list):
+        return _vector(value, options)
+    if isinstance(value, Mapping):
+        return _named_probabilities(value, options)
+    return Output(score=number(value))
+
+
+def combine(predicted: Output, scored: Output, confidence: object) -> Output:
+    """One row from its parts: an explicit class, score and confidence before derived ones."""
+    sure = number(plain(confidence))
+    if math.isnan(sure):
+        sure = predicted.confidence if math.isnan(scored.confidence) else scored.confidence
+    return Output(
+        score=predicted.score if math.isnan(scored.score) else scored.score,
+        predicted=scored.predicted if predicted.predicted is None else predicted.predicted,
+        confidence=sure,
+    )
+
+
+def together(columns: Iterable[Iterable[object]], options: DecodeOptions) -> list[Output]:
+    """Row by row from three columns of one length (classes, scores, confidences); None where one says nothing."""
+    return [
+        combine(
+            NOTHING if given is None else read_output(given, options),
+            NOTHING if score is None else read_score(score, options),
+            sure,
+        )
+        for given, score, sure in zip(*columns, strict=True)
+    ]
+
+
+def first_of(body: Mapping[str, object], keys: Sequence[str]) -> object:
+    """The value under the first key that is there and not null."""
+    return next((body[key] for key in keys if body.get(key) is not None), None)
+
+
+def complete(
+    score: FloatVector, predicted: Sequence[str | None], confidence: FloatVector, options: DecodeOptions
+) -> tuple[list[str | None], FloatVector]:
+    """Fill in what follows from a binary score: the class (score >= threshold) and the confidence max(p, 1 - p).
+
+    ``score`` and ``confidence`` are (rows,). Confidences outside [0, 1] become NaN.
+    """
+    classes = list(predicted)
+    with np.errstate(invalid="ignore"):
+        sure = np.where((confidence >= 0) & (confidence <= 1), confidence, np.nan)
+        if not options.is_binary:
+            return classes, sure
+        probability = (score >= 0) & (score <= 1)
+        derived = np.where(probability, np.maximum(score, 1 - score), np.nan)
+    for row in np.flatnonzero(np.isfinite(score)).tolist():
+        if classes[row] is None:
+            classes[row] = options.positive if score[row] >= options.cut else options.other_class
+    return classes, np.where(np.isnan(sure), derived, sure)
+
+
+def class_text(value: object) -> str | None:
+    """A class as text: ``1`` and ``1.0`` are "1", ``true`` is "true"; None for null, NaN and nested values."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value[:MAX_CLASS_TEXT]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return None
+
+
+def number(value: object) -> float:
+    """A finite float; NaN for anything else (booleans and texts are not scores)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) else math.nan
+    return math.nan
+
+
+def _names_a_class(value: object, options: DecodeOptions) -> bool:
+    if options.kind == "multiclass":
+        return True
+    return not isinstance(value, float) or value.is_integer()
+
+
+def _object(body: Mapping[str, object], options: DecodeOptions) -> Output:
+    predicted = first_of(body, PREDICTED_KEYS)
+    scored = first_of(body, SCORE_KEYS)
+    if predicted is None and scored is None:
+        return _named_probabilities(body, options)
+    return combine(
+        NOTHING if isinstance(predicted, Mapping) else read_output(predicted, options),
+        read_score(scored, options),
+        first_of(body, CONFIDENCE_KEYS),
+    )
+
+
+def _vector(values: Sequence[object], options: DecodeOptions) -> Output:
+    numbers = [number(plain(value)) for value in values]
+    if len(values) == 1:
+        return read_output(values[0], options) if not isinstance(values[0], (list, Mapping)) else NOTHING
+    if not numbers or any(math.isnan(item) for item in numbers) or options.kind == "regression":
+        return NOTHING
+    top = max(range(len(numbers)), key=numbers.__getitem__)
+    if not _are_probabilities(numbers):
+        return Output(numbers[top], str(top)) if options.kind == "multiclass" else NOTHING
+    if len(numbers) == 2 and options.kind != "multiclass":
+        return Output(numbers[1], None if options.is_binary else str(top), numbers[top])
+    return Output(numbers[top], str(top), numbers[top])
+
+
+def _named_probabilities(values: Mapping[str, object], options: DecodeOptions) -> Output:
+    named = {str(name): number(plain(value)) for name, value in values.items()}
+    if not named or any(math.isnan(item) for item in named.values()) or not _are_probabilities(list(named.values())):
+        return NOTHING
+    top = max(named, key=named.__getitem__)
+    if not options.is_binary or options.positive not in named or len(named) != 2:
+        return Output(named[top], class_text(top), named[top])
+    (other,) = named.keys() - {options.positive}
+    score = named[options.positive]
+    return Output(score, class_text(options.positive if score >= options.cut else other), named[top])
+
+
+def _are_probabilities(numbers: Sequence[float]) -> bool:
+    return all(0 <= item <= 1 for item in numbers) and abs(sum(numbers) - 1) <= PROBABILITY_SLACK
