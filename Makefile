@@ -26,10 +26,10 @@ test: $(TEST)/.wheel  ## Every gate against the built wheel, as CI does; a part:
 	@scripts/system-packages
 	@MLMON_TEST_INSTALLED=1 PYTHONSAFEPATH=1 PYTHON=$(TEST)/bin/python scripts/check $(ARGS)
 
-check: $(TEST)/.dependencies  ## Every gate against the working tree: quicker while you edit.
-	@PYTHONPATH=. PYTHON=$(TEST)/bin/python scripts/check $(ARGS)
+check: $(TEST)/.tools  ## Every gate against the working tree: quicker while you edit.
+	@PYTHONPATH=$(CURDIR) PYTHON=$(TEST)/bin/python scripts/check $(ARGS)
 
-lint: $(TEST)/.dependencies  ## Only the linter, the formatter and the types.
+lint: $(TEST)/.tools  ## Only the linter, the formatter and the types.
 	@PYTHON=$(TEST)/bin/python scripts/lint
 
 clean:  ## Remove everything that was built or installed here.
@@ -41,13 +41,14 @@ $(DEMO)/.installed: pyproject.toml
 	@$(DEMO)/bin/python -m pip install --quiet --editable '.[demo]' >&2
 	@touch $@
 
-$(TEST)/.dependencies: pyproject.toml
+$(TEST)/.tools: pyproject.toml
 	@scripts/new-venv $(TEST) $(PYTHON)
 	@echo "installing what the tests need into $(TEST)" >&2
 	@$(TEST)/bin/python -m pip install --quiet --group test >&2
 	@scripts/install-wheel $(TEST)
 	@touch $@
 
-$(TEST)/.wheel: $(TEST)/.dependencies $(SOURCES) README.md
-	@scripts/install-wheel $(TEST)
+# Not when .tools has just installed the wheel of these very sources.
+$(TEST)/.wheel: $(SOURCES) README.md | $(TEST)/.tools
+	@[ -z "$$(find $^ -maxdepth 0 -newer $(TEST)/.tools -print -quit)" ] || scripts/install-wheel $(TEST)
 	@touch $@

@@ -57,6 +57,8 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
             "[models.a]\nroutes = ['POST /a', '/b']",
             'routes[1]: the text "/b" is not a route: write the method, a space and the path; for example: routes',
         ),
+        ("[models.a]\nid = 'body.id'", "the text \"body.id\" is not a selector. Begin with 'request', 'response'"),
+        ("[models.a]\nversion = 'response[x]'", 'the text "response[x]" is not a selector. Cannot read it from'),
         (
             "[models.a.outcomes]\nhorizon = '60'",
             'models.a.outcomes.horizon: the text "60" is not a duration; write a number and a unit',
