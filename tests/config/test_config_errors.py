@@ -144,6 +144,7 @@ SECRET = "hunter2-0123456789"
 @pytest.mark.parametrize(
     "text",
     [
+        f"tokens = '{SECRET}'",
         f"[tokens]\nrecord = ['{SECRET}']",
         f"[tokens]\n'{SECRET[:4]}' = '{SECRET}'",
         f"store = 'mysql://root:{SECRET}@db/x'",
@@ -153,7 +154,7 @@ SECRET = "hunter2-0123456789"
         f"[export]\nendpoint = 'grpc://u:{SECRET}@x'",
     ],
 )
-def test_secrets_are_not_repeated(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_not_repeated(text: str, tmp_path: Path) -> None:
     assert SECRET not in message(tmp_path, text, {"PASSWORD": SECRET})
 
 
