@@ -30,7 +30,8 @@ ROWS = [
     {"recorder", "hub"},
     {"backtest", "bulk", "web", "proxy", "client", "analysis"},
     {"runtime"},
-    {"demo", "cli"},
+    {"demo"},
+    {"cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 ROOT = Path(mlmon_sidecar.__file__).parent

@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from mlmon_sidecar.config.durations import format_duration, parse_duration
+from mlmon_sidecar.decode.selectors import SOURCES, Selector
+from mlmon_sidecar.errors import ConfigError
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ROUTE = re.compile(r"[A-Z]+ /[^\s?#]*")
@@ -37,6 +39,20 @@ def _route(value: str) -> str:
     if not _ROUTE.fullmatch(value):
         raise ValueError("is not a route: write the method, a space and the path")
     return value
+
+
+def _selector(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            Selector.compile(value)
+        except ConfigError as error:
+            raise ValueError(f"is not a selector. {error.hint}") from None
+    return value
+
+
+def _constant_or_selector(value: str | None) -> str | None:
+    named = value is not None and value.split(".")[0].split("[")[0] in SOURCES
+    return _selector(value) if named else value
 
 
 def _mount(value: str | None) -> str | None:
@@ -72,6 +88,8 @@ def _otlp_endpoint(value: str | None) -> str | None:
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+SelectorText = Annotated[OptionalText, AfterValidator(_selector)]
+ConstantOrSelector = Annotated[OptionalText, AfterValidator(_constant_or_selector)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Route = Annotated[str, AfterValidator(_route)]
 Mount = Annotated[OptionalText, AfterValidator(_mount)]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mlmon_sidecar.config.fields import Duration, OptionalText, Route, Table
+from mlmon_sidecar.config.fields import ConstantOrSelector, Duration, OptionalText, Route, SelectorText, Table
 
 
 class PredictionSettings(Table):
@@ -18,16 +18,16 @@ class PredictionSettings(Table):
         description="What the model predicts; `auto` tells by the first predictions.",
         examples=["binary"],
     )
-    score: OptionalText = Field(
+    score: SelectorText = Field(
         default=None, description="Selector of the score or predicted number.", examples=["response.score"]
     )
-    predicted: OptionalText = Field(
+    predicted: SelectorText = Field(
         default=None, description="Selector of the predicted class.", examples=["response.label"]
     )
-    confidence: OptionalText = Field(
+    confidence: SelectorText = Field(
         default=None, description="Selector of the confidence, from 0 to 1.", examples=["response.confidence"]
     )
-    segment: OptionalText = Field(
+    segment: SelectorText = Field(
         default=None, description="Selector of the segment the prediction belongs to.", examples=["request.country"]
     )
     threshold: float | None = Field(
@@ -51,6 +51,7 @@ class OutcomeSettings(Table):
     )
     horizon: Duration = Field(
         default=timedelta(days=60),
+        json_schema_extra={"default": "60d"},  # Pydantic would write it in ISO form, which the file does not take.
         description="How long after the prediction a label may still come; predictions are kept as long.",
         examples=["60d"],
     )
@@ -62,20 +63,20 @@ class ModelSettings(Table):
     routes: tuple[Route, ...] = Field(
         default=(),
         description="Requests that are predictions of this model, each a method and a path; `*` stands for any text "
-        "within a segment, a last segment `**` for any rest. Empty: every POST and PUT, which one model alone may have.",
+        "within a segment, a last segment `**` for any rest. Empty, for a model alone: every POST and PUT.",
         examples=[["POST /score"]],
     )
-    version: OptionalText = Field(
+    version: ConstantOrSelector = Field(
         default=None,
         description="Version that is serving, or a selector of it. Not set: `unversioned`.",
         examples=["${IMAGE_TAG}"],
     )
-    id: OptionalText = Field(
+    id: SelectorText = Field(
         default=None,
         description="Selector of the caller's own id, so that labels can name the prediction by it.",
         examples=["request.transaction_id"],
     )
-    features: OptionalText = Field(
+    features: SelectorText = Field(
         default=None, description="Selector of the features. Not set: the usual shapes.", examples=["request.features"]
     )
     feature_names: tuple[str, ...] = Field(

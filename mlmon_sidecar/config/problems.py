@@ -19,16 +19,23 @@ from mlmon_sidecar.errors import ConfigError
 
 LONGEST_SHOWN = 60
 _CREDENTIALS = re.compile(r"//[^/@]*@")
-_WANTED = {  # first word of pydantic's error type -> what the key takes
-    "bool": "true or false",
-    "float": "a number",
-    "int": "a whole number",
-    "finite": "a number",
-    "string": "a text in quotes",
-    "tuple": "a list",
-    "dict": "a table",
-    "model": "a table",
+_WANTED = {
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "a text in quotes",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "string_too_short": "a text that is not empty",
 }
+"""Pydantic's type of error to what the key takes."""
+
 _RANGES = {
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
@@ -101,7 +108,7 @@ def _wrong(detail: ErrorDetails, value: object, key: Key) -> str:
         return f"must be {_RANGES[kind].format(**context)}, but is {shown(value, key)}"
     if kind == "literal_error":
         return f"must be {context['expected']}, but is {shown(value, key)}"
-    wanted = _WANTED.get(kind.split("_")[0])
+    wanted = _WANTED.get(kind)
     return f"takes {wanted}, but holds {shown(value, key)}" if wanted else f"{shown(value, key)}: {detail['msg']}"
 
 

@@ -1,0 +1,25 @@
+"""A test that is skipped for want of a system program says so; in CI, where it must have run, it fails."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+SYSTEM_PROGRAMS = ("chromium",)  # what scripts/system-packages installs
+
+
+def wants_program(reason: str) -> bool:
+    return any(program in reason.lower() for program in SYSTEM_PROGRAMS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if wants_program(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{reason}\nIn CI a test may not be skipped for want of a program."
+    return report
