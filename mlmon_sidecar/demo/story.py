@@ -32,18 +32,18 @@ SETTLE_SECONDS = 12.0  # the last labels are due after two days (5 s), then the 
 BEAT_SECONDS = 0.25
 
 
-def main(once: bool, json: bool, port: int | None, keep: Path | None) -> int:
+def main(once: bool, as_json: bool, port: int | None, keep: Path | None) -> int:
     """Play the story. Returns 0 when it was played through, whatever it showed.
 
-    ``once``: end with a summary instead of serving on until Ctrl-C. ``json``: the summary is one JSON object on stdout,
-    everything else goes to stderr. ``port``: None takes any free one. ``keep``: directory for settings, baseline, store
-    and log; None uses a temporary one. Raises ``MlmonError``.
+    ``once``: end with the summary instead of serving on until Ctrl-C. ``as_json``: the summary is one JSON object on
+    stdout, everything else goes to stderr. ``port``: None takes any free one. ``keep``: directory for settings,
+    baseline, store and log; None uses a temporary one. Raises ``MlmonError``.
     """
-    narrator = Narrator(sys.stderr if json else sys.stdout)
+    narrator = Narrator(sys.stderr if as_json else sys.stdout)
     with _directory(keep) as directory, ExitStack() as cleanup:
         story = Story(monitor.Files(directory), choose_port(port), narrator, cleanup, looking=not once)
         summary = story.play()
-        if json:
+        if as_json:
             sys.stdout.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
             sys.stdout.flush()
         else:
