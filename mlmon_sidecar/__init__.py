@@ -8,8 +8,7 @@ from mlmon_sidecar.version import __version__
 
 if TYPE_CHECKING:
     from mlmon_sidecar.capture.annotate import annotate
-    from mlmon_sidecar.client import FeedbackClient
-    from mlmon_sidecar.records import Label
+    from mlmon_sidecar.client import FeedbackClient, Label
     from mlmon_sidecar.runtime.middleware import MonitorMiddleware
     from mlmon_sidecar.runtime.monitor import Monitor
 
@@ -17,7 +16,7 @@ __all__ = ["FeedbackClient", "Label", "Monitor", "MonitorMiddleware", "__version
 
 _HOMES = {
     "FeedbackClient": "mlmon_sidecar.client",
-    "Label": "mlmon_sidecar.records",
+    "Label": "mlmon_sidecar.client",
     "Monitor": "mlmon_sidecar.runtime.monitor",
     "MonitorMiddleware": "mlmon_sidecar.runtime.middleware",
     "annotate": "mlmon_sidecar.capture.annotate",

@@ -24,7 +24,7 @@ from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.errors import HubUnavailable, MlmonError
+from mlmon_sidecar.errors import HubUnavailable, MlmonError, WireError
 from mlmon_sidecar.interfaces import Clock, HubClient, Telling
 from mlmon_sidecar.records import (
     MINUTE_NS,
@@ -252,6 +252,10 @@ class Recorder:
                     self._send(flush)
             except HubUnavailable:
                 return False
+            except WireError as error:  # refused for what it is: to send it again would be vain
+                self._telemetry.failed("flush", error)
+                self._give_up()
+                return False
             except MlmonError as error:
                 self._telemetry.failed("flush", error)
                 return False
@@ -282,6 +286,12 @@ class Recorder:
                 closing=closing and not more,
             )
             return flush, more
+
+    def _give_up(self) -> None:
+        refused, self._in_doubt, self._in_doubt_since_ns = self._in_doubt, None, None
+        if refused is not None:
+            self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
+            self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
 
     def _rows_of_one_flush(self) -> int:
         size = 0

@@ -90,8 +90,7 @@ class DropReason(StrEnum):
     NOT_A_PREDICTION = "not_a_prediction"  # the application answered with an error status
     APPLICATION_ERROR = "application_error"
     REDACTION_FAILED = "redaction_failed"
-    CLOCK_SKEW = "clock_skew"
-    FLUSH_EXPIRED = "flush_expired"
+    FLUSH_REFUSED = "flush_refused"
     HUB_UNREACHABLE = "hub_unreachable"
     SHUTDOWN = "shutdown"
     INTERNAL_ERROR = "internal_error"

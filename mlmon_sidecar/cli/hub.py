@@ -28,12 +28,10 @@ def hub(
     ] = None,
 ) -> None:
     """Run the hub of a store as its own process, until it is told to stop."""
-    address = parse_address(listen) if listen is not None else None
-
     from mlmon_sidecar.config import load
-    from mlmon_sidecar.runtime import run_hub
+    from mlmon_sidecar.runtime.separate_hub import run_hub
 
     loaded = load(config)
     for warning in loaded.warnings:
         show_warning(warning)
-    run_hub(loaded.settings, address)
+    run_hub(loaded.settings, listen)

@@ -86,7 +86,7 @@ class EmbeddedHub:
 
     def _ours(self) -> HubHost | None:
         with self._changing:
-            if self._host is not None and self._host.fenced:
+            if self._host is not None and (self._host.fenced or not self._election.held):
                 self._give_up()
             if self._host is None and self._election.try_acquire():
                 try:

@@ -33,8 +33,9 @@ def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Itera
     if evaluator.watermark >= 0:
         age = now_ns - (evaluator.watermark + 1) * MINUTE_NS
         yield Measurement("mlmon.self.aggregate.age", max(0.0, age / 1e9), (model,))
-    if plan.baseline is not None:
-        yield Measurement("mlmon.self.baseline.age", max(0.0, (now_ns - plan.baseline.created_ns) / 1e9), who)
+    built = plan.baseline_age_seconds(now_ns)
+    if built is not None:
+        yield Measurement("mlmon.self.baseline.age", built, who)
 
 
 def _features(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Iterator[Measurement]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mlmon_sidecar.errors import MlmonError, StoreError
+from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub import events, status
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
@@ -76,6 +76,7 @@ class Hub:
         store.take_over()
         for plan in plans:
             store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
+        self._sizes = {plan.layout.hash: plan.layout.size for plan in plans}
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
         now = clock.monotonic_ns()
         self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
@@ -85,6 +86,11 @@ class Hub:
     # ------------------------------------------------------------ HubClient
 
     def flush(self, flush: Flush) -> FlushReceipt:
+        for pane in flush.panes:
+            if len(pane.vector) != self._sizes.setdefault(pane.key.layout, len(pane.vector)):
+                raise WireError(
+                    "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
+                )
         receipt = self.store.commit_flush(flush, self.clock.unix_ns())
         self._seen[flush.recorder_id] = self.clock.monotonic_ns()
         return receipt
@@ -228,6 +234,6 @@ class HubThread:
         except StoreError as error:
             self.fenced = error.code == "fenced"
             self._hub.telemetry.failed("hub", error)
-        except (MlmonError, Exception) as error:
+        except Exception as error:  # The hub outlives any fault of one tick; what was not committed is read again.
             self._hub.telemetry.failed("hub", error)
 

@@ -19,7 +19,7 @@ from mlmon_sidecar.hub.view import (
     WindowView,
 )
 from mlmon_sidecar.outcomes.confusion import right
-from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
+from mlmon_sidecar.records import Incident, OutcomeCell, Tier, Window
 from mlmon_sidecar.statistics.intervals import wilson
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
@@ -99,8 +99,8 @@ def baseline_view(evaluator: ModelEvaluator, now_ns: int) -> BaselineView | None
         return None
     return {
         "version": baseline.reference.version,
-        "rows": int(baseline.reference.vector[baseline.layout.traffic.rows]),
-        "age_days": max(0.0, (now_ns - baseline.created_ns) / (MINUTES_OF_DAY * MINUTE_NS)),
+        "rows": baseline.rows,
+        "age_days": (evaluator.plan.baseline_age_seconds(now_ns) or 0.0) / 86_400,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.statistics.layout import Layout
@@ -36,6 +37,13 @@ class ModelPlan:
     def unconfigured(cls, name: str) -> ModelPlan:
         """A model that recorders feed and this hub's configuration does not name."""
         return cls(name=name, layout=Layout.bare(name))
+
+    def baseline_age_seconds(self, now_ns: int) -> float | None:
+        """Since it was built, in this clock; None without a baseline or where it does not say."""
+        if self.baseline is None or not self.baseline.created:
+            return None
+        created = datetime.fromisoformat(self.baseline.created).timestamp()
+        return max(0.0, now_ns / 1e9 - created)
 
     @property
     def reference(self) -> Reference | None:

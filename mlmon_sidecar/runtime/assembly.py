@@ -13,7 +13,7 @@ from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.selectors import Selector
-from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
 from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -59,11 +59,21 @@ def _watched(name: str, model: ModelSettings, settings: Settings) -> Watched:
         return Watched(name, model, None)
     try:
         baseline = Baseline.load(Path(model.baseline))
-        baseline.require(model=name, policy_hash=redaction_policy(settings).hash)
+        _require_model(baseline, name)
+        baseline.require_policy(redaction_policy(settings).hash)
     except MlmonError as error:
         logger.error("mlmon: models.%s.baseline = %r: %s", name, model.baseline, error)
         return Watched(name, model, None, str(error))
     return Watched(name, model, baseline)
+
+
+def _require_model(baseline: Baseline, name: str) -> None:
+    if baseline.layout.model != name:
+        raise BaselineError(
+            f"the baseline was built for model {baseline.layout.model!r}",
+            code="baseline_model",
+            hint=f"Build it with --model {name}.",
+        )
 
 
 def redaction_policy(settings: Settings) -> RedactionPolicy:
