@@ -86,7 +86,7 @@ def typed(column: Sequence[str]) -> list[object]:
     """Booleans, whole numbers, numbers or texts: whichever every field of the column can be.
 
     >>> typed(["1", "", "3"]), typed(["True", "false"]), typed(["007", "12"])
-    (([1, None, 3], [True, False], ['007', '12']))
+    ([1, None, 3], [True, False], ['007', '12'])
     """
     distinct = set(column)
     for parse in (_boolean, _whole, _real):

@@ -9,8 +9,9 @@ import pytest
 
 from mlmon_sidecar.errors import BaselineError, StoreError
 from mlmon_sidecar.records import WEIGHT_UNIT
+from mlmon_sidecar.statistics.components import components
 from mlmon_sidecar.statistics.detector_state import DetectorState
-from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step, components
+from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import IndicatorBuilder, IndicatorSet
 from mlmon_sidecar.statistics.indicators import indicators
 
