@@ -126,6 +126,13 @@ def test_confidence_must_lose_more_than_fifteen_percent() -> None:
     assert len(found) > 1, "the level is told as long as it holds"
 
 
+def test_a_loss_of_less_than_half_the_tier_is_no_evidence_at_all() -> None:
+    panes = [pane(60 * hour, rows(400 + hour, 3000, unsure=0.95)) for hour in range(8)]
+    last = [context for context, _ in watch(panes)][-1]
+    assert last.step is not None
+    assert last.step.evidence[("confidence", "confidence")] < 0.3
+
+
 def quality_context(share: float, labels: int = 2000, value: float | None = None) -> CheckContext:
     detector = Detector(quality_indicators(0.9, 5000, chance=0.5))
     step = detector.step(detector.initial(), counts(round(labels * share), labels), minute=0, hours=1.0)
