@@ -35,8 +35,11 @@ class Collapse:
     layer = Layer.PREDICTION
 
     def ready(self, context: CheckContext) -> str:
-        rows = int(context.newest.vector[context.layout.outputs.rows]) if context.newest else 0
-        return "" if rows >= MORE_THAN_ROWS else f"warming up {rows}/{MORE_THAN_ROWS} predictions"
+        if context.newest is not None:
+            return ""
+        cell = context.layout.outputs.rows
+        rows = max((int(window.vector[cell]) for window in context.recent.values()), default=0)
+        return f"warming up {rows}/{MORE_THAN_ROWS} predictions"
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
         window = context.identical

@@ -32,6 +32,7 @@ class QualityDrop:
         if view is None or self.ready(context):
             return []
         lost = (view.baseline - view.value) / (view.baseline - view.chance)
+        fall = f"{view.metric} fell from {view.baseline:.3f} to {view.value:.3f} over {view.rows} labels"
         for unit, tier in TIERS.items():
             if lost >= TIER_DROP[unit] and is_held(view.step, QUALITY, unit):
                 return [
@@ -40,8 +41,7 @@ class QualityDrop:
                         layer=self.layer,
                         tier=tier,
                         minute=context.minute,
-                        summary=f"{view.metric} fell from {view.baseline:.3f} to {view.value:.3f} over {view.rows} labels,"
-                        f" {percent(lost)} of what lies above chance",
+                        summary=f"{fall}, {percent(lost)} of what lies above chance",
                         evidence=view.step.evidence[(QUALITY, unit)],
                         features=(view.metric,),
                         value=view.value,

@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmon_sidecar.errors import StoreError
+from mlmon_sidecar.statistics.components import components
 from mlmon_sidecar.statistics.detector_state import DetectorState
-from mlmon_sidecar.statistics.indicator_set import ANGLE_MARGIN, DOWNWARD, TWO_SIDED, IndicatorSet
+from mlmon_sidecar.statistics.indicator_set import DOWNWARD, TWO_SIDED, IndicatorSet
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
 
-STEPS = (0.05, 0.1, 0.2, 0.4, 0.8)  # Cohen's h beyond the boundary
 FULL_CLOCK_REQUESTS = 20.0  # fewer in a pane slow the clock: no data, no time
 NOTICE_PART = 12.0  # a notice comes at this part of the alarm line
 HELD_FACTOR = 2.0  # the line is this much higher while anything is held
@@ -79,36 +79,6 @@ class Step:
     closed: tuple[tuple[str, str], ...]
     held: tuple[tuple[str, str], ...]
     evidence: Mapping[tuple[str, str], float]
-
-
-@dataclass(frozen=True, eq=False)
-class Components:
-    """The alternatives of every indicator, ordered by unit. C of them."""
-
-    indicator: IntVector  # (C,) index into the indicators
-    hit: FloatVector  # (C,) ln(q / q0) / deff
-    miss: FloatVector  # (C,) ln((1 - q) / (1 - q0)) / deff
-    boundary: FloatVector  # (C,) q0
-    rising: NDArray[np.bool_]  # (C,) the alternative lies above the boundary
-
-
-def components(indicators: IndicatorSet) -> Components:
-    """Every side that can be crossed, at every step, clipped inside the scale."""
-    sides = np.stack([indicators.lower, indicators.upper], axis=1)  # (I, 2)
-    index, side = np.nonzero(~np.isnan(sides))
-    b = np.repeat(sides[index, side], len(STEPS))
-    rising = np.repeat(side == 1, len(STEPS))
-    reach = np.tile(np.array(STEPS) / 2, len(index))
-    c = np.clip(b + np.where(rising, reach, -reach), ANGLE_MARGIN, math.pi / 2 - ANGLE_MARGIN)
-    indicator = np.repeat(index, len(STEPS))
-    deff = indicators.deff[indicator]
-    return Components(
-        indicator=indicator,
-        hit=2 * np.log(np.sin(c) / np.sin(b)) / deff,
-        miss=2 * np.log(np.cos(c) / np.cos(b)) / deff,
-        boundary=np.sin(b) ** 2,
-        rising=rising,
-    )
 
 
 class Detector:

@@ -9,8 +9,9 @@ import pytest
 
 from mlmon_sidecar.errors import BaselineError, StoreError
 from mlmon_sidecar.records import WEIGHT_UNIT
+from mlmon_sidecar.statistics.components import components
 from mlmon_sidecar.statistics.detector_state import DetectorState
-from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step, components
+from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import IndicatorBuilder, IndicatorSet
 from mlmon_sidecar.statistics.indicators import indicators
 
@@ -154,6 +155,39 @@ def test_a_lasting_drift_stays_open_and_alarms_once() -> None:
     watcher = detector()
     _, events = run_hours(watcher, watcher.initial(), range(72), seed=18, shift={"x0": 0.5})
     assert len(events) == 1
+
+
+def test_an_alarm_closes_no_sooner_than_an_hour_after_its_evidence_last_rose() -> None:
+    watcher, rng, closed = detector(), np.random.default_rng(27), []
+    state = watcher.initial()
+    for minute in range(400):
+        moved = {"x0": 1.0} if minute < 120 else {}
+        step = watcher.step(state, normal_counts(TEN, rng, 300, moved), minute=minute, hours=1 / 60)
+        state = step.state
+        closed += [minute] if step.closed else []
+    assert len(closed) == 1
+    assert 179 <= closed[0] <= 190
+
+
+def test_a_drift_that_only_moderates_stays_open() -> None:
+    """.2 sigma is outside the tolerance of .12, though the evidence of 1 sigma before it is falling."""
+    watcher = detector()
+    state, _ = run_hours(watcher, watcher.initial(), range(6), seed=28, shift={"x0": 1.0})
+    nats = watcher.evidence(state)[("features", "x0")]
+    state, events = run_hours(watcher, state, range(6, 18), seed=29, shift={"x0": 0.2})
+    assert watcher.evidence(state)[("features", "x0")] < nats
+    assert events == []
+    assert state.held.sum() == 1
+
+
+def test_a_late_pane_from_before_the_trailing_window_is_not_counted_in_it() -> None:
+    watcher = detector()
+    state, _ = run_hours(watcher, watcher.initial(), range(3), seed=30, shift={"x0": 1.0})
+    vector = normal_counts(TEN, np.random.default_rng(31), 100)
+    late = watcher.step(state, vector, minute=1, hours=0.0).state
+    present = watcher.step(state, vector, minute=2 * 60 + 1, hours=0.0).state
+    assert np.array_equal(late.trailing_totals, state.trailing_totals)
+    assert present.trailing_totals.sum() > state.trailing_totals.sum()
 
 
 def test_nulls_rise_in_their_own_stream() -> None:

@@ -109,3 +109,11 @@ def test_no_feature_is_weighed_out_of_sight() -> None:
     assert sum(weights.values()) == pytest.approx(1)
     assert weights["town"] > 0.05
     assert weights["age"] > weights["town"]
+
+
+def test_confidence_is_measured_against_half_the_drop_that_alarms() -> None:
+    these = indicators(MIXED, reference())
+    members = np.flatnonzero(these.unit == these.index[("confidence", "confidence")])
+    limit = 0.5 + 0.4 / 0.925  # of uniform confidences so many lie at or below .9 after shrinking by 7.5%
+    assert these.upper[members[-1]] == pytest.approx(angle_of(limit) + 1.5 * math.sqrt(1 / 10_000), abs=1e-9)
+    assert np.isnan(these.lower[members]).all()
