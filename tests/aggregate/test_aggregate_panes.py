@@ -164,6 +164,16 @@ def test_equals_a_recount(layout: Layout, make_batch: Make, rows: list[dict[str,
     assert all(pane.vector.dtype == np.int64 for pane in panes)
 
 
+def test_every_special_value_in_its_cell(layout: Layout, make_batch: Make) -> None:
+    numbers = [*EDGES, True, False, None, NAN, math.inf, -math.inf, "1.5", 10**400, [1], {}, b"x", 1e308, -1e308, 500]
+    tokens = ["red", "green", True, "true", 7, 7.0, "7", "blue", "new", "jo@a.org", False, 7.5, None, [1], {}, NAN, b""]
+    for name, values in (("x", numbers), ("y", numbers), ("constant", numbers), ("color", tokens), ("only", tokens)):
+        for value in values:
+            row = {"features": {name: value}, "weight": 3}
+            (pane,) = panes_of(layout, [make_batch([row])])
+            assert pane.vector.tolist() == recount(layout, [row]), (name, value)
+
+
 @MANY
 @given(rows=st.lists(ROWS, min_size=1, max_size=40), data=st.data())
 def test_any_order_and_split_gives_the_same_bytes(
@@ -196,9 +206,9 @@ def many_rows(count: int, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("size", [1, 7, 511, 512, 513, 4000, 20_000])
+@pytest.mark.parametrize("size", [1, 7, 511, 513, 20_000])
 def test_batch_sizes_do_not_show(layout: Layout, make_batch: Make, size: int) -> None:
-    rows = many_rows(3_000 if size == 1 else 20_000, seed=3)
+    rows = many_rows(20_000 if size > 500 else 1_500, seed=3)
     whole = frozen(panes_of(layout, [make_batch(rows)]))
     assert len(whole) == 50
     parts = [make_batch(rows[at : at + size]) for at in range(0, len(rows), size)]
@@ -208,9 +218,7 @@ def test_batch_sizes_do_not_show(layout: Layout, make_batch: Make, size: int) ->
 def test_wide_layouts_are_counted_in_smaller_chunks(make_batch: Make) -> None:
     wide = Layout(
         "m",
-        tuple(
-            NumericFeature(f"f{i}", tuple(float(k) for k in range(60)), (), -1e9, 1e9, 0.0, 1.0) for i in range(900)
-        ),
+        tuple(NumericFeature(f"f{i}", tuple(float(k) for k in range(60)), (), -1e9, 1e9, 0.0, 1.0) for i in range(900)),
         Layout.bare("m").prediction,
     )
     rows = [{"features": {"f1": at % 70, "f899": at}, "event_ns": at * MINUTE_NS} for at in range(150)]
@@ -259,6 +267,8 @@ class TestSamples:
     def test_distinct_inputs_are_told_apart_and_equal_ones_are_not(self, layout: Layout, make_batch: Make) -> None:
         same = [{"x": 1}, {"x": 1.0}, {"x": True}, {"x": 1, "y": None}, {"x": 1, "z": "no column of the layout"}]
         assert len(self.inputs(layout, make_batch([{"features": row} for row in same]))) == 1
+        zeros = make_batch([{"features": {"x": zero}} for zero in (0, 0.0, -0.0, False)])
+        assert len(self.inputs(layout, zeros)) == 1
         others = [
             {"x": 1}, {"y": 1}, {"x": 0}, {"x": "1"}, {"color": 1}, {"x": 1, "y": 1}, {"x": NAN}, {"x": [1]}, {},
             {"x": 1, "color": "red"}, {"x": 1, "only": "red"}, {"x": 2, "y": 1}, {"x": 1, "y": 2},

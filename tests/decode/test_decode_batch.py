@@ -1,6 +1,7 @@
 """The stage as a whole: golden columns, and an account of every exchange whatever it holds."""
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -191,6 +192,17 @@ def test_compressed_bombs(exchange: Make, body: bytes, reason: str) -> None:
     assert run(one).dropped == {reason: 1}
 
 
+def test_a_bomb_is_never_unpacked(exchange: Make) -> None:
+    bomb = gzip.compress(bytes(64 << 20), compresslevel=1)
+    one = exchange(bomb, GOOD, request_headers=((b"content-encoding", b"gzip"),))
+    tracemalloc.start()
+    try:
+        assert run(one).dropped == {"body_too_large": 1}
+        assert tracemalloc.get_traced_memory()[1] < 4 * MAX_INFLATED_BYTES
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("media_type", [b"application/vnd.x+json", b"APPLICATION/JSON;charset=UTF-8", b"text/json"])
 def test_json_by_another_name(exchange: Make, media_type: bytes) -> None:
     assert run(exchange({"a": 1}, GOOD, request_headers=((b"content-type", media_type),))).exchanges == 1
@@ -267,7 +279,11 @@ JSON_VALUES = st.recursive(
 BODIES = st.binary(max_size=40) | JSON_VALUES.map(lambda value: orjson.dumps(value))
 
 
-@given(cases=st.lists(st.tuples(BODIES, BODIES, st.sampled_from([200, 201, 404, 500, 0]), st.sampled_from(End)), max_size=8))
+@given(
+    cases=st.lists(
+        st.tuples(BODIES, BODIES, st.sampled_from([200, 201, 404, 500, 0]), st.sampled_from(End)), max_size=8
+    )
+)
 def test_every_exchange_is_accounted_for(exchange: Make, cases: list[tuple[bytes, bytes, int, End]]) -> None:
     made = [
         exchange(request, response, status=status, end=end, prediction_id=f"p{at}")

@@ -40,8 +40,10 @@ NEGATIVE = [
     "jo @ example.org", "jo@.org", "jo@example", "jo@example.o", "jo@example.123", "jo@-example.org", "jo@example-.org",
     "jo@exa..mple.org", "jo..doe@example.org", "jo.@example.org", "@angular/core@12.0.1", "npm i @types/node@20.1.0",
     "lodash@4.17.21", "react@18.0.0-rc.beta", "pkg@v1.2.3-alpha.next", "image@sha256:abcdef", "icon@2x.png",
-    "logo@3x.jpg", "report@final.pdf", "git@github.com:org/repo.git", "5 @ 3.50", "a @b.c", "w@x.T", "x" * 65 + "@a.org",
-    "jo@" + "a" * 64 + ".org", "jo@" + "a." * 130 + "org", "1700000000@1.5", "3@4.5", "price@12.50eur", "p@ss.w0rd",
+    "logo@3x.jpg", "report@final.pdf", "git@github.com:org/repo.git", "5 @ 3.50", "a @b.c", "w@x.T",
+    "x" * 65 + "@a.org",
+    "jo@" + "a" * 64 + ".org", "jo@" + "a." * 130 + "org", "1700000000@1.5", "3@4.5", "price@12.50eur",
+    "p@ss.w0rd",
     "C4@5.6", "SELECT @x.y", "10.0.0.1@eth0", "postgres@12.4", "v1.2.3@main",
 ]  # fmt: skip
 
