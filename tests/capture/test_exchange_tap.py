@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import uuid
 from typing import Any
 
 import pytest
 
+from mlmon_sidecar.capture.annotate import annotate
+from mlmon_sidecar.capture.exchange_tap import CURRENT
 from mlmon_sidecar.capture.wiring import DEFAULT_ID_HEADER, CaptureOptions
 from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.records import End, Exchange
@@ -68,6 +72,31 @@ def test_one_exchange_field_by_field(monitored, http_scope, wire, ticks) -> None
     minted = uuid.UUID(exchange.prediction_id)
     assert minted.version == 7
     assert str(minted) == exchange.prediction_id
+
+
+FORKING = """
+import os
+from mlmon_sidecar.capture import exchange_tap
+
+exchange_tap.uuid7()
+reader, writer = os.pipe()
+for _ in range(4):
+    if os.fork() == 0:
+        ids = "".join(f"{exchange_tap.uuid7()}\\n" for _ in range(200))
+        os.write(writer, ids.encode())
+        os._exit(0)
+for _ in range(4):
+    assert os.wait()[1] == 0
+print(os.read(reader, 100_000).decode())
+"""
+
+
+def test_forked_processes_mint_ids_of_their_own() -> None:
+    run = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, timeout=60)
+    ids = run.stdout.split()
+    assert len(ids) == 800
+    tails = {minted[15:] for minted in ids}  # without time and counter: what the generators drew
+    assert len(tails) == 800
 
 
 def test_chunks_are_referenced_not_copied(monitored, http_scope, wire, answer) -> None:
@@ -373,17 +402,18 @@ def test_unselected_requests_pass_untouched(method, path, monitored, http_scope,
 
 def test_the_very_exception_comes_out(monitored, http_scope, wire) -> None:
     raised = KeyError("no such feature")
+    cause = ValueError("cause")
 
     async def app(scope, receive, send):
         await receive()
-        raise raised
+        raise raised from cause
 
     middleware = monitored(app)
     connection = wire()
     with pytest.raises(KeyError) as caught:
         asyncio.run(middleware(http_scope(), connection.receive, connection.send))
     assert caught.value is raised
-    assert raised.__cause__ is None
+    assert raised.__cause__ is cause
     assert raised.__context__ is None
     exchange = middleware.exchange()
     assert (exchange.end, exchange.error_type, exchange.status) == (End.ERROR, "KeyError", 0)
@@ -561,14 +591,17 @@ def test_a_request_made_by_a_handler_is_captured_for_itself(headers, monitored, 
     async def gateway(scope, receive, send):
         nested = wire()
         await inner(http_scope("/inner", headers=type(headers)(headers)), nested.receive, nested.send)
+        annotate(segment="outer")
         await send(start())
         await send(FINAL)
 
     outer = monitored(gateway)
     connection = wire()
     asyncio.run(outer(http_scope("/outer", headers=headers), connection.receive, connection.send))
-    assert outer.exchange().path == "/outer"
-    assert inner.exchange().path == "/inner"
+    recorded = outer.exchange()
+    assert (recorded.path, recorded.annotations[0].segment) == ("/outer", "outer")
+    recorded = inner.exchange()
+    assert (recorded.path, recorded.annotations) == ("/inner", ())
 
 
 def test_requests_one_after_another_in_one_context(monitored, http_scope, wire, answer) -> None:
@@ -578,6 +611,7 @@ def test_requests_one_after_another_in_one_context(monitored, http_scope, wire, 
         for number in range(3):
             connection = wire()
             await middleware(http_scope(f"/{number}"), connection.receive, connection.send)
+            assert CURRENT.get() is None
 
     asyncio.run(main())
     assert [exchange.path for exchange in middleware.drained()] == ["/0", "/1", "/2"]
