@@ -1,5 +1,6 @@
 """One holder at a time, whatever becomes of processes, descriptors and files."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -131,6 +132,20 @@ def test_a_removed_lock_file_ends_the_hold(store: Path) -> None:
     second.release()
     assert first.try_acquire()
     first.release()
+
+
+def test_a_lock_file_removed_while_it_is_being_locked_is_no_claim(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, real = StoreLock(store), fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        store.with_name("mlmon.db.lock").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert not lock.try_acquire()
+    assert lock.try_acquire()
+    lock.release()
 
 
 def test_a_relative_path_means_the_same_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

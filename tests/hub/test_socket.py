@@ -152,7 +152,10 @@ def test_every_call_arrives_and_its_answer_comes_back(client: SocketHubClient, h
     assert flush.panes[0].vector.tolist() == [1, 0, -7]
     assert flush.counters == {"a": 1}
     receipts = client.labels([Label("x", "yes", 5), Label("y", "no", 6)])
-    assert receipts == [LabelReceipt("x", LabelStatus.PENDING, "not here"), LabelReceipt("y", "pending", "not here")]
+    assert receipts == [
+        LabelReceipt("x", LabelStatus.PENDING, "not here"),
+        LabelReceipt("y", LabelStatus.PENDING, "not here"),
+    ]
     assert client.query("series", {"model": "fraud"}) == b"series {'model': 'fraud'}"
 
 
@@ -281,8 +284,9 @@ def test_a_hub_that_does_not_answer_in_time_is_unavailable_and_its_late_answer_i
     with pytest.raises(HubUnavailable) as late:
         client.flush(a_flush())
     assert late.value.code == "hub_timeout"
+    client._timeout_seconds = PATIENCE
+    assert client.query("status", {}) == b"status {}"  # over another connection: the first one still waits
     release.set()
-    assert client.query("status", {}) == b"status {}"
     server.stop()
 
 
@@ -442,11 +446,14 @@ def test_stopping_answers_what_has_arrived_and_leaves_no_thread(path: Path, conn
     receipts: list[FlushReceipt] = []
     sender = threading.Thread(target=lambda: receipts.append(connected(path).flush(a_flush())))
     sender.start()
+    assert entered.wait(PATIENCE)
     idle = connected(path)
     idle.ping()
-    assert entered.wait(PATIENCE)
     stopper = threading.Thread(target=server.stop, args=(PATIENCE,))
     stopper.start()
+    assert idle._stream is not None
+    idle._stream.settimeout(PATIENCE)
+    assert idle._stream.recv(1) == b""  # by now every connection was told to end
     release.set()
     stopper.join(PATIENCE)
     sender.join(PATIENCE)

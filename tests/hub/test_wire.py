@@ -217,6 +217,14 @@ def test_a_field_of_another_type_is_refused(field: str, value: object) -> None:
     assert "fraud" not in str(refused.value)
 
 
+def test_negative_lengths_that_add_up_are_refused() -> None:
+    header, body = take_apart(wire.encode_flush(replace(EXAMPLE, panes=EXAMPLE.panes[1:])))
+    assert body.endswith(b"{}")
+    header["panes"][0][-2:] = [-2, len(body) + 2]
+    with pytest.raises(WireError, match="other lengths"):
+        wire.decode_flush(put_together(MESSAGES["flush"], header, body))
+
+
 @pytest.mark.parametrize("cut", range(0, len(MESSAGES["flush"]), 7))
 def test_a_cut_flush_is_refused(cut: int) -> None:
     with pytest.raises(WireError):
