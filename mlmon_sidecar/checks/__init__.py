@@ -1,1 +1,42 @@
-"""One check per file; each a pure function of integers."""
+"""Checks: statements about a model from integers alone. To add one: a file, and a line in ``CHECKS``.
+
+``evaluate`` tells what is wrong at this minute. Drift checks speak once, when the detector alarms; checks with a
+level (confidence, quality, collapse) repeat their finding while it holds, so that a worse level is told too.
+``resolved`` names what is right again: an incident ends when every name in its ``features`` has been resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from mlmon_sidecar.checks.collapse import Collapse
+from mlmon_sidecar.checks.confidence_drop import ConfidenceDrop
+from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.feature_drift import FeatureDrift
+from mlmon_sidecar.checks.null_rate import NullRate
+from mlmon_sidecar.checks.prediction_drift import PredictionDrift
+from mlmon_sidecar.checks.quality_drop import QualityDrop
+from mlmon_sidecar.records import Finding, Layer
+
+
+class ModelCheck(Protocol):
+    """One check over ``CheckContext``."""
+
+    name: str
+    layer: Layer
+
+    def ready(self, context: CheckContext) -> str:
+        """Why it cannot speak yet; "" when it can."""
+
+    def evaluate(self, context: CheckContext) -> list[Finding]:
+        """Findings now; empty while not ready. Pure."""
+
+    def resolved(self, context: CheckContext) -> tuple[str, ...]:
+        """Names whose condition has ended at this minute."""
+
+
+CHECKS: Mapping[str, ModelCheck] = {
+    check.name: check
+    for check in (FeatureDrift(), NullRate(), PredictionDrift(), ConfidenceDrop(), QualityDrop(), Collapse())
+}

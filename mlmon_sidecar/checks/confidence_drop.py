@@ -1,0 +1,70 @@
+"""The model has become unsure: (confidence - 1/K) lies more than 15% below the reference's. P2.
+
+The detector's boundary is half of that drop; an alarm needs its evidence and the point estimate past the tier. While
+the detector holds the unit the finding is repeated, so that a fall that reaches the tier later is told then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held
+from mlmon_sidecar.checks.wording import percent
+from mlmon_sidecar.records import Finding, Layer, Tier
+from mlmon_sidecar.statistics.indicators import CONFIDENCE
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import IntVector
+    from mlmon_sidecar.statistics.layout import Layout
+
+DROP = 0.15
+UNIT = "confidence"
+
+
+class ConfidenceDrop:
+    name = "confidence_drop"
+    layer = Layer.PREDICTION
+
+    def ready(self, context: CheckContext) -> str:
+        unready = context.distributions_unready()
+        if unready or context.reference is None:
+            return unready
+        return "" if mean_confidence(context.layout, context.reference.vector) else "no confidences in the baseline"
+
+    def evaluate(self, context: CheckContext) -> list[Finding]:
+        window = context.window(context.layout.outputs.rows)
+        if self.ready(context) or context.reference is None or window is None or context.step is None:
+            return []
+        before = mean_confidence(context.layout, context.reference.vector)
+        after = mean_confidence(context.layout, window.vector)
+        chance = 1 / max(2, len(context.layout.prediction.classes))
+        if before is None or after is None or before <= chance or not is_held(context.step, CONFIDENCE, UNIT):
+            return []
+        drop = (before - after) / (before - chance)
+        if drop <= DROP:
+            return []
+        fall = f"mean confidence fell from {before:.2f} to {after:.2f}"
+        return [
+            Finding(
+                rule=self.name,
+                layer=self.layer,
+                tier=Tier.P2,
+                minute=context.minute,
+                summary=f"{fall}, {percent(drop)} of what lies above chance",
+                evidence=context.step.evidence[(CONFIDENCE, UNIT)],
+                features=(UNIT,),
+                value=drop,
+                threshold=DROP,
+                rows=int(window.vector[context.layout.outputs.confidence].sum()),
+                details={"reference": before, "current": after, "chance": chance},
+            )
+        ]
+
+    def resolved(self, context: CheckContext) -> tuple[str, ...]:
+        return closed_names(context.step, CONFIDENCE)
+
+
+def mean_confidence(layout: Layout, vector: IntVector) -> float | None:
+    """In [0, 1]; None without confidences."""
+    rows = int(vector[layout.outputs.confidence].sum())
+    return int(vector[layout.outputs.confidence_ppm]) / 1e6 / rows if rows else None

@@ -1,0 +1,93 @@
+"""Everything a check may look at. Built by the hub for each sealed minute; checks are functions of it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import Window
+    from mlmon_sidecar.statistics.edetector import Step
+    from mlmon_sidecar.statistics.layout import Layout
+    from mlmon_sidecar.statistics.reference import Reference
+
+FIGURE_ROWS = 50  # a window with fewer rows says little about how large a change is
+WEEK_HOURS = 7 * 24
+
+
+@dataclass(frozen=True, slots=True)
+class QualityView:
+    """One metric of joined labels, and what its detector said about them.
+
+    Attributes:
+        metric: e.g. "accuracy".
+        step: of the quality detector.
+        value: the metric over the trailing labels, in [0, 1].
+        rows: labels behind ``value``.
+        baseline: the metric on the reference.
+        chance: what answering without looking would reach.
+    """
+
+    metric: str
+    step: Step
+    value: float
+    rows: int
+    baseline: float
+    chance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """One model at one minute.
+
+    Attributes:
+        reference: None before there is a baseline.
+        step: what the detector said about this minute; None without a reference.
+        recent: summed panes up to this minute by length, shortest first, e.g. {"1h": ..., "24h": ...}.
+        open_features: features with an open drift incident that moved within the last 24 h.
+        identical: the longest run of newest panes in which all predictions are the same (``collapse_window``).
+        newest: the fewest newest panes with at least 100 predictions (``newest_window``).
+        quality: None without joined labels.
+    """
+
+    model: str
+    minute: int
+    layout: Layout
+    reference: Reference | None = None
+    step: Step | None = None
+    recent: Mapping[str, Window] = field(default_factory=dict)
+    open_features: frozenset[str] = frozenset()
+    identical: Window | None = None
+    newest: Window | None = None
+    quality: QualityView | None = None
+
+    def window(self, rows_cell: int) -> Window | None:
+        """The shortest recent window with enough rows in a cell to tell the size of a change, else the longest."""
+        chosen = None
+        for chosen in self.recent.values():
+            if chosen.vector[rows_cell] >= FIGURE_ROWS:
+                return chosen
+        return chosen
+
+    def distributions_unready(self) -> str:
+        """Why distributions cannot be judged yet; "" when they can.
+
+        A reference shorter than a week does not know the days of the week. One without timestamps is taken to be
+        long enough: the prior wander stands for what it cannot tell.
+        """
+        if self.reference is None or self.step is None:
+            return "no baseline"
+        if 0 < self.reference.hours < WEEK_HOURS:
+            return f"baseline spans {self.reference.hours} of {WEEK_HOURS} hours"
+        return ""
+
+
+def closed_names(step: Step | None, stream: str) -> tuple[str, ...]:
+    """Units of one stream whose alarm the detector closed in this step."""
+    return tuple(name for closed_in, name in step.closed if closed_in == stream) if step else ()
+
+
+def is_held(step: Step | None, stream: str, name: str) -> bool:
+    """Whether a unit alarmed now or earlier and is not yet back within its tolerance."""
+    return step is not None and (stream, name) in step.held

@@ -1,0 +1,77 @@
+"""The distribution of a feature has left its tolerance. P3; P2 when more than three features move within a day."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.wording import change, together
+from mlmon_sidecar.records import Finding, Layer, Tier
+from mlmon_sidecar.statistics.figures import FeatureFigures, feature_figures
+from mlmon_sidecar.statistics.indicators import FEATURES
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.statistics.edetector import Alarm
+
+MANY_FEATURES = 3  # more than this many within a day is more urgent
+
+
+class FeatureDrift:
+    """One finding names every feature that crossed in this minute."""
+
+    name = "feature_drift"
+    layer = Layer.DATA
+
+    def ready(self, context: CheckContext) -> str:
+        return context.distributions_unready()
+
+    def evaluate(self, context: CheckContext) -> list[Finding]:
+        if self.ready(context) or context.step is None:
+            return []
+        return [self._finding(context, alarm) for alarm in context.step.alarms if alarm.stream == FEATURES]
+
+    def resolved(self, context: CheckContext) -> tuple[str, ...]:
+        """Features back within their tolerance."""
+        return closed_names(context.step, FEATURES)
+
+    def _finding(self, context: CheckContext, alarm: Alarm) -> Finding:
+        open_now = context.open_features | set(alarm.units)
+        figures = [compared(context, name) for name in alarm.units]
+        clauses = [
+            change(*pair) if pair else f"{name} changed" for name, pair in zip(alarm.units, figures, strict=True)
+        ]
+        distances = [pair[1].distance for pair in figures if pair and pair[1].distance is not None]
+        return Finding(
+            rule=self.name,
+            layer=self.layer,
+            tier=Tier.P2 if len(open_now) > MANY_FEATURES else Tier.P3,
+            minute=context.minute,
+            summary=together(clauses),
+            evidence=max(alarm.evidence),
+            features=alarm.units,
+            value=max(distances, default=None),
+            rows=max((pair[1].rows for pair in figures if pair), default=0),
+            details={"features": _details(alarm, figures), "open_features": sorted(open_now)},
+        )
+
+
+def compared(context: CheckContext, name: str) -> tuple[FeatureFigures, FeatureFigures] | None:
+    """Figures of the reference and of the present window; None where there is neither."""
+    window = context.window(context.layout.traffic.rows)
+    if context.reference is None or window is None:
+        return None
+    before = context.reference.vector
+    return (
+        feature_figures(context.layout, name, before, before),
+        feature_figures(context.layout, name, before, window.vector),
+    )
+
+
+def _details(alarm: Alarm, figures: list[tuple[FeatureFigures, FeatureFigures] | None]) -> dict[str, dict[str, Any]]:
+    told: dict[str, dict[str, Any]] = {}
+    for name, evidence, onset, pair in zip(alarm.units, alarm.evidence, alarm.onset, figures, strict=True):
+        told[name] = {"evidence": evidence, "onset_minute": onset}
+        if pair:
+            told[name] |= {"reference": asdict(pair[0]), "current": asdict(pair[1])}
+    return told

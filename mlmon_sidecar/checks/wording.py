@@ -1,0 +1,52 @@
+"""Numbers and names as people read them in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.statistics.figures import FeatureFigures
+
+MEDIAN = 2  # position in figures.QUANTILES
+SHOWN = 3  # features told one by one; the rest are counted
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands separated.
+
+    >>> number(12_437.2), number(0.12345), number(31)
+    ('12,400', '0.123', '31')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded.is_integer() else f"{rounded:,g}"
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.1234), percent(0.004)
+    ('12%', '0.4%')
+    """
+    return f"{100 * share:.0f}%" if share >= 0.095 or share == 0 else f"{100 * share:.1f}%"
+
+
+def change(before: FeatureFigures, after: FeatureFigures) -> str:
+    """One clause: what moved, from where to where, how far."""
+    size = f"{after.distance or 0:.2f}"
+    if before.quantiles and after.quantiles:
+        direction = "up" if (after.effect or 0) > 0 else "down"
+        middle = f"median {number(before.quantiles[MEDIAN])} -> {number(after.quantiles[MEDIAN])}"
+        return f"{after.name} moved {direction}: {middle} (KS {size})"
+    if before.shares and after.shares and after.moved:
+        old, new = dict(before.shares)[after.moved], dict(after.shares)[after.moved]
+        return f"{after.name} changed: {after.moved!r} {percent(old)} -> {percent(new)} (TV {size})"
+    return f"{after.name} changed"
+
+
+def together(clauses: Sequence[str]) -> str:
+    """
+    >>> together(["a moved", "b moved"])
+    'a moved; b moved'
+    """
+    rest = len(clauses) - SHOWN
+    return "; ".join(clauses[:SHOWN]) + (f"; and {rest} more" if rest > 0 else "")

@@ -1,0 +1,221 @@
+"""Which shares of a model's panes the detector watches, and how far each may move.
+
+Tolerance of a distribution, in Cohen's h: ``floor + 3 * sqrt(deff / m + tau^2)`` with m reference requests, ``deff``
+their clustering and ``tau`` the wander of healthy data. Nulls and confidence have boundaries of their own, stated at
+their functions; to both the same ``3 * sqrt(deff / m ...)`` is added, so that a small reference is not blamed on the
+present.
+
+The false-alarm budget belongs to the model and is split over everything that may alert. The parts below sum to 1
+with ``BUDGET_RESERVE``, which later streams (latency, volume, segments, versions) draw from: adding one never
+loosens those already running.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmon_sidecar.errors import BaselineError
+from mlmon_sidecar.records import WEIGHT_UNIT
+from mlmon_sidecar.statistics.indicator_set import IndicatorBuilder, IndicatorSet, angle_of
+from mlmon_sidecar.statistics.layout import (
+    CONFIDENCE_ALARM,
+    CONFIDENCE_EDGES,
+    CategoricalCells,
+    CategoricalFeature,
+    Layout,
+    NumericCells,
+)
+from mlmon_sidecar.statistics.reference import Reference
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.records import FloatVector, IntVector
+
+FEATURES, NULLS, PREDICTIONS, CONFIDENCE, QUALITY = "features", "nulls", "predictions", "confidence", "quality"
+
+STREAM_WEIGHT: Mapping[str, float] = {
+    FEATURES: 0.35,
+    NULLS: 0.10,
+    PREDICTIONS: 0.15,
+    CONFIDENCE: 0.05,
+    QUALITY: 0.15,
+}
+BUDGET_RESERVE = 0.20  # latency .05, volume .05, segments .05, versions .05
+
+FLOOR_H = 0.10  # about .05 KS at the median
+PRIOR_TAU = 0.08  # wander assumed until 14 days of healthy data are known
+CONFIDENCE_SHRINK = 0.075  # half of the 15% that makes a confidence alert
+NULL_GROWTH, NULL_STEP = 1.5, 0.002
+MIN_WEIGHT = 0.25  # of an equal share: no feature is weighed out of sight
+
+ANY = "*"
+"""Key of ``Reference.tau`` and ``.deff`` for whatever is not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """What a healthy figure may differ from its reference by chance: clustering and wander."""
+
+    deff: float
+    tau: float
+
+    def h(self, requests: float) -> float:
+        """Cohen's h, three standard errors; ``requests`` > 0."""
+        return 3 * math.sqrt(self.deff / requests + self.tau**2)
+
+
+def key_of(stream: str, name: str) -> str:
+    """Key of a unit in ``Reference.tau`` and ``.deff``: a feature's own name, ``@stream:name`` for anything else."""
+    return name if stream == FEATURES else f"@{stream}:{name}"
+
+
+def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
+    """Everything the reference has data for. Raises ``BaselineError`` where the two do not belong together."""
+    if reference.layout != layout.hash or len(reference.vector) != layout.size:
+        raise BaselineError(
+            f"reference of layout {reference.layout!r} does not fit layout {layout.hash!r}",
+            code="layout_mismatch",
+            hint="Build the reference on this layout, or activate the layout it was built on.",
+        )
+    builder = IndicatorBuilder(WEIGHT_UNIT, STREAM_WEIGHT)
+    weights = feature_weights(layout, reference)
+    for name, cells in layout.cells.items():
+        builder.unit(FEATURES, name, weights[name])
+        if isinstance(cells, NumericCells):
+            _ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
+        else:
+            _categorical(builder, layout, reference, name, cells)
+    for name, cells in layout.cells.items():
+        builder.unit(NULLS, name, weights[name])
+        _missing(builder, layout, reference, name, cells)
+    _predictions(builder, layout, reference)
+    _confidence(builder, layout, reference)
+    return builder.build()
+
+
+def feature_weights(layout: Layout, reference: Reference) -> Mapping[str, float]:
+    """Importance with a floor; equal where none is known. Sums to 1."""
+    equal = 1 / max(1, len(layout.features))
+    given = {f.name: max(reference.weight.get(f.name, equal), MIN_WEIGHT * equal) for f in layout.features}
+    total = sum(given.values())
+    return {name: weight / total for name, weight in given.items()}
+
+
+def slack_of(reference: Reference, key: str) -> Slack:
+    """Clustering and wander known for a feature or prediction figure, else for any, else the priors."""
+    return Slack(
+        deff=max(1.0, reference.deff.get(key, reference.deff.get(ANY, 1.0))),
+        tau=reference.tau.get(key, reference.tau.get(ANY, PRIOR_TAU)),
+    )
+
+
+def null_boundary(share: float, slack: Slack, requests: float) -> float:
+    """Angle a null share may rise to: half as much again, at least .002 more, and three standard errors."""
+    limit = min(1.0, max(NULL_GROWTH * share, share + NULL_STEP))
+    return angle_of(limit) + Slack(slack.deff, 0.0).h(requests) / 2
+
+
+def shrunk_shares(bins: FloatVector, chance: float, shrink: float) -> FloatVector:
+    """Shares at or below each alarm edge when every confidence c becomes ``chance + (1 - shrink) (c - chance)``.
+
+    Args:
+        bins: (50,) reference confidence counts.
+        chance: 1/K. Edges at or below it cannot be crossed by shrinking and come out NaN.
+    """
+    edges = np.array(CONFIDENCE_EDGES)[list(CONFIDENCE_ALARM)]
+    cumulated = np.concatenate(([0.0], np.cumsum(bins))) / bins.sum()
+    grid = np.concatenate(([0.0], CONFIDENCE_EDGES, [1.0]))
+    before = np.minimum(1.0, chance + (edges - chance) / (1 - shrink))
+    shares: FloatVector = np.where(edges > chance, np.interp(before, grid, cumulated), np.nan)
+    return shares
+
+
+def _ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+    """``x <= edge`` for every alarm edge."""
+    cells = list(range(span.start, span.stop))
+    total = int(vector[span].sum())
+    if total == 0 or len(cells) < 2:
+        return
+    h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
+    shares = np.cumsum(vector[span]) / total
+    for k in range(1, len(cells)):
+        builder.two_sided(cells[:k], cells, float(shares[k - 1]), h, slack.deff)
+
+
+def _each(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+    """Each cell of a span."""
+    total = int(vector[span].sum())
+    if total == 0:
+        return
+    cells = list(range(span.start, span.stop))
+    h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
+    for cell in cells:
+        builder.two_sided([cell], cells, int(vector[cell]) / total, h, slack.deff)
+
+
+def _categorical(
+    builder: IndicatorBuilder, layout: Layout, reference: Reference, name: str, cells: CategoricalCells
+) -> None:
+    feature, span, slack = layout.feature(name), cells.alarm, slack_of(reference, name)
+    assert isinstance(feature, CategoricalFeature)
+    total = int(reference.vector[span].sum())
+    if total == 0:
+        return
+    everything = list(range(span.start, span.stop))
+    h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
+    for cell in everything[:-1]:
+        builder.two_sided([cell], everything, int(reference.vector[cell]) / total, h, slack.deff)
+    unseen = reference.new_rate.get(name, WEIGHT_UNIT / total)
+    builder.upward([everything[-1]], everything, unseen, angle_of(unseen) + h / 2, slack.deff)
+
+
+def _missing(
+    builder: IndicatorBuilder,
+    layout: Layout,
+    reference: Reference,
+    name: str,
+    cells: NumericCells | CategoricalCells,
+) -> None:
+    """Null or unusable (not finite, of another type), over all decoded rows. Watched upwards only."""
+    total = layout.traffic.rows + 1
+    weight = int(reference.vector[total])
+    if weight == 0:
+        return
+    for cell in (cells.null + 1, cells.invalid + 1):
+        share = int(reference.vector[cell]) / weight
+        slack = slack_of(reference, key_of(NULLS, name))
+        builder.upward([cell], [total], share, null_boundary(share, slack, weight / WEIGHT_UNIT), slack.deff)
+
+
+def _predictions(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    outputs = layout.outputs
+    if layout.prediction.score_edges:
+        builder.unit(PREDICTIONS, "score", 1.0)
+        _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
+    if layout.prediction.classes:
+        builder.unit(PREDICTIONS, "class", 1.0)
+        _each(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+
+
+def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """One-sided: more low confidences than the reference would show if every confidence shrank towards chance."""
+    outputs, vector = layout.outputs, reference.vector
+    total = int(vector[outputs.confidence_alarm].sum())
+    bins = vector[outputs.confidence].astype(np.float64)
+    if total == 0 or bins.sum() == 0:
+        return
+    chance = 1 / max(2, len(layout.prediction.classes))
+    cells = list(range(outputs.confidence_alarm.start, outputs.confidence_alarm.stop))
+    shares = np.cumsum(vector[outputs.confidence_alarm]) / total
+    slack = slack_of(reference, key_of(CONFIDENCE, "confidence"))
+    margin = slack.h(total / WEIGHT_UNIT) / 2
+    builder.unit(CONFIDENCE, "confidence", 1.0)
+    for k, limit in enumerate(shrunk_shares(bins, chance, CONFIDENCE_SHRINK), start=1):
+        if not math.isnan(limit):
+            share = float(shares[k - 1])
+            boundary = angle_of(max(share, float(limit))) + margin
+            builder.upward(cells[:k], cells, share, boundary, slack.deff)
