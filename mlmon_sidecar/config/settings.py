@@ -34,7 +34,9 @@ sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_
 class PrivacySettings(Table):
     """What is kept of a payload."""
 
-    preset: Literal["strict"] = Field(default="strict", description="Set of redaction rules.", examples=["strict"])
+    preset: Literal["default", "strict", "off"] = Field(
+        default="default", description="Set of redaction rules.", examples=["strict"]
+    )
     store_features: tuple[str, ...] = Field(
         default=(),
         description="Features whose redacted values are kept with the rows; none unless named.",
