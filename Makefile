@@ -14,7 +14,7 @@ DEMO := .venv
 TEST := .venv-test
 SOURCES := $(shell find mlmon_sidecar -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test check lint clean
+.PHONY: help demo test check lint docs clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/  make \1\t\2/' | expand -t 16
@@ -31,6 +31,9 @@ check: $(TEST)/.tools  ## Every gate against the working tree: quicker while you
 
 lint: $(TEST)/.tools  ## Only the linter, the formatter and the types.
 	@PYTHON=$(TEST)/bin/python scripts/lint
+
+docs: $(TEST)/.tools  ## Write the reference pages that come from the code.
+	@PYTHONPATH=$(CURDIR) $(TEST)/bin/python scripts/generate_docs.py
 
 clean:  ## Remove everything that was built or installed here.
 	rm -rf $(DEMO) $(TEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -118,7 +118,7 @@ def _read(path: Path) -> str:
 def main() -> int:
     if "--check" in sys.argv[1:]:
         for name in (names := stale()):
-            print(f"{name} is out of date: run python scripts/generate_docs.py")
+            print(f"{name} is out of date: run make docs")
         return 1 if names else 0
     for name, page in PAGES.items():
         (ROOT / name).parent.mkdir(exist_ok=True)

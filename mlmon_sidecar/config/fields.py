@@ -50,9 +50,13 @@ def _selector(value: str | None) -> str | None:
     return value
 
 
+def is_selector(value: str) -> bool:
+    """Whether a text that may also be a constant names a place in an exchange."""
+    return re.split(r"[.\[]", value, maxsplit=1)[0] in SOURCES
+
+
 def _constant_or_selector(value: str | None) -> str | None:
-    named = value is not None and value.split(".")[0].split("[")[0] in SOURCES
-    return _selector(value) if named else value
+    return _selector(value) if value is not None and is_selector(value) else value
 
 
 def _mount(value: str | None) -> str | None:

@@ -7,7 +7,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from mlmon_sidecar.config.fields import ConstantOrSelector, Duration, OptionalText, Route, SelectorText, Table
+from mlmon_sidecar.config.fields import (
+    ConstantOrSelector,
+    Duration,
+    OptionalText,
+    Route,
+    SelectorText,
+    Table,
+    is_selector,
+)
 
 
 class PredictionSettings(Table):
@@ -35,10 +43,9 @@ class PredictionSettings(Table):
         description="A binary score at or above it means the positive class. Not set: 0.5 where the model is binary.",
         examples=[0.82],
     )
-    positive: str = Field(
-        default="1",
-        min_length=1,
-        description="The positive class of a binary model, as its labels write it.",
+    positive: OptionalText = Field(
+        default=None,
+        description="The positive class of a binary model, as its labels write it. Not set: told by the data.",
         examples=["fraud"],
     )
 
@@ -104,3 +111,8 @@ class ModelSettings(Table):
     )
     prediction: PredictionSettings = Field(default_factory=PredictionSettings, description="How a prediction is read.")
     outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings, description="How predictions are judged.")
+
+    @property
+    def constant_version(self) -> str | None:
+        """The version where it is written out; None where it is a selector or not set."""
+        return None if self.version is None or is_selector(self.version) else self.version

@@ -32,7 +32,6 @@ _WANTED = {
     "tuple_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
-    "string_too_short": "a text that is not empty",
 }
 """Pydantic's type of error to what the key takes."""
 

@@ -35,9 +35,7 @@ class PrivacySettings(Table):
     """What is kept of a payload."""
 
     preset: Literal["default", "strict", "off"] = Field(
-        default="default",
-        description="Set of redaction rules; `strict` masks more names, `off` masks nothing.",
-        examples=["strict"],
+        default="default", description="Set of redaction rules.", examples=["strict"]
     )
     store_features: tuple[str, ...] = Field(
         default=(),

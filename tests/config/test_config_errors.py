@@ -83,7 +83,6 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
         ("clock_scale = 60", "mlmon.toml: clock_scale needs clock_anchor"),
         ("[export]\nprotocol = 'http'", "export.protocol: must be 'http/protobuf' or 'grpc', but is the text \"http\""),
         ("[export]\nendpoint = 'localhost:4318'", "must start with http:// or https://"),
-        ("[models.a.prediction]\npositive = ''", "models.a.prediction.positive: takes a text that is not empty"),
     ],
 )
 def test_one_mistake_one_sentence(text: str, sentence: str, tmp_path: Path) -> None:

@@ -159,6 +159,23 @@ def test_a_shared_file_serves_one_model_each(tmp_path: Path) -> None:
         load(file, environ={}, model="bb")
 
 
+def test_the_presets_are_those_of_the_redactor() -> None:
+    from typing import get_args
+
+    from mlmon_sidecar.config import PrivacySettings
+    from mlmon_sidecar.redact.policy import PRESETS
+
+    assert set(get_args(PrivacySettings.model_fields["preset"].annotation)) == set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("version", "constant"),
+    [(None, None), ("v18", "v18"), ("requests", "requests"), ("header.x-version", None), ("response[0].v", None)],
+)
+def test_a_version_is_a_constant_or_a_selector(version: str | None, constant: str | None) -> None:
+    assert ModelSettings(version=version).constant_version == constant
+
+
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().hub.url = "embedded"
