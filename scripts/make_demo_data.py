@@ -22,13 +22,15 @@ DRIFT_STARTS = 25_000  # row of the analysis part from which car_value, salary_r
 REFERENCE_ROWS = 16_160  # 8,000 to train on, 8,160 held out: 17 days at 480 rows a day
 HEALTHY_ROWS = 8_640  # every phase but one replays these, in order: 18 days at 480 rows a day
 DRIFTED_ROWS = 1_920  # 4 days
+REFERENCE_STEP = 3  # every third row, so that the part stands for the whole
+ANALYSIS_STEP = 2  # likewise
 MAX_TOTAL_BYTES = 1_000_000
 SIGNIFICANT = 4  # digits kept of floats; the model's accuracy does not notice
 
 
-def rows(wheel: Path, part: str, start: int, count: int) -> list[dict[str, str]]:
+def rows(wheel: Path, part: str, start: int, count: int, step: int) -> list[dict[str, str]]:
     with (wheel / SOURCE.format(part=part)).open(newline="", encoding="utf-8") as file:
-        return list(islice(csv.DictReader(file), start, start + count))
+        return list(islice(csv.DictReader(file), start, start + count * step, step))
 
 
 def compact(text: str) -> str:
@@ -51,13 +53,11 @@ def write(name: str, columns: tuple[str, ...], records: Iterable[Mapping[str, st
 
 
 def sizes(wheel: Path) -> Iterator[tuple[str, int]]:
-    healthy = rows(wheel, "analysis", 0, HEALTHY_ROWS)
-    drifted = rows(wheel, "analysis", DRIFT_STARTS, DRIFTED_ROWS)
-    labels = [
-        *rows(wheel, "analysis_target", 0, HEALTHY_ROWS),
-        *rows(wheel, "analysis_target", DRIFT_STARTS, DRIFTED_ROWS),
-    ]
-    reference = rows(wheel, "reference", 0, REFERENCE_ROWS)
+    healthy, drifted, labels = [], [], []
+    for start, count, taken in ((0, HEALTHY_ROWS, healthy), (DRIFT_STARTS, DRIFTED_ROWS, drifted)):
+        taken += rows(wheel, "analysis", start, count, ANALYSIS_STEP)
+        labels += rows(wheel, "analysis_target", start, count, ANALYSIS_STEP)
+    reference = rows(wheel, "reference", 0, REFERENCE_ROWS, REFERENCE_STEP)
     yield "reference.csv.gz", write("reference.csv.gz", ("id", *FEATURES, LABEL), reference)
     yield "healthy.csv.gz", write("healthy.csv.gz", ("id", *FEATURES), healthy)
     yield "drifted.csv.gz", write("drifted.csv.gz", ("id", *FEATURES), drifted)

@@ -63,7 +63,8 @@ def scaled_minute(milliseconds: int) -> str:
 
 def phase_line(phase: Phase, calendar: Calendar, first_day: int) -> str:
     begins = utc(calendar.midnight(first_day))
-    return f"{begins:%Y-%m-%d}  {phase.name.upper()}, {phase.days} days: {phase.says}"
+    days = "1 day" if phase.days == 1 else f"{phase.days} days"
+    return f"{begins:%Y-%m-%d}  {phase.name.upper()}, {days}: {phase.says}"
 
 
 def export_line(export: ExportView) -> str:

@@ -14,10 +14,12 @@ from mlmon_sidecar.demo.data import Loans, Row
 
 ROWS_PER_DAY = 480  # 20 an hour: sequential detection sees every hour of the profile, and 22 days fit in a minute
 HEALTHY_DAYS = 5  # 2,400 rows: long enough that a detector that is too eager would raise a false alarm
-DRIFTING_DAYS = 4  # 1,920 rows: the drift is strong, and its incident opens within the first of them
-NULL_BURST_DAYS = 3  # 1,440 rows, otherwise healthy: the drift's incident can close while the nulls keep theirs open
-COLLAPSE_DAYS = 2  # 960 rows: a collapse needs 100; two days let its labels arrive as well
-RECOVERY_DAYS = 8  # 3,840 rows: an incident closes after 1,000 to 1,500 healthy rows, those of quality two days later
+DRIFTING_DAYS = 4  # 1,920 rows: the least of the four drifts (salary_range) shows after 550, the others after 80 to 320
+NULL_BURST_DAYS = (
+    3  # 1,440 rows, otherwise healthy: the drifts' incidents close after 200 to 900, the nulls' stays open
+)
+COLLAPSE_DAYS = 1  # 480 rows: more than 100 are needed, and each wrong answer keeps quality down for longer
+RECOVERY_DAYS = 9  # 4,320 rows: inputs and scores need 1,000 to close, the strictest tier of quality 3,000 labels
 NULL_COLUMN = "size_of_downpayment"  # the model hardly needs it, so the nulls alone are what is wrong
 NULL_SHARE = 0.6
 STUCK_AT = 0.735_201  # one ordinary answer, for ever

@@ -73,7 +73,8 @@ def test_export() -> None:
 
 def test_phase() -> None:
     calendar = Calendar(start=int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()), anchor=0.0)
-    assert phase_line(PHASES[3], calendar, 14).startswith("2026-01-15  COLLAPSE, 2 days: the model is stuck")
+    assert phase_line(PHASES[0], calendar, 0).startswith("2026-01-01  HEALTHY, 5 days: ordinary traffic")
+    assert phase_line(PHASES[3], calendar, 14).startswith("2026-01-15  COLLAPSE, 1 day: the model is stuck")
 
 
 def test_lines_are_written_at_once() -> None:

@@ -93,8 +93,8 @@ def test_periods_follow_each_other_on_a_machine_that_keeps_up() -> None:
         Period("healthy", 2, 7),
         Period("drifting", 7, 11),
         Period("null_burst", 11, 14),
-        Period("collapse", 14, 16),
-        Period("recovery", 16, 24),
+        Period("collapse", 14, 15),
+        Period("recovery", 15, 24),
     ]
 
 
