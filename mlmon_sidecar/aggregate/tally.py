@@ -40,7 +40,8 @@ class Tally:
             if isinstance(amount, np.ndarray):
                 amount = amount[where] if amount.shape == where.shape else amount[where.nonzero()[-1]]
             index = index[where]
-        np.add.at(self._flat, index, amount)
+        # Spelled out: numpy's add.at reads past the amounts when they have fewer dimensions than the index.
+        np.add.at(self._flat, index, np.broadcast_to(amount, np.shape(index)))
 
     def add_with_weight(self, cell: IntVector | int, where: Mask) -> None:
         """One row in ``cell`` and its weight in the next, where ``where`` (as in ``add``) says."""

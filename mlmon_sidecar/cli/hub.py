@@ -28,10 +28,12 @@ def hub(
     ] = None,
 ) -> None:
     """Run the hub of a store as its own process, until it is told to stop."""
+    address = parse_address(listen) if listen is not None else None
+
     from mlmon_sidecar.config import load
     from mlmon_sidecar.runtime.separate_hub import run_hub
 
     loaded = load(config)
     for warning in loaded.warnings:
         show_warning(warning)
-    run_hub(loaded.settings, listen)
+    run_hub(loaded.settings, address)

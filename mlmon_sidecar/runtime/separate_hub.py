@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 
 
-def run_hub(settings: Settings, listen: str | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. ``listen``: "host:port" for page and feedback; None: the socket alone.
+def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``address``: host and port for page and feedback; None: the socket alone.
 
     Raises ``StoreError`` (``hub_running``) where another hub holds the store, ``ConfigError`` (``port_in_use``,
     ``no_token``), ``MissingExtra``.
@@ -42,7 +42,7 @@ def run_hub(settings: Settings, listen: str | None = None) -> None:
             code="hub_running",
             hint="Stop it first, or give this one another store.",
         )
-    listener = None if listen is None else _listener(listen)
+    listener = None if address is None else _listener(address)
     clock = assembly.make_clock(settings)
     telemetry = Telemetry()
     options = assembly.export_options(settings, dict(os.environ))
@@ -79,15 +79,12 @@ def _wait_for_signal() -> None:
     stop.wait()
 
 
-def _listener(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"--listen {listen!r} is not host:port", code="bad_listen", hint="Write 127.0.0.1:8900.")
+def _listener(address: tuple[str, int]) -> socket.socket:
     try:
-        return socket.create_server((host.strip("[]"), int(port)))
+        return socket.create_server(address)
     except OSError as error:
         raise ConfigError(
-            f"{listen} cannot be listened on ({error.strerror})",
+            f"{address[0]}:{address[1]} cannot be listened on ({error.strerror})",
             code="port_in_use",
             hint="Another program has this port: choose another with --listen.",
         ) from error
