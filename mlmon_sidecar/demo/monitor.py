@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess  # Runs this package's own command line.
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from mlmon_sidecar.web.tokens import development_token
 MODEL = "car_loans"
 BUILD_TIMEOUT_SECONDS = 60.0
 TIMEOUT_SECONDS = 10.0
+HUB_SECONDS = 20.0  # the hub is there a second or two after the server
+BEAT_SECONDS = 0.1
 SETTINGS = """\
 store = {store}
 clock_scale = {scale!r}
@@ -147,6 +150,18 @@ class MonitorClient:
     def close(self) -> None:
         self._http.close()
         self._feedback.close()
+
+    def wait_for_hub(self) -> None:
+        """The server answers before its hub does: that one starts in the background. Raises ``MlmonError``."""
+        deadline = time.monotonic() + HUB_SECONDS
+        while True:
+            try:
+                self.status()
+                return
+            except MlmonError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(BEAT_SECONDS)
 
     def status(self) -> StatusView:
         answer: StatusView = self._read("/api/status")

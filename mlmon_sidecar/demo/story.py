@@ -103,6 +103,7 @@ class Story:
         server.wait_ready()
         self._say(f"Serving on http://127.0.0.1:{self._port}, monitored by the middleware in its process.")
         self._say(f"The page: {self._client.page_url}")
+        self._client.wait_for_hub()
         self._say(export_line(self._client.status()["export"]))
         self._say("Payload content exported: none")
         self._say(f"One day of scaled time takes {86_400 / CLOCK_SCALE:.1f} s. Labels come one to two days late.\n")
