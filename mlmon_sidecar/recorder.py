@@ -51,10 +51,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mlmon_sidecar")
 
 SLICE_NS = 500_000  # about what a server's request can wait for without anyone noticing
-FIRST_SLICE = 8  # exchanges; adapted to SLICE_NS from then on
+MIN_SLICE = 16  # exchanges; below it the fixed cost of a slice (about a millisecond) is paid too often
 MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
-IDLE_PAUSE_SECONDS = 0.02
+CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
 MAX_WAITING_PANES = 4_096
@@ -109,7 +109,7 @@ class Recorder:
         self._event_through: dict[str, int] = {}
         self._told: Mapping[str, int] = {}
         self._totals: dict[tuple[str, str], IntVector] = {}
-        self._slice = FIRST_SLICE
+        self._slice = MIN_SLICE
         self._next_flush_ns = 0
         self._drained_ns = clock.monotonic_ns()
         self._begin_identity()
@@ -145,25 +145,26 @@ class Recorder:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                worked = self._take_slice()
+                more = self._take_slice()
                 if self._clock.monotonic_ns() >= self._next_flush_ns:
                     self._next_flush_ns = self._clock.monotonic_ns() + self._interval_ns
                     self._deliver()
             except Exception as error:  # The recorder outlives any fault in its stages.
                 self._telemetry.failed("recorder", error)
-                worked = 0
-            self._stopping.wait(BUSY_PAUSE_SECONDS if worked else IDLE_PAUSE_SECONDS)
+                more = False
+            self._stopping.wait(BUSY_PAUSE_SECONDS if more else CALM_PAUSE_SECONDS)
 
     # ------------------------------------------------------------ stages
 
-    def _take_slice(self) -> int:
-        """Move up to one slice of exchanges into panes and rows; returns how many."""
+    def _take_slice(self) -> bool:
+        """Move up to one slice of exchanges into panes and rows. True: it was full, and more may be waiting."""
         begun = self._clock.monotonic_ns()
         exchanges = self._handoff.drain(self._slice)
-        if len(exchanges) < self._slice:
+        full = len(exchanges) == self._slice
+        if not full:
             self._drained_ns = begun  # everything that ended before this reading is in our hands
         if not exchanges:
-            return 0
+            return False
         by_model: dict[str, list[Exchange]] = {}
         for exchange in exchanges:
             by_model.setdefault(exchange.model, []).append(exchange)
@@ -171,8 +172,8 @@ class Recorder:
             for name, group in by_model.items():
                 self._record(name, group)
         spent = max(1, self._clock.monotonic_ns() - begun)
-        self._slice = max(1, min(MAX_SLICE, int(len(exchanges) * SLICE_NS / spent)))
-        return len(exchanges)
+        self._slice = max(MIN_SLICE, min(MAX_SLICE, int(len(exchanges) * SLICE_NS / spent)))
+        return full
 
     def _record(self, name: str, exchanges: Sequence[Exchange]) -> None:
         model = self._models[name]

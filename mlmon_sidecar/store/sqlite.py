@@ -35,7 +35,7 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store import sqlite_labels
-from mlmon_sidecar.store.sqlite_labels import one
+from mlmon_sidecar.store.sqlite_labels import one, write_all
 from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
 
 SCHEMA_VERSION = 1
@@ -66,6 +66,7 @@ class SqliteStore:
                 hint="Check that the folder exists, is writable and is not a network file system.",
             ) from error
         self._epoch = 0
+        self._pending_after = 0  # pending labels are looked at in turn
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path))
@@ -192,7 +193,7 @@ class SqliteStore:
                 "DELETE FROM open_panes WHERE pane_id IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(list(seal.consumed)).decode(),),
             )
-            _write_all(
+            write_all(
                 db,
                 """INSERT INTO fleet_panes
                    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
@@ -205,7 +206,7 @@ class SqliteStore:
                 "INSERT OR REPLACE INTO model_state VALUES (?, ?, ?, ?, ?)",
                 (seal.model, state.watermark, state.detector, state.quality, _json(state.progress)),
             )
-            _write_all(
+            write_all(
                 db,
                 """INSERT OR REPLACE INTO series
                    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)""",
@@ -285,11 +286,13 @@ class SqliteStore:
             return sqlite_labels.commit(db, labels, received_ns)
 
     def join_labels(self, limit: int) -> int:
-        """Count waiting labels into outcome panes; returns how many. Cheap when none wait."""
+        """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait."""
         if not self._rows("SELECT 1 FROM labels WHERE state IN ('pending', 'ready') LIMIT 1"):
             return 0
         with self._transaction() as db:
-            return sqlite_labels.join(db, limit)
+            joined = sqlite_labels.join(db, limit, self._pending_after)
+        self._pending_after = joined.looked_at
+        return joined.labels
 
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:
         with self._read_lock:
@@ -358,7 +361,7 @@ def _advance_recorder(db: apsw.Connection, flush: Flush, seen_ns: int) -> FlushR
 
 
 def _insert_panes(db: apsw.Connection, flush: Flush) -> None:
-    _write_all(
+    write_all(
         db,
         """INSERT INTO open_panes
            SELECT NULL, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
@@ -368,7 +371,7 @@ def _insert_panes(db: apsw.Connection, flush: Flush) -> None:
 
 
 def _insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
-    _write_all(
+    write_all(
         db,
         """INSERT OR IGNORE INTO predictions
            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
@@ -378,7 +381,7 @@ def _insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
 
 
 def _add_counters(db: apsw.Connection, counters: Mapping[str, int]) -> None:
-    _write_all(
+    write_all(
         db,
         """INSERT INTO counters SELECT value ->> 0, value ->> 1 FROM json_each(?) WHERE true
            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
@@ -435,16 +438,6 @@ def _stored_pane(row: Sequence[Any]) -> StoredPane:
     pane_id, model, version, segment, layout, minute, vector, samples = row
     key = PaneKey(model, version, segment, layout, minute)
     return StoredPane(pane_id, Pane(key, decode_vector(bytes.fromhex(vector)), decode_samples(bytes.fromhex(samples))))
-
-
-def _write_all(db: apsw.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """All rows in one statement, as one JSON array.
-
-    Every step of a statement gives up the interpreter lock, and beside a busy event loop each return costs up to its
-    switch interval (5 ms): row by row, a seal of 64 minutes waited a second and more in an embedded hub.
-    """
-    if rows:
-        db.execute(sql, (orjson.dumps(rows).decode(),)).fetchall()
 
 
 def _packed(pane: Pane) -> tuple[str, str]:
