@@ -300,7 +300,8 @@ class Recorder:
             if self._seq == 0:
                 self._send(self._registration())
             elif self._renumbered is not None:
-                flush, self._renumbered, self._seq = self._renumbered, None, self._renumbered.seq
+                flush, self._renumbered = self._renumbered, None
+                self._seq = flush.seq
                 self._send(flush)
             else:
                 flush, more = self._freeze(closing)

@@ -109,4 +109,3 @@ def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measu
     for rule, value in worst.items():
         layer = CHECKS[rule].layer.value
         yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))
-

@@ -35,8 +35,8 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store import sqlite_labels
-from mlmon_sidecar.store.sqlite_labels import one, write_all
 from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
@@ -177,7 +177,7 @@ class SqliteStore:
     def _panes(self, sql: str, bindings: Any) -> list[StoredPane]:
         packed = self._rows(
             f"""SELECT json_group_array(json_array(
-                    pane_id, model, version, segment, layout, minute, hex(vector), hex(samples))) FROM ({sql})""",
+                    pane_id, model, version, segment, layout, minute, hex(vector), hex(samples))) FROM ({sql})""",  # noqa: S608 - constants only
             bindings,
         )
         return [_stored_pane(row) for row in orjson.loads(packed[0][0])]

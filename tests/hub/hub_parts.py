@@ -142,10 +142,16 @@ class Watched:
             last = seq > 1
             self.hub.flush(
                 Flush(
-                    recorder, seq, tuple(panes_), RedactedRows(tuple(rows) if last else ()),
-                    counters or {} if last else {}, complete if last else dict.fromkeys(complete, -1), 0,
-                    closing and last, "host:1",
-                )  # fmt: skip
+                    recorder,
+                    seq,
+                    tuple(panes_),
+                    RedactedRows(tuple(rows) if last else ()),
+                    counters or {} if last else {},
+                    complete if last else dict.fromkeys(complete, -1),
+                    0,
+                    closing and last,
+                    "host:1",
+                )
             )
 
     @property

@@ -293,7 +293,7 @@ def test_many_minutes_are_sealed_in_pieces_to_the_same_bytes(tmp_path: Path) -> 
 
 
 def test_a_restart_between_seals_changes_nothing(tmp_path: Path) -> None:
-    """Two versions answer each its own way in the same minute: together they are no collapse, after a restart either."""
+    """Two versions answer each its own way in one minute: together no collapse, nor after a restart."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     steady, restarted = Watched(tmp_path / "a"), Watched(tmp_path / "b")
@@ -518,5 +518,3 @@ def test_worse_labels_open_an_incident_and_better_ones_end_it(watched: Watched) 
     (drop,) = drops
     opened = drop.opened_minute // DAY_MINUTES - START // DAY_MINUTES
     assert 12 <= opened <= 15 and drop.tier is Tier.P1 and drop.resolved_minute is not None
-
-

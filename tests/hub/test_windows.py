@@ -20,9 +20,7 @@ def filled(added: list[Added]) -> Windows:
 
 
 @given(st.lists(st.tuples(MINUTES, st.integers(0, 9)), min_size=1), st.sampled_from([1, 3, 24]), st.data())
-def test_hours_are_the_sum_of_what_was_added_in_any_order(
-    added: list[Added], hours: int, data: st.DataObject
-) -> None:
+def test_hours_are_the_sum_of_what_was_added_in_any_order(added: list[Added], hours: int, data: st.DataObject) -> None:
     end = data.draw(st.sampled_from([minute for minute, _ in added]))
     newest = max(minute for minute, _ in added) // 60
     inside = [

@@ -23,6 +23,7 @@ from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
+from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
@@ -37,7 +38,6 @@ from mlmon_sidecar.records import (
     LabelReceipt,
     PredictionBatch,
 )
-from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.redact.sampling import in_sample
 from mlmon_sidecar.statistics.layout import Layout
@@ -453,9 +453,7 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
     assert served.hub.closed
 
 
-def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
     record = Recorder._record
 
@@ -598,7 +596,7 @@ def test_the_thread_outlives_a_fault_anywhere(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_share_is_kept_by_the_hash_of_the_id_and_slow_ones_always() -> None:
     served = Served(keep=0.3, slow_ns=2_000_000_000)
-    slow = {n for n in range(0, 200, 50)}
+    slow = set(range(0, 200, 50))
     served.serve(*(exchange(n, started_ns=0 if n in slow else 4_000_000_000) for n in range(200)))
     served.drain()
     served.recorder.flush()
