@@ -35,7 +35,9 @@ def minute_points(layout: Layout, minute: int, vector: IntVector) -> Iterator[Po
         yield Point("p95_ms", "", minute, slow * 1000)
 
 
-def hour_points(plan: ModelPlan, hour: int, window: Window, evidence: Mapping[tuple[str, str], float]) -> Iterator[Point]:
+def hour_points(
+    plan: ModelPlan, hour: int, window: Window, evidence: Mapping[tuple[str, str], float]
+) -> Iterator[Point]:
     """Drift and predictions at the end of an hour. ``window`` is the day that ends with it."""
     at = hour * 60
     for name, score in drift_scores(plan, window.vector).items():

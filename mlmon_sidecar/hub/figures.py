@@ -96,7 +96,9 @@ def _outcomes(evaluator: ModelEvaluator, store: Store, window: Window, who: Attr
     if view["coverage"] is not None:
         yield Measurement("mlmon.outcome.coverage.ratio", view["coverage"], (*who, ("mlmon.window", "7d")))
     for status, count in store.label_counts(evaluator.plan.name).items():
-        yield Measurement("mlmon.outcome.labels", count, (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status)))
+        yield Measurement(
+            "mlmon.outcome.labels", count, (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status))
+        )
 
 
 def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measurement]:
@@ -107,4 +109,3 @@ def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measu
     for rule, value in worst.items():
         layer = CHECKS[rule].layer.value
         yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))
-

@@ -236,4 +236,3 @@ class HubThread:
             self._hub.telemetry.failed("hub", error)
         except Exception as error:  # The hub outlives any fault of one tick; what was not committed is read again.
             self._hub.telemetry.failed("hub", error)
-

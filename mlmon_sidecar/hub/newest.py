@@ -64,6 +64,4 @@ class NewestPredictions:
         vector = run.vector + pane.vector
         if not is_identical(self._layout, vector):
             return pane
-        return Window(
-            run.model, run.start_minute, pane.end_minute, vector, merge_samples(run.samples, pane.samples)
-        )
+        return Window(run.model, run.start_minute, pane.end_minute, vector, merge_samples(run.samples, pane.samples))

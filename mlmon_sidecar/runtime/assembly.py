@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -152,5 +151,3 @@ def _is_selector(text: str | None) -> bool:
 
 def _selector(text: str | None) -> Selector | None:
     return None if text is None else Selector.compile(text)
-
-

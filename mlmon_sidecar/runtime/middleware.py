@@ -33,8 +33,8 @@ class MonitorMiddleware:
         hub: as ``[hub] url``.
         prediction_id_header: response header with the prediction's id; None: none is added.
         endpoints: where page and feedback are mounted, once a token is configured; None: nowhere.
-        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request passes
-            through, and ``degraded`` says why.
+        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request
+            passes through, and ``degraded`` says why.
         dev: make a token beside the store, readable by its owner alone, for page and feedback.
     """
 
@@ -54,11 +54,11 @@ class MonitorMiddleware:
         self.app = app
         self.degraded = ""
         self._process: MonitoredProcess | None = None
-        overrides: dict[str, Any] = {"model": model, "store": store, "dev": dev, "hub": None if hub is None else {"url": hub}}
-        given = {key: value for key, value in overrides.items() if value is not None}
-        for key, value in (("prediction_id_header", prediction_id_header), ("endpoints", endpoints)):
-            if value is not _UNSET:
-                given[key] = value
+        hub_table = None if hub is None else {"url": hub}
+        keywords = {"model": model, "store": store, "dev": dev, "hub": hub_table}
+        given: dict[str, Any] = {key: value for key, value in keywords.items() if value is not None}
+        switches = {"prediction_id_header": prediction_id_header, "endpoints": endpoints}
+        given |= {key: value for key, value in switches.items() if value is not _UNSET}
         try:
             from mlmon_sidecar.runtime.process import MonitoredProcess
 

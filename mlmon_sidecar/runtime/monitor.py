@@ -25,9 +25,7 @@ class Monitor:
     Raises ``ConfigError`` for a wrong configuration, strict or not: a job has somebody who reads it.
     """
 
-    def __init__(
-        self, config: str | os.PathLike[str] | None = None, *, strict: bool = False, **overrides: Any
-    ) -> None:
+    def __init__(self, config: str | os.PathLike[str] | None = None, *, strict: bool = False, **overrides: Any) -> None:
         self._strict = strict
         self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), overrides)
         self._worker: Worker | None = None
@@ -90,15 +88,15 @@ class Monitor:
             return self._observe(
                 worker,
                 model,
-                dict(
-                    features=features,
-                    predictions=predictions,
-                    scores=scores,
-                    confidences=confidences,
-                    ids=ids,
-                    times=times,
-                    segments=segments,
-                ),
+                {
+                    "features": features,
+                    "predictions": predictions,
+                    "scores": scores,
+                    "confidences": confidences,
+                    "ids": ids,
+                    "times": times,
+                    "segments": segments,
+                },
                 version,
             )
         except Exception as error:

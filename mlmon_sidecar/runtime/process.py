@@ -159,4 +159,3 @@ def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> C
         prediction_id_header=None if header is None else header.encode("ascii"),
         headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
     )
-

@@ -18,7 +18,7 @@ from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.tokens import page_tokens
-from mlmon_sidecar.runtime.worker import UNIX, export_outcome, make_hub
+from mlmon_sidecar.runtime.worker import UNIX, make_hub
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
@@ -47,9 +47,7 @@ def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
     telemetry = Telemetry()
     options = assembly.export_options(settings, dict(os.environ))
     exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
-    hub = make_hub(
-        settings, assembly.watched_models(settings), clock, telemetry, exporter, options, role="separate"
-    )
+    hub = make_hub(settings, assembly.watched_models(settings), clock, telemetry, exporter, options, role="separate")
     host = HubHost(hub, socket_path(settings))
     exporter.start()
     host.start()
@@ -97,9 +95,7 @@ def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
         raise MissingExtra("sidecar", "the hub's page") from None
     tokens = page_tokens(settings)
     if tokens.empty:
-        raise ConfigError(
-            "the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true."
-        )
+        raise ConfigError("the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true.")
     web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
     server = uvicorn.Server(uvicorn.Config(web, log_level="warning", lifespan="off"))
     server.run(sockets=[listener])

@@ -35,11 +35,12 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store import sqlite_labels
-from mlmon_sidecar.store.sqlite_labels import one, write_all
 from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
+_PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), hex(samples)"
 
 
 class SqliteStore:
@@ -175,11 +176,8 @@ class SqliteStore:
         return [item.pane for item in stored]
 
     def _panes(self, sql: str, bindings: Any) -> list[StoredPane]:
-        packed = self._rows(
-            f"""SELECT json_group_array(json_array(
-                    pane_id, model, version, segment, layout, minute, hex(vector), hex(samples))) FROM ({sql})""",
-            bindings,
-        )
+        whole = f"SELECT json_group_array(json_array({_PANE_COLUMNS})) FROM ({sql})"  # noqa: S608 - constants only
+        packed = self._rows(whole, bindings)
         return [_stored_pane(row) for row in orjson.loads(packed[0][0])]
 
     def model_state(self, model: str) -> ModelState | None:
