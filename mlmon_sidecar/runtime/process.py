@@ -54,8 +54,8 @@ class HubSlot:
 
 
 class MonitoredProcess:
-    """What the middleware holds. Light parts are made at once, so that the first request is captured; the recorder, the
-    hub and the exporter are made in a thread, because their libraries take long to load and no request waits for them.
+    """What the middleware holds. What capturing needs is made at once, so that the first request is captured; recorder,
+    hub and exporter are made in a thread after the start-up: no request waits for a file, a socket or their libraries.
     """
 
     stop_seconds = STOP_SECONDS
