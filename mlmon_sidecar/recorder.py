@@ -417,7 +417,7 @@ def prediction_event(row: KeptRow) -> Event:
     ]
     for name, value in (
         ("mlmon.prediction.score", row.score),
-        ("mlmon.prediction.class", row.predicted),
+        ("mlmon.class", row.predicted),
         ("mlmon.prediction.confidence", row.confidence),
     ):
         if value is not None:
