@@ -120,7 +120,7 @@ def traced() -> FastAPI:
 
     @app.middleware("http")
     async def tracing(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        with tracer.start_as_current_span(f"{request.method} {request.url.path}"):
+        with tracer.start_as_current_span(f"handling {request.url.path}"):
             return await call_next(request)
 
     return app

@@ -168,9 +168,14 @@ def test_model_figures_come_from_the_hub(run: Run) -> None:
     assert attributes(point)["mlmon.drift.method"] == "total_variation"
 
 
+def requests(spans: list[Any]) -> list[Any] | None:
+    """The application's own spans of all predictions, without those of other paths and of its framework."""
+    found = [span for span in spans if span.name == "handling /score"]
+    return found if len(found) >= COUNT else None
+
+
 def test_the_application_s_spans_name_their_prediction(run: Run) -> None:
-    spans = run.tap.wait("traces", lambda found: found if len(found) >= COUNT else None)
-    told = [attributes(span) for span in spans if span.name == "POST /score"]
+    told = [attributes(span) for span in run.tap.wait("traces", requests)]
     assert {said["mlmon.prediction.id"] for said in told} == {answer[ID] for answer in run.answers}
     assert {said["mlmon.model.name"] for said in told} == {"loans"}
     assert len(told) == COUNT
@@ -182,7 +187,7 @@ def test_every_prediction_is_one_log_record_in_the_request_s_span(run: Run) -> N
         return records if len(records) >= COUNT else None
 
     records = run.tap.wait("logs", predictions)
-    spans = run.tap.wait("traces", lambda found: found if len(found) >= COUNT else None)
+    spans = run.tap.wait("traces", requests)
     opened = {attributes(span).get("mlmon.prediction.id"): span for span in spans}
     told = {attributes(record)["mlmon.prediction.id"]: record for record in records}
     assert len(records) == len(told) == COUNT
