@@ -193,13 +193,13 @@ def build_baseline(folder: Path, rows: Sequence[Mapping[str, float | str]], name
 
 def stored(folder: Path, what: str = "prediction_id") -> list[Any]:
     """Columns of the stored predictions, oldest first; read as anybody would, while the hub writes or not."""
-    with closing(sqlite3.connect(folder / "mlmon.db", timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
         rows = connection.execute(f"SELECT {what} FROM predictions ORDER BY event_ns, prediction_id").fetchall()  # noqa: S608 - the tests' own text
     return [row[0] if len(row) == 1 else row for row in rows]
 
 
 def counters(folder: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(folder / "mlmon.db", timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
         return dict(connection.execute("SELECT name, value FROM counters").fetchall())
 
 
