@@ -1,14 +1,14 @@
 """A server process that forks after its start: ``forking_program.py``, in the folder of its ``mlmon.toml``.
 
 The application is called directly, as a server calls it. At the end one JSON object on standard output says which
-prediction ids the parent and which the child answered with, and how many times the parent's queue was full of work
-when it forked.
+prediction ids the parent and which the child answered with, and how the child ended.
 """
 
 import asyncio
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -58,8 +58,6 @@ async def stop(app: Any) -> None:
 
 
 def wait_until_recording() -> None:
-    import threading
-
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not any(thread.name == "mlmon-hub" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
@@ -84,4 +82,5 @@ def main() -> None:
     sys.stdout.write(json.dumps({"parent": ids, "child": json.loads(os.read(read, 65_536)), "ended": ended}))
 
 
-main()
+if __name__ == "__main__":
+    main()
