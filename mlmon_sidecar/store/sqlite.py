@@ -100,10 +100,11 @@ class SqliteStore:
                 try:
                     self._check_fence(connection)
                     yield connection
+                    connection.execute("COMMIT")
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    if connection.in_transaction:  # some failures (a full disk) roll it back by themselves
+                        connection.execute("ROLLBACK")
                     raise
-                connection.execute("COMMIT")
             finally:
                 if durable:
                     connection.execute("PRAGMA synchronous=NORMAL").fetchall()
