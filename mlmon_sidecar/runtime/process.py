@@ -26,18 +26,29 @@ if TYPE_CHECKING:
     from mlmon_sidecar.runtime.worker import Worker
 
 STOP_SECONDS = 5.0
+HUB_SECONDS = 5.0  # the first question after a start waits so long for the hub; the libraries take one or two
 
 
 class HubSlot:
-    """Implements ``interfaces.HubClient`` while the real one is still being made."""
+    """Implements ``interfaces.HubClient`` and waits, off the event loop, while the real one is being made."""
 
     def __init__(self) -> None:
-        self.client: HubClient | None = None
+        self._client: HubClient | None = None
+        self._there = threading.Event()
+
+    def fill(self, client: HubClient) -> None:
+        self._client = client
+        self._there.set()
+
+    def empty(self) -> None:
+        self._there.clear()
+        self._client = None
 
     def _ready(self) -> HubClient:
-        if self.client is None:
+        self._there.wait(HUB_SECONDS)
+        if self._client is None:
             raise HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
-        return self.client
+        return self._client
 
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._ready().flush(flush)
@@ -49,13 +60,13 @@ class HubSlot:
         return self._ready().query(path, params)
 
     def close(self) -> None:
-        if self.client is not None:
-            self.client.close()
+        if self._client is not None:
+            self._client.close()
 
 
 class MonitoredProcess:
-    """What the middleware holds. Light parts are made at once, so that the first request is captured; the recorder, the
-    hub and the exporter are made in a thread, because their libraries take long to load and no request waits for them.
+    """What the middleware holds. What capturing needs is made at once, so that the first request is captured; recorder,
+    hub and exporter are made in a thread after the start-up: no request waits for a file, a socket or their libraries.
     """
 
     stop_seconds = STOP_SECONDS
@@ -101,7 +112,7 @@ class MonitoredProcess:
                 return
             if self.pid != -1:
                 self._fresh()
-                self.slot.client = None
+                self.slot.empty()
             self.pid = os.getpid()
             self._ready = threading.Event()
             threading.Thread(target=self._start_worker, name="mlmon-start", daemon=True).start()

@@ -36,8 +36,8 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_hub_gets_the_settings_and_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = Recorder("mlmon_sidecar.runtime", "run_hub")
-    monkeypatch.setitem(sys.modules, "mlmon_sidecar.runtime", runtime)
+    runtime = Recorder("mlmon_sidecar.runtime.separate_hub", "run_hub")
+    monkeypatch.setitem(sys.modules, "mlmon_sidecar.runtime.separate_hub", runtime)
     file = tmp_path / "own.toml"
     file.write_text("[hub]\nurl = 'unix:///run/h.sock'\n")
     assert run("hub", "--config", str(file), "--listen", "[::1]:8765", monkeypatch=monkeypatch) == 0
