@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.errors import HubUnavailable, MlmonError, WireError
+from mlmon_sidecar.errors import HubUnavailable, WireError
 from mlmon_sidecar.interfaces import Clock, HubClient, Telling
 from mlmon_sidecar.records import (
     MINUTE_NS,
@@ -63,6 +64,7 @@ MAX_WAITING_PANES = 4_096
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 PANES_PER_FLUSH = 1_024
 ROW_BYTES = 320  # ids, times and figures of one kept row
+RETRY_SECONDS = 0.05  # at shutdown, while the hub changes hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Recorder:
     def _begin_identity(self) -> None:
         self.recorder_id = str(uuid.uuid4())
         self._seq = 0
-        self._in_doubt: Flush | None = None
+        self._unsent: deque[Flush] = deque()  # frozen and numbered; the first may be in doubt, the others never left
         self._in_doubt_since_ns: int | None = None
 
     # ------------------------------------------------------------ life
@@ -260,21 +262,21 @@ class Recorder:
     def _deliver(self, *, closing: bool = False) -> bool:
         with self._sending:
             try:
-                if self._seq == 0 and self._in_doubt is None:
-                    self._send(self._registration())
-                if self._in_doubt is not None:
-                    self._send(self._in_doubt)
+                if self._seq == 0:
+                    self._unsent.append(self._registration())
+                self._send()
                 more = True
                 while more:
                     flush, more = self._freeze(closing)
-                    self._send(flush)
+                    self._unsent.append(flush)
+                    self._send()
             except HubUnavailable:
                 return False
             except WireError as error:  # refused for what it is: to send it again would be vain
                 self._telemetry.failed("flush", error)
                 self._give_up()
                 return False
-            except MlmonError as error:
+            except Exception as error:  # Of a hub in this process: the flush stays as it is, for the next time.
                 self._telemetry.failed("flush", error)
                 return False
         return True
@@ -306,10 +308,10 @@ class Recorder:
             return flush, more
 
     def _give_up(self) -> None:
-        refused, self._in_doubt, self._in_doubt_since_ns = self._in_doubt, None, None
-        if refused is not None:
-            self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
-            self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
+        refused = self._unsent.popleft()
+        self._in_doubt_since_ns = None
+        self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
+        self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
 
     def _rows_of_one_flush(self) -> int:
         size = 0
@@ -340,18 +342,26 @@ class Recorder:
             origin=f"{socket.gethostname()}:{os.getpid()}",
         )
 
-    def _send(self, flush: Flush) -> None:
-        """Until it is answered the flush is in doubt: it stays as it is, under its number."""
-        if self._in_doubt is not flush:
-            self._in_doubt = flush
-            self._in_doubt_since_ns = self._clock.monotonic_ns()
-        receipt = self._hub.flush(flush)
-        self._in_doubt = self._in_doubt_since_ns = None
-        if receipt.status is FlushStatus.UNKNOWN_RECORDER:
-            self._begin_identity()
-            self._send(self._registration())
-            self._seq = 2
-            self._send(replace(flush, recorder_id=self.recorder_id, seq=2))
+    def _send(self) -> None:
+        """Until it is answered a flush is in doubt: it stays as it is, under its number."""
+        while self._unsent:
+            if self._in_doubt_since_ns is None:
+                self._in_doubt_since_ns = self._clock.monotonic_ns()
+            receipt = self._hub.flush(self._unsent[0])
+            self._in_doubt_since_ns = None
+            if receipt.status is FlushStatus.UNKNOWN_RECORDER:
+                self._register_again()
+            else:
+                self._unsent.popleft()
+
+    def _register_again(self) -> None:
+        """The hub has forgotten this recorder: what it could not take follows a registration under a fresh identity."""
+        refused = list(self._unsent)
+        self._begin_identity()
+        self._unsent.append(self._registration())
+        for flush in refused:
+            self._seq += 1
+            self._unsent.append(replace(flush, recorder_id=self.recorder_id, seq=self._seq))
 
     def _collect_panes(self) -> None:
         for builder in self._builders.values():

@@ -29,19 +29,30 @@ if TYPE_CHECKING:
     from mlmon_sidecar.runtime.worker import Worker
 
 STOP_SECONDS = 5.0
+HUB_SECONDS = 5.0  # the first question after a start waits so long for the hub; the libraries take one or two
 LAST_SECONDS = 1.0  # of them, for the last flush and export of a process that was stopped while it started
 
 
 class HubSlot:
-    """Implements ``interfaces.HubClient`` while the real one is still being made."""
+    """Implements ``interfaces.HubClient`` and waits, off the event loop, while the real one is being made."""
 
     def __init__(self) -> None:
-        self.client: HubClient | None = None
+        self._client: HubClient | None = None
+        self._there = threading.Event()
+
+    def fill(self, client: HubClient) -> None:
+        self._client = client
+        self._there.set()
+
+    def empty(self) -> None:
+        self._there.clear()
+        self._client = None
 
     def _ready(self) -> HubClient:
-        if self.client is None:
+        self._there.wait(HUB_SECONDS)
+        if self._client is None:
             raise HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
-        return self.client
+        return self._client
 
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._ready().flush(flush)
@@ -53,8 +64,8 @@ class HubSlot:
         return self._ready().query(path, params)
 
     def close(self) -> None:
-        if self.client is not None:
-            self.client.close()
+        if self._client is not None:
+            self._client.close()
 
 
 class MonitoredProcess:
@@ -126,7 +137,7 @@ class MonitoredProcess:
                 self._inherited.append(self._worker)
                 self._worker = None
                 self._fresh()
-                self.slot.client = None
+                self.slot.empty()
             elif not self._registered:
                 self._registered = True
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
@@ -158,7 +169,7 @@ class MonitoredProcess:
         elif waiting := self.handoff.stats().items_in_queue:
             logger.warning("mlmon: stopped before recording began; %d exchanges are lost", waiting)
         self._worker = None
-        self.slot.client = None
+        self.slot.empty()
         self._fresh()  # a server may start again in this process, and then counts from nothing
         self.pid = -1
 

@@ -36,7 +36,7 @@ class Worker:
         options = assembly.export_options(settings, dict(os.environ))
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
-        process.slot.client = self.hub
+        process.slot.fill(self.hub)
         models = {w.name: assembly.recorded_model(w, settings) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
