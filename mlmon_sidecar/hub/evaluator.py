@@ -67,11 +67,13 @@ class ModelEvaluator:
 
     def _load_panes(self) -> None:
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
-        for pane in self._store.fleet_panes(self.plan.name, first, self.watermark + 1):
-            if pane.key.layout == self.plan.layout.hash and pane.key.segment == "":
-                self._windows.add(pane.key.minute, pane.vector, pane.samples)
-                if pane.key.minute > self.watermark - RUN_MINUTES:
-                    self._newest.add(pane.key.minute, pane.vector, pane.samples)
+        panes = [StoredPane(0, pane) for pane in self._store.fleet_panes(self.plan.name, first, self.watermark + 1)]
+        for delta in sum_panes(panes, ()).deltas.get(
+            self.plan.layout.hash, ()
+        ):  # over all versions, as they were taken
+            self._windows.add(delta.minute, delta.vector, delta.samples)
+            if delta.minute > self.watermark - RUN_MINUTES:
+                self._newest.add(delta.minute, delta.vector, delta.samples)
 
     # ------------------------------------------------------------ sealing
 

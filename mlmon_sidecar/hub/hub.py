@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +24,6 @@ from mlmon_sidecar.records import (
     Distribution,
     Flush,
     FlushReceipt,
-    Incident,
     Label,
     LabelReceipt,
     Measurement,
@@ -78,6 +78,7 @@ class Hub:
             store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
         self._sizes = {plan.layout.hash: plan.layout.size for plan in plans}
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
+        self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
         self._outbox_told = 0
@@ -91,9 +92,8 @@ class Hub:
                 raise WireError(
                     "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
                 )
-        receipt = self.store.commit_flush(flush, self.clock.unix_ns())
-        self._seen[flush.recorder_id] = self.clock.monotonic_ns()
-        return receipt
+        self._seen[flush.recorder_id] = self.clock.monotonic_ns()  # first: a tick between the two would not wait for it
+        return self.store.commit_flush(flush, self.clock.unix_ns())
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self.store.commit_labels(labels, self.clock.unix_ns())
@@ -120,7 +120,7 @@ class Hub:
         for model, evaluator in self._evaluators.items():
             with self._lock:
                 if model in newest:
-                    self._write(evaluator.provisional(self.store.open_panes(model, newest[model], PROVISIONAL_MINUTES)))
+                    self._look_ahead(evaluator, newest[model])
         self._deliver_outbox()
         return sealed
 
@@ -139,14 +139,33 @@ class Hub:
             if not stored:
                 return sealed
             evaluator = self._evaluator(model)
-            with self._lock:
+            with self._lock, self._as_stored(evaluator):
                 sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
-                try:
-                    self.store.seal(evaluator.advance(sums))
-                except BaseException:
-                    evaluator.reload()  # the state went ahead of the store
-                    raise
+                self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
+
+    def _look_ahead(self, evaluator: ModelEvaluator, newest: int) -> None:
+        stored = self.store.open_panes(evaluator.plan.name, newest, PROVISIONAL_MINUTES)
+        with self._as_stored(evaluator):
+            found = evaluator.provisional(stored)
+            if found:
+                self.store.write_incidents(found)
+
+    @contextmanager
+    def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:
+        """Evaluating goes ahead of the store until it commits. Where it does not, the evaluator starts again from the
+        store: at once, or before its next use where the store cannot even be read."""
+        name = evaluator.plan.name
+        if name in self._ahead:
+            evaluator.reload()
+        self._ahead.add(name)
+        try:
+            yield
+        except BaseException:
+            evaluator.reload()
+            self._ahead.discard(name)
+            raise
+        self._ahead.discard(name)
 
     def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence[StoredPane]) -> list[Pane]:
         late = [item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark]
@@ -157,10 +176,6 @@ class Hub:
         if model not in self._evaluators:
             self._evaluators[model] = ModelEvaluator(ModelPlan.unconfigured(model), self.store)
         return self._evaluators[model]
-
-    def _write(self, incidents: Sequence[tuple[Incident, str, int]]) -> None:
-        if incidents:
-            self.store.write_incidents(incidents)
 
     def _deliver_outbox(self) -> None:
         """At least once: told, then marked."""

@@ -19,7 +19,7 @@ from mlmon_sidecar.hub.view import (
     WindowView,
 )
 from mlmon_sidecar.outcomes.confusion import right
-from mlmon_sidecar.records import Incident, OutcomeCell, Tier, Window
+from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
 from mlmon_sidecar.statistics.intervals import wilson
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
@@ -43,7 +43,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelVie
         "reason": reason(evaluator, window),
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
-        "outcome": outcome_view(evaluator, store, window),
+        "outcome": outcome_view(evaluator, store, window, now_ns),
     }
 
 
@@ -163,9 +163,9 @@ def prediction_view(evaluator: ModelEvaluator, window: Window) -> PredictionView
     }
 
 
-def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window) -> OutcomeView:
+def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
-    newest = max(0, evaluator.watermark) // MINUTES_OF_DAY
+    newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
     cells = store.outcome_cells(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest)
     predicted = sum(store.predictions_per_day(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest).values())
     correct, labelled = right(cells)

@@ -62,6 +62,11 @@ class Worker:
         self.recorder.stop(deadline_seconds * 2 / 3)
         self.exporter.shutdown(deadline_seconds / 3)
 
+    @property
+    def problem(self) -> str:
+        """Why nothing can be stored at present; "" as far as is known here."""
+        return self.hub.problem if isinstance(self.hub, EmbeddedHub) else ""
+
 
 def hub_client(
     settings: Settings,
