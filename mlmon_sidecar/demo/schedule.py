@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from mlmon_sidecar.demo.phases import ROWS_PER_DAY, Phase
 
 DAY = 86_400  # seconds
-# 480 rows in it are 192 requests a second, a fraction of what one worker serves. Nearly each is alone in its minute, and
-# sealing a minute costs 0.9 ms of processor time (python benchmarks/seal.py on a 2-core EPYC): 17% of one processor.
+# 480 rows in it are 192 requests a second, a fraction of what one worker serves. They fall into as many minutes, and to
+# seal a minute costs 0.9 ms of processor time (python benchmarks/seal.py on a 2-core EPYC): 17% of one processor.
 REAL_SECONDS_PER_DAY = 2.5
 CLOCK_SCALE = DAY / REAL_SECONDS_PER_DAY
 QUIET = DAY // 48  # scaled seconds without rows on each side of midnight, so that a slow answer stays in its day
