@@ -68,9 +68,8 @@ class ModelEvaluator:
     def _load_panes(self) -> None:
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
         panes = [StoredPane(0, pane) for pane in self._store.fleet_panes(self.plan.name, first, self.watermark + 1)]
-        for delta in sum_panes(panes, ()).deltas.get(
-            self.plan.layout.hash, ()
-        ):  # over all versions, as they were taken
+        summed = sum_panes(panes, ()).deltas  # over all versions, as they were taken in
+        for delta in summed.get(self.plan.layout.hash, ()):
             self._windows.add(delta.minute, delta.vector, delta.samples)
             if delta.minute > self.watermark - RUN_MINUTES:
                 self._newest.add(delta.minute, delta.vector, delta.samples)
