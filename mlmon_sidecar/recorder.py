@@ -56,6 +56,7 @@ SLICE_NS = 500_000  # about what a server's request can wait for without anyone 
 MIN_SLICE = 16  # exchanges; below it the fixed cost of a slice (about a millisecond) is paid too often
 MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
+RETRY_SECONDS = 0.05  # between attempts to hand over the last flush
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
@@ -135,23 +136,30 @@ class Recorder:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(deadline_seconds)
-        while self._clock.monotonic_ns() < deadline_ns and self._take_slice():
-            pass
+        try:
+            while self._clock.monotonic_ns() < deadline_ns and self._take_slice():
+                pass
+        except Exception as error:  # What is recorded already is still handed over.
+            self._telemetry.failed("recorder", error)
         left = self._handoff.stats().items_in_queue
         self._telemetry.dropped(left, DropReason.SHUTDOWN)
         self._drained_ns = self._clock.monotonic_ns()
-        if not self._deliver_until(deadline_ns):
+        if not self._deliver_until(time.monotonic() + deadline_seconds / 2):
             logger.warning("mlmon: no hub answered at shutdown; what was recorded since the last flush is lost")
         self._hub.close()
         return left
 
-    def _deliver_until(self, deadline_ns: int) -> bool:
-        """The last flush. Workers that stop together find no hub while the one that was it seals and lets go."""
-        while not self._deliver(closing=True):
-            if self._clock.monotonic_ns() >= deadline_ns:
+    def _deliver_until(self, deadline: float) -> bool:
+        """The last flush. The hub of another worker may be ending too: its successor takes the store in a moment."""
+        while True:
+            try:
+                if self._deliver(closing=True):
+                    return True
+            except Exception as error:
+                self._telemetry.failed("recorder", error)
+            if time.monotonic() >= deadline:
                 return False
             time.sleep(RETRY_SECONDS)
-        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -436,7 +444,7 @@ def prediction_event(row: KeptRow) -> Event:
     ]
     for name, value in (
         ("mlmon.prediction.score", row.score),
-        ("mlmon.prediction.class", row.predicted),
+        ("mlmon.class", row.predicted),
         ("mlmon.prediction.confidence", row.confidence),
     ):
         if value is not None:

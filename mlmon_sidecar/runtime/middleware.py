@@ -34,7 +34,8 @@ class MonitorMiddleware:
         prediction_id_header: response header with the prediction's id; None: none is added.
         endpoints: where page and feedback are mounted, once a token is configured; None: nowhere.
         strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request
-            passes through, and ``degraded`` says why.
+            passes through, and ``degraded`` says why; where only a baseline or the store cannot be used, the rest goes
+            on.
         dev: make a token beside the store, readable by its owner alone, for page and feedback.
     """
 
@@ -52,7 +53,7 @@ class MonitorMiddleware:
         dev: bool | None = None,
     ) -> None:
         self.app = app
-        self.degraded = ""
+        self._fault = ""
         self._process: MonitoredProcess | None = None
         hub_table = None if hub is None else {"url": hub}
         keywords = {"model": model, "store": store, "dev": dev, "hub": hub_table}
@@ -62,13 +63,20 @@ class MonitorMiddleware:
         try:
             from mlmon_sidecar.runtime.process import MonitoredProcess
 
-            self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), given)
+            self._process = MonitoredProcess.from_settings(
+                None if config is None else os.fspath(config), given, strict=strict
+            )
         except Exception as error:
             if strict:
                 raise
-            self.degraded = str(error) if isinstance(error, MlmonError) else type(error).__name__
-            logger.error("mlmon: not monitoring, every request passes through: %s", self.degraded)
+            self._fault = str(error) if isinstance(error, MlmonError) else type(error).__name__
+            logger.error("mlmon: not monitoring, every request passes through: %s", self._fault)
             logger.debug("mlmon: not monitoring", exc_info=error)
+
+    @property
+    def degraded(self) -> str:
+        """Why less is monitored than was asked for, a line a reason; "" when all is well."""
+        return self._fault or (self._process.degraded if self._process is not None else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process

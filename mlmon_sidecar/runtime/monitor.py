@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmon_sidecar.errors import ConfigError
-from mlmon_sidecar.runtime.process import MonitoredProcess
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.runtime.process import MonitoredProcess
     from mlmon_sidecar.runtime.worker import Worker
 
 
@@ -26,8 +26,12 @@ class Monitor:
     """
 
     def __init__(self, config: str | os.PathLike[str] | None = None, *, strict: bool = False, **overrides: Any) -> None:
+        from mlmon_sidecar.runtime.process import MonitoredProcess  # loads numpy and pydantic: at start-up, not before
+
         self._strict = strict
-        self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), overrides)
+        self._process: MonitoredProcess | None = MonitoredProcess.from_settings(
+            None if config is None else os.fspath(config), overrides
+        )
         self._worker: Worker | None = None
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.config import Settings
+from mlmon_sidecar.config import Loaded, Settings
 from mlmon_sidecar.errors import ConfigError, MissingExtra, StoreError
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.election import StoreLock
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 
 
-def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
+def run_hub(loaded: Loaded, address: tuple[str, int] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. ``address``: host and port for page and feedback; None: the socket alone.
 
     Raises ``StoreError`` (``hub_running``) where another hub holds the store, ``ConfigError`` (``port_in_use``,
     ``no_token``), ``MissingExtra``.
     """
+    settings = loaded.settings
     lock = StoreLock(store_path(settings.store))
     if not lock.try_acquire():
         raise StoreError(
@@ -47,7 +48,9 @@ def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
     telemetry = Telemetry()
     options = assembly.export_options(settings, dict(os.environ))
     exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
-    hub = make_hub(settings, assembly.watched_models(settings), clock, telemetry, exporter, options, role="separate")
+    watched = assembly.watched_models(settings, loaded.origin)
+    assembly.log_problems(watched)
+    hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
     host = HubHost(hub, socket_path(settings))
     exporter.start()
     host.start()

@@ -46,7 +46,8 @@ _PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), 
 class SqliteStore:
     """Implements ``store.contract.Store``.
 
-    Raises ``StoreError`` (``schema_version``, ``fenced``, ``not_a_store``, ``cannot_open``) from any method.
+    Raises ``StoreError``: ``cannot_open`` and ``schema_version`` from the constructor, ``fenced`` and ``store_failed``
+    from any method. A write that raised left nothing behind, and the next one may succeed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -58,7 +59,7 @@ class SqliteStore:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._write = self._connect()
-            _create_or_check(self._write)
+            _create_if_new(self._write)
             self._read = self._connect()
         except (apsw.Error, OSError) as error:
             raise StoreError(
@@ -72,6 +73,7 @@ class SqliteStore:
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        _require_ours(connection)  # before the first pragma writes to it
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "mmap_size=0"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
@@ -80,7 +82,7 @@ class SqliteStore:
 
     def take_over(self) -> None:
         """Fence out every earlier hub. Called once by the process that holds the store's lock."""
-        with self._write_lock, self._write:
+        with self._write_lock, _as_store_error(), self._write:
             self._epoch = _epoch(self._write) + 1
             self._write.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self._epoch),))
 
@@ -91,21 +93,18 @@ class SqliteStore:
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[apsw.Connection]:
         """``durable``: on disk before the call returns (labels); otherwise safe against a process's death only."""
-        with self._write_lock:
+        with self._write_lock, _as_store_error():
             connection = self._write
             if durable:
                 connection.execute("PRAGMA synchronous=FULL").fetchall()
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                try:
-                    self._check_fence(connection)
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:  # some failures (a full disk) roll it back by themselves
-                        connection.execute("ROLLBACK")
-                    raise
+                self._check_fence(connection)
+                yield connection
+                connection.execute("COMMIT")
             finally:
+                if connection.in_transaction:  # it failed, and SQLite did not roll it back by itself
+                    connection.execute("ROLLBACK")
                 if durable:
                     connection.execute("PRAGMA synchronous=NORMAL").fetchall()
 
@@ -114,7 +113,7 @@ class SqliteStore:
             raise StoreError("another hub took this store over", code="fenced", hint="This one stops writing.")
 
     def _rows(self, sql: str, bindings: Any = ()) -> list[Any]:
-        with self._read_lock:
+        with self._read_lock, _as_store_error():
             return self._read.execute(sql, bindings).fetchall()
 
     def close(self) -> None:
@@ -294,7 +293,7 @@ class SqliteStore:
         return joined.labels
 
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:
-        with self._read_lock:
+        with self._read_lock, _as_store_error():
             return sqlite_labels.cells(self._read, model, first_day, last_day)
 
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
@@ -308,22 +307,38 @@ class SqliteStore:
         )
 
 
+@contextmanager
+def _as_store_error() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise StoreError(
+            f"the store failed ({type(error).__name__})",
+            code="store_failed",
+            hint="Check that its disk has space and can be written.",
+        ) from error
+
+
 def _epoch(db: apsw.Connection) -> int:
     """Goes up by one with every hub that takes the store over."""
     return int(one(db, "SELECT value FROM meta WHERE key = 'epoch'"))
 
 
-def _create_or_check(db: apsw.Connection) -> None:
+def _require_ours(db: apsw.Connection) -> None:
+    """Raises ``StoreError`` for a database that something else made; an empty one may become a store."""
+    version = one(db, "PRAGMA user_version")
+    if version != SCHEMA_VERSION and (version or one(db, "SELECT count(*) FROM sqlite_master")):
+        raise StoreError(
+            f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
+            code="schema_version",
+            hint="Use the mlmon version that wrote it, or name another file as store.",
+        )
+
+
+def _create_if_new(db: apsw.Connection) -> None:
     with db:
-        version = one(db, "PRAGMA user_version")
-        if version == SCHEMA_VERSION:
+        if one(db, "PRAGMA user_version") == SCHEMA_VERSION:
             return
-        if version != 0 or one(db, "SELECT count(*) FROM sqlite_master"):
-            raise StoreError(
-                f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
-                code="schema_version",
-                hint="Use the mlmon version that wrote it, or name another file as store.",
-            )
         # A script runs only as far as its cursor is read.
         db.execute(files("mlmon_sidecar.store").joinpath("schema/sqlite.sql").read_text()).fetchall()
         db.execute("INSERT INTO meta VALUES ('epoch', '0')")

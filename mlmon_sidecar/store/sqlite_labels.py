@@ -28,11 +28,11 @@ _RESOLVED = """coalesce(
 _LOOK_UP = f"""
 WITH item AS (
     SELECT key AS position, value ->> 0 AS id, value ->> 1 AS model, value ->> 2 AS observed_ns FROM json_each(?)),
-found AS (SELECT position, id, model, {_RESOLVED} AS prediction_id FROM item)
+found AS (SELECT position, id, model, observed_ns, {_RESOLVED} AS prediction_id FROM item)
 SELECT json_group_array(json_array(position, prediction_id, CASE
     WHEN prediction_id IS NULL THEN
-        (SELECT label FROM labels l WHERE l.state = 'pending' AND l.id = found.id AND l.model = found.model
-         ORDER BY label_id DESC LIMIT 1)
+        (SELECT iif(l.observed_ns = found.observed_ns, label, NULL) FROM labels l
+         WHERE l.state = 'pending' AND l.id = found.id AND l.model = found.model ORDER BY label_id DESC LIMIT 1)
     ELSE
         (SELECT label FROM labels l WHERE l.prediction_id = found.prediction_id AND l.state IN ('ready', 'joined')
          ORDER BY label_id DESC LIMIT 1) END)) FROM found"""  # noqa: S608 - constants only
@@ -74,16 +74,18 @@ def commit(db: apsw.Connection, labels: Sequence[Label], received_ns: int) -> li
     """Insert what is new; answer for every item in order. Runs inside a durable transaction."""
     items = orjson.dumps([(label.id, label.model, label.observed_ns) for label in labels]).decode()
     found = {position: (prediction, said) for position, prediction, said in orjson.loads(one(db, _LOOK_UP, (items,)))}
-    known: dict[tuple[str, str], str] = {}  # what this request said before about the same prediction
+    known: dict[tuple[str, str], tuple[str | None, int]] = {}  # what this request said before of the same prediction
     receipts, new = [], []
     for position, label in enumerate(labels):
         prediction_id, said = found[position]
+        # While nobody knows which prediction an alias means, another time of observation may mean another one.
+        when = label.observed_ns if prediction_id is None else 0
         subject = ("", prediction_id) if prediction_id is not None else (label.model + "\0", label.id)
-        said = known.get(subject, said)
-        if said == label.label:
+        said, said_of = known.get(subject, (said, when))
+        if (said, said_of) == (label.label, when):
             receipts.append(LabelReceipt(label.id, LabelStatus.DUPLICATE))
             continue
-        known[subject] = label.label
+        known[subject] = label.label, when
         state = "pending" if prediction_id is None else "ready"
         new.append(
             (label.id, label.model, prediction_id, label.label, label.observed_ns, received_ns, label.source, state)
@@ -110,13 +112,16 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
     ready = orjson.loads(
         one(
             db,
-            """SELECT json_group_array(json_array(label_id, prediction_id)) FROM (
-                   SELECT label_id, prediction_id FROM labels WHERE state = 'ready' ORDER BY label_id LIMIT ?)""",
+            """SELECT json_group_array(json_array(label_id, prediction_id, EXISTS (
+                   SELECT 1 FROM labels later WHERE later.prediction_id = waiting.prediction_id
+                   AND later.state = 'joined' AND later.label_id > waiting.label_id))) FROM (
+                   SELECT label_id, prediction_id FROM labels WHERE state = 'ready' ORDER BY label_id LIMIT ?) waiting""",
             (limit,),
         )
     )
     if ready:
-        newest = {prediction_id: label_id for label_id, prediction_id in ready}
+        # A label that was pending may be matched after a later one was counted: that one stays.
+        newest = {prediction_id: label_id for label_id, prediction_id, outdated in ready if not outdated}
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
         db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
