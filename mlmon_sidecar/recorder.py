@@ -10,7 +10,9 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -54,6 +56,7 @@ SLICE_NS = 500_000  # about what a server's request can wait for without anyone 
 MIN_SLICE = 16  # exchanges; below it the fixed cost of a slice (about a millisecond) is paid too often
 MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
+RETRY_SECONDS = 0.05  # between attempts to hand over the last flush
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
@@ -119,9 +122,8 @@ class Recorder:
     def _begin_identity(self) -> None:
         self.recorder_id = str(uuid.uuid4())
         self._seq = 0
-        self._in_doubt: Flush | None = None
+        self._unsent: deque[Flush] = deque()  # frozen and numbered; the first may be in doubt, the others never left
         self._in_doubt_since_ns: int | None = None
-        self._renumbered: Flush | None = None  # what a hub could not take from the identity before; next in turn
 
     # ------------------------------------------------------------ life
 
@@ -138,16 +140,26 @@ class Recorder:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(deadline_seconds)
-        while self._clock.monotonic_ns() < deadline_ns and self._take_slice():
-            pass
+        try:
+            while self._clock.monotonic_ns() < deadline_ns and self._take_slice():
+                pass
+        except Exception as error:  # What is recorded already is still handed over.
+            self._telemetry.failed("recorder", error)
         left = self._handoff.stats().items_in_queue
         self._telemetry.dropped(left, DropReason.SHUTDOWN)
         self._drained_ns = self._clock.monotonic_ns()
-        remaining_ns = max(0, deadline_ns - self._drained_ns)
-        if not self._deliver(closing=True, wait_seconds=remaining_ns / 1e9):
+        if not self._deliver_until(time.monotonic() + deadline_seconds / 2):
             logger.warning("mlmon: no hub answered at shutdown; what was recorded since the last flush is lost")
         self._hub.close()
         return left
+
+    def _deliver_until(self, deadline: float) -> bool:
+        """The last flush. The hub of another worker may be ending too: its successor takes the store in a moment."""
+        while not self._deliver(closing=True, wait_seconds=max(0.0, deadline - time.monotonic())):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(RETRY_SECONDS)
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -276,13 +288,21 @@ class Recorder:
         if not self._sending.acquire(timeout=wait_seconds):
             return False
         try:
-            self._send_all(closing)
+            self._renewals = 0
+            if self._seq == 0:
+                self._unsent.append(self._registration())
+            self._send()
+            more = True
+            while more:
+                flush, more = self._freeze(closing)
+                self._unsent.append(flush)
+                self._send()
         except HubUnavailable:
             self._forget_oldest_panes()
         except WireError as error:  # refused for what it is: to send it again would be vain
             self._telemetry.failed("flush", error)
             self._give_up()
-        except Exception as error:  # An embedded hub may fail in any way: the flush stays in doubt.
+        except Exception as error:  # An embedded hub may fail in any way: the flush stays as it is, for the next time.
             self._telemetry.failed("flush", error)
             self._forget_oldest_panes()
         else:
@@ -290,23 +310,6 @@ class Recorder:
         finally:
             self._sending.release()
         return False
-
-    def _send_all(self, closing: bool) -> None:
-        self._renewals = 0
-        if self._in_doubt is not None:
-            self._send(self._in_doubt)
-        more = True
-        while more:
-            if self._seq == 0:
-                self._send(self._registration())
-            elif self._renumbered is not None:
-                flush, self._renumbered = self._renumbered, None
-                self._seq = flush.seq
-                self._send(flush)
-            else:
-                flush, more = self._freeze(closing)
-                self._send(flush)
-                more = more or self._seq == 0  # the hub did not know us
 
     def _registration(self) -> Flush:
         self._seq = 1
@@ -336,12 +339,12 @@ class Recorder:
 
     def _give_up(self) -> None:
         """Rows and panes of the refused flush are lost and counted; its counters go with the next one."""
-        refused, self._in_doubt, self._in_doubt_since_ns = self._in_doubt, None, None
-        if refused is not None:
-            self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
-            self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
-            untold = refused.counters
-            self._told = {name: told - untold.get(name, 0) for name, told in self._told.items()}
+        refused = self._unsent.popleft()
+        self._in_doubt_since_ns = None
+        self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
+        self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
+        untold = refused.counters
+        self._told = {name: told - untold.get(name, 0) for name, told in self._told.items()}
 
     def _rows_of_one_flush(self) -> int:
         size = 0
@@ -372,19 +375,29 @@ class Recorder:
             origin=f"{socket.gethostname()}:{os.getpid()}",
         )
 
-    def _send(self, flush: Flush) -> None:
-        """Until it is answered the flush is in doubt: it stays as it is, under its number."""
-        if self._in_doubt is not flush:
-            self._in_doubt = flush
-            self._in_doubt_since_ns = self._clock.monotonic_ns()
-        receipt = self._hub.flush(flush)
-        self._in_doubt = self._in_doubt_since_ns = None
-        if receipt.status is FlushStatus.UNKNOWN_RECORDER:
-            self._begin_identity()
-            self._renumbered = replace(flush, recorder_id=self.recorder_id, seq=2)
-            self._renewals += 1
-            if self._renewals >= MAX_RENEWALS:
-                raise HubUnavailable("the hub forgets whom it registered", code="recorder_unknown")
+    def _send(self) -> None:
+        """Until it is answered a flush is in doubt: it stays as it is, under its number."""
+        while self._unsent:
+            if self._in_doubt_since_ns is None:
+                self._in_doubt_since_ns = self._clock.monotonic_ns()
+            receipt = self._hub.flush(self._unsent[0])
+            self._in_doubt_since_ns = None
+            if receipt.status is FlushStatus.UNKNOWN_RECORDER:
+                self._register_again()
+            else:
+                self._unsent.popleft()
+
+    def _register_again(self) -> None:
+        """The hub has forgotten this recorder: what it could not take follows a registration under a fresh identity."""
+        refused = list(self._unsent)
+        self._begin_identity()
+        self._unsent.append(self._registration())
+        for flush in refused:
+            self._seq += 1
+            self._unsent.append(replace(flush, recorder_id=self.recorder_id, seq=self._seq))
+        self._renewals += 1
+        if self._renewals >= MAX_RENEWALS:
+            raise HubUnavailable("the hub forgets whom it registered", code="recorder_unknown")
 
     def _collect_panes(self) -> None:
         for builder in self._builders.values():
@@ -474,7 +487,7 @@ def prediction_event(row: KeptRow) -> Event:
     ]
     for name, value in (
         ("mlmon.prediction.score", row.score),
-        ("mlmon.prediction.class", row.predicted),
+        ("mlmon.class", row.predicted),
         ("mlmon.prediction.confidence", row.confidence),
     ):
         if value is not None:

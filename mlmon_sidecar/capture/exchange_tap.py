@@ -195,6 +195,8 @@ class ExchangeTap:
         if status < 200:
             return message  # informational; the answer is still to come
         self._status = status
+        if self._span is not NO_SPAN:
+            self._join_span()
         options = self._capture.options
         headers = message.get("headers") or ()
         self._response_headers = _wanted_in_any_case(headers, options.headers)
@@ -204,6 +206,15 @@ class ExchangeTap:
         pair = (name, self.prediction_id.encode("ascii"))
         # Any iterable is allowed, and an iterator can be read only once: by the server, as without us.
         return {**message, "headers": [*headers, pair] if isinstance(headers, list | tuple) else chain(headers, [pair])}
+
+    def _join_span(self) -> None:
+        """Before the answer begins: a middleware that hands streams on ends its span when the first message is out."""
+        span_hook = self._capture.span_hook
+        assert span_hook is not None, "the span came from it"
+        try:
+            span_hook.join(self._span[0], self.prediction_id, self.model)
+        except Exception as error:  # A tracing fault costs the span's attributes, not the exchange.
+            self._capture.faults.count("span", error)
 
     def _rest(self) -> int:
         """Bytes still missing from the length the application announced; 0 where it announced none."""
@@ -220,12 +231,6 @@ class ExchangeTap:
             self._complete(now)
 
     def _complete(self, now: int) -> None:
-        span_hook = self._capture.span_hook
-        if span_hook is not None and self._span is not NO_SPAN:
-            try:
-                span_hook.finish(self._span[0], self.prediction_id, self.model, self._status)
-            except Exception as error:  # A tracing fault costs the span's attributes, not the exchange.
-                self._capture.faults.count("span", error)
         self._offer(now, End.DISCONNECT if self._disconnected else End.COMPLETE, "")
 
     def _end_with(self, error: BaseException | None) -> None:

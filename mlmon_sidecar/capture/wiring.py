@@ -30,8 +30,8 @@ class SpanHook(Protocol):
     def current(self) -> tuple[object, int, int, bool] | None:
         """(span, trace id, span id, sampled) of the valid span that is current now, else None."""
 
-    def finish(self, span: object, prediction_id: str, model: str, status: int) -> None:
-        """Called once, before the last body message goes out: the span may still take attributes."""
+    def join(self, span: object, prediction_id: str, model: str) -> None:
+        """Called once, before the answer's first message goes out: the span may still take attributes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ def check(config: ConfigFile = None) -> None:
         raise ConfigError(
             "\n".join(missing), code="config_file_unreadable", hint="Correct the path or the file's mode."
         )
+    from mlmon_sidecar.runtime.checkup import problems
+
+    if wrong := problems(loaded.settings, loaded.origin):
+        raise ConfigError("\n".join(wrong), code="config_unusable")
     models = ", ".join(sorted(loaded.settings.models))
     out.print(f"[green]ok:[/] {escape(loaded.file or 'no file, defaults only')}; models: {escape(models)}")
 

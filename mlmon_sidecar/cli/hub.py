@@ -36,4 +36,4 @@ def hub(
     loaded = load(config)
     for warning in loaded.warnings:
         show_warning(warning)
-    run_hub(loaded.settings, address)
+    run_hub(loaded, address)

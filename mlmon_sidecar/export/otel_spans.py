@@ -6,11 +6,11 @@ from typing import Any
 
 from opentelemetry import trace
 
-from mlmon_sidecar.export.catalog import MODEL_NAME, MODEL_VERSION, PREDICTION_ID
+from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID
 
 
 class OTelSpanHook:
-    """Called on the event loop: one look-up at a request's start, at most one ``set_attributes`` near its end."""
+    """Called on the event loop: one look-up at a request's start, one ``set_attributes`` as its answer begins."""
 
     def current(self) -> tuple[Any, int, int, bool] | None:
         """(span, trace_id, span_id, sampled) of the current span; None where there is no valid one."""
@@ -20,11 +20,7 @@ class OTelSpanHook:
             return None
         return span, context.trace_id, context.span_id, context.trace_flags.sampled
 
-    def finish(self, span: Any, prediction_id: str, model: str, status: int, version: str = "") -> None:
-        """Put the prediction's id, model and known version on ``span``, while it is open and recording."""
-        if not span.is_recording():
-            return
-        attributes = {PREDICTION_ID: prediction_id, MODEL_NAME: model}
-        if version:
-            attributes[MODEL_VERSION] = version
-        span.set_attributes(attributes)
+    def join(self, span: Any, prediction_id: str, model: str) -> None:
+        """Put the prediction's id and model on ``span``, while it is open and recording."""
+        if span.is_recording():
+            span.set_attributes({PREDICTION_ID: prediction_id, MODEL_NAME: model})

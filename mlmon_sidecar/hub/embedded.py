@@ -1,7 +1,8 @@
 """The embedded hub: whichever process of the host holds the store's lock is the hub; the others reach it by socket.
 
 When the holder dies the kernel frees the lock, and the next process that finds no hub takes it. Nobody waits for an
-election: a flush that finds no hub stays with its recorder until the next try.
+election: a flush that finds no hub stays with its recorder until the next try. So does one that finds a store which
+cannot be opened.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.errors import HubUnavailable, MlmonError
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.hub import Hub, HubThread
 from mlmon_sidecar.hub.socket_client import SocketHubClient
@@ -19,6 +20,7 @@ from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.hub.socket_server import SocketServer
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.telemetry import logger
 
 STOP_SECONDS = 5.0
 
@@ -57,6 +59,7 @@ class EmbeddedHub:
         self._remote = SocketHubClient(self._socket_path)
         self._host: HubHost | None = None
         self._changing = threading.RLock()
+        self.problem = ""  # why this process could not be the hub when it was its turn; "" when it could
 
     @property
     def hub(self) -> Hub | None:
@@ -88,15 +91,36 @@ class EmbeddedHub:
         with self._changing:
             if self._host is not None and (self._host.fenced or not self._election.held):
                 self._give_up()
-            if self._host is None and self._election.try_acquire():
+            if self._host is None:
                 try:
-                    host = HubHost(self._make_hub(), self._socket_path)
-                    host.start()
-                except BaseException:
+                    if self._election.try_acquire():
+                        self._host = self._new_host()
+                except Exception as error:  # The disk's, the store's or the system's: it may be well again later.
                     self._election.release()
-                    raise
-                self._host = host
+                    raise self._unusable(error) from error
+                if self.problem:
+                    logger.warning("mlmon: the store can be used now; what was kept meanwhile is recorded")
+                    self.problem = ""
             return self._host
+
+    def _new_host(self) -> HubHost:
+        hub = self._make_hub()
+        try:
+            host = HubHost(hub, self._socket_path)
+            host.start()
+        except BaseException:
+            hub.close()
+            raise
+        return host
+
+    def _unusable(self, error: Exception) -> HubUnavailable:
+        """Said once, however often it is tried."""
+        told = str(error) if isinstance(error, MlmonError) else type(error).__name__
+        if told != self.problem:
+            self.problem = told
+            logger.error("mlmon: recording waits for the store, in bounded memory: %s", told)
+        code, hint = (error.code, error.hint) if isinstance(error, MlmonError) else ("hub_failed", "See the log.")
+        return HubUnavailable("the store cannot be used", code=code, hint=hint)
 
     def _give_up(self) -> None:
         if self._host is not None:

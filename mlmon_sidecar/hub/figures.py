@@ -28,7 +28,7 @@ def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Itera
     if reference is not None:
         yield from _features(evaluator, window, who)
         yield from _predictions(evaluator, window, who)
-    yield from _outcomes(evaluator, store, window, who)
+    yield from _outcomes(evaluator, store, window, who, now_ns)
     yield from _alerts(evaluator, model)
     if evaluator.watermark >= 0:
         age = now_ns - (evaluator.watermark + 1) * MINUTE_NS
@@ -86,8 +86,10 @@ def _predictions(evaluator: ModelEvaluator, window: Window, who: Attributes) -> 
         yield Measurement("mlmon.prediction.class", count, (*who, ("mlmon.class", name)))
 
 
-def _outcomes(evaluator: ModelEvaluator, store: Store, window: Window, who: Attributes) -> Iterator[Measurement]:
-    view = outcome_view(evaluator, store, window)
+def _outcomes(
+    evaluator: ModelEvaluator, store: Store, window: Window, who: Attributes, now_ns: int
+) -> Iterator[Measurement]:
+    view = outcome_view(evaluator, store, window, now_ns)
     metric = ("mlmon.metric.name", view["metric"])
     for value, window_name, estimated in ((view["realised"], "7d", "false"), (view["estimated"], "24h", "true")):
         if value is not None:

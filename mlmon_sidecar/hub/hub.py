@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,6 +79,7 @@ class Hub:
             store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
         self._sizes = {plan.layout.hash: plan.layout.size for plan in plans}
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
+        self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
         self._next_forget_ns = now
@@ -155,13 +157,26 @@ class Hub:
                 return sealed
             with self._lock:
                 evaluator = self._evaluator(model)
-                sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
-                try:
+                with self._as_stored(evaluator):
+                    sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
                     self.store.seal(evaluator.advance(sums))
-                except BaseException:
-                    evaluator.reload()  # the state went ahead of the store
-                    raise
             sealed += len(sums.minutes)
+
+    @contextmanager
+    def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:
+        """Evaluating goes ahead of the store until it commits. Where it does not, the evaluator starts again from the
+        store: at once, or before its next use where the store cannot even be read."""
+        name = evaluator.plan.name
+        if name in self._ahead:
+            evaluator.reload()
+        self._ahead.add(name)
+        try:
+            yield
+        except BaseException:
+            evaluator.reload()
+            self._ahead.discard(name)
+            raise
+        self._ahead.discard(name)
 
     def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence[StoredPane]) -> list[Pane]:
         late = [item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark]
@@ -178,15 +193,11 @@ class Hub:
         evaluator = self._evaluators.get(model)
         if evaluator is None:
             return
-        with self._lock:
-            found = evaluator.provisional(self.store.open_panes(model, last, PROVISIONAL_MINUTES))
-            if not found:
-                return
-            try:
+        stored = self.store.open_panes(model, last, PROVISIONAL_MINUTES)
+        with self._lock, self._as_stored(evaluator):
+            found = evaluator.provisional(stored)
+            if found:
                 self.store.write_incidents(found)
-            except BaseException:
-                evaluator.reload()
-                raise
 
     def _deliver_outbox(self) -> None:
         """At least once: told, then marked."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,8 +21,10 @@ from mlmon_sidecar.recorder import RecordedModel
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.telemetry import logger
 
-logger = logging.getLogger("mlmon_sidecar")
+Origin = Callable[[tuple[str, ...]], str]
+"""Where the value of a key was set: a file's path, a variable's name, "keyword" or "default"."""
 
 SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
 
@@ -49,12 +50,19 @@ def make_clock(settings: Settings) -> Clock:
     return ScaledClock(settings.clock_scale, int(settings.clock_anchor * 1e9))
 
 
-def watched_models(settings: Settings) -> list[Watched]:
+def watched_models(settings: Settings, origin: Origin) -> list[Watched]:
     """Baselines are read here. One that cannot be read costs its model the comparison, not the others theirs."""
-    return [_watched(name, model, settings) for name, model in settings.captured().items()]
+    return [_watched(name, model, settings, origin) for name, model in settings.captured().items()]
 
 
-def _watched(name: str, model: ModelSettings, settings: Settings) -> Watched:
+def log_problems(watched: Sequence[Watched]) -> None:
+    """One error for each model that lacks the baseline it was given."""
+    for model in watched:
+        if model.problem:
+            logger.error("mlmon: watching without this baseline: %s", model.problem)
+
+
+def _watched(name: str, model: ModelSettings, settings: Settings, origin: Origin) -> Watched:
     if model.baseline is None:
         return Watched(name, model, None)
     try:
@@ -62,8 +70,8 @@ def _watched(name: str, model: ModelSettings, settings: Settings) -> Watched:
         _require_model(baseline, name)
         baseline.require_policy(redaction_policy(settings).hash)
     except MlmonError as error:
-        logger.error("mlmon: models.%s.baseline = %r: %s", name, model.baseline, error)
-        return Watched(name, model, None, str(error))
+        place = origin(("models", name, "baseline"))
+        return Watched(name, model, None, f"{place}: models.{name}.baseline = {model.baseline!r}: {error}")
     return Watched(name, model, baseline)
 
 
@@ -96,6 +104,7 @@ def decode_options(watched: Watched) -> DecodeOptions:
     names = model.feature_names or tuple(feature.name for feature in watched.layout.features)
     space = watched.layout.prediction
     kind = said.kind if said.kind != "auto" or space.kind == "none" else space.kind
+    positive = said.positive or space.positive or "1"
     return DecodeOptions(
         name=watched.name,
         version=_selector(model.version) if _is_selector(model.version) else model.version,
@@ -107,10 +116,17 @@ def decode_options(watched: Watched) -> DecodeOptions:
         segment=_selector(said.segment),
         kind=kind,
         threshold=said.threshold if said.threshold is not None else space.threshold,
-        positive=said.positive or space.positive or "1",
+        positive=positive,
+        negative=_other_class(positive, space.classes),
         feature_names=names,
         slow_ns=int((model.slow_ms or 0.0) * 1e6),
     )
+
+
+def _other_class(positive: str, classes: Sequence[str]) -> str | None:
+    """What the baseline calls the class that is not positive: a score alone does not name it."""
+    others = [name for name in classes if name != positive]
+    return others[0] if len(classes) == 2 and len(others) == 1 else None
 
 
 def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
@@ -152,5 +168,3 @@ def _is_selector(text: str | None) -> bool:
 
 def _selector(text: str | None) -> Selector | None:
     return None if text is None else Selector.compile(text)
-
-

@@ -33,8 +33,9 @@ class MonitorMiddleware:
         hub: as ``[hub] url``.
         prediction_id_header: response header with the prediction's id; None: none is added.
         endpoints: where page and feedback are mounted, once a token is configured; None: nowhere.
-        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request passes
-            through, and ``degraded`` says why.
+        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request
+            passes through, and ``degraded`` says why; where only a baseline or the store cannot be used, the rest goes
+            on.
         dev: make a token beside the store, readable by its owner alone, for page and feedback.
     """
 
@@ -52,23 +53,30 @@ class MonitorMiddleware:
         dev: bool | None = None,
     ) -> None:
         self.app = app
-        self.degraded = ""
+        self._fault = ""
         self._process: MonitoredProcess | None = None
-        overrides: dict[str, Any] = {"model": model, "store": store, "dev": dev, "hub": None if hub is None else {"url": hub}}
-        given = {key: value for key, value in overrides.items() if value is not None}
-        for key, value in (("prediction_id_header", prediction_id_header), ("endpoints", endpoints)):
-            if value is not _UNSET:
-                given[key] = value
+        hub_table = None if hub is None else {"url": hub}
+        keywords = {"model": model, "store": store, "dev": dev, "hub": hub_table}
+        given: dict[str, Any] = {key: value for key, value in keywords.items() if value is not None}
+        switches = {"prediction_id_header": prediction_id_header, "endpoints": endpoints}
+        given |= {key: value for key, value in switches.items() if value is not _UNSET}
         try:
             from mlmon_sidecar.runtime.process import MonitoredProcess
 
-            self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), given)
+            self._process = MonitoredProcess.from_settings(
+                None if config is None else os.fspath(config), given, strict=strict
+            )
         except Exception as error:
             if strict:
                 raise
-            self.degraded = str(error) if isinstance(error, MlmonError) else type(error).__name__
-            logger.error("mlmon: not monitoring, every request passes through: %s", self.degraded)
+            self._fault = str(error) if isinstance(error, MlmonError) else type(error).__name__
+            logger.error("mlmon: not monitoring, every request passes through: %s", self._fault)
             logger.debug("mlmon: not monitoring", exc_info=error)
+
+    @property
+    def degraded(self) -> str:
+        """Why less is monitored than was asked for, a line a reason; "" when all is well."""
+        return self._fault or (self._process.degraded if self._process is not None else "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmon_sidecar.errors import ConfigError
-from mlmon_sidecar.runtime.process import MonitoredProcess
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.runtime.process import MonitoredProcess
     from mlmon_sidecar.runtime.worker import Worker
 
 
@@ -25,11 +25,13 @@ class Monitor:
     Raises ``ConfigError`` for a wrong configuration, strict or not: a job has somebody who reads it.
     """
 
-    def __init__(
-        self, config: str | os.PathLike[str] | None = None, *, strict: bool = False, **overrides: Any
-    ) -> None:
+    def __init__(self, config: str | os.PathLike[str] | None = None, *, strict: bool = False, **overrides: Any) -> None:
+        from mlmon_sidecar.runtime.process import MonitoredProcess  # loads numpy and pydantic: at start-up, not before
+
         self._strict = strict
-        self._process = MonitoredProcess.from_settings(None if config is None else os.fspath(config), overrides)
+        self._process: MonitoredProcess | None = MonitoredProcess.from_settings(
+            None if config is None else os.fspath(config), overrides
+        )
         self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
@@ -90,15 +92,15 @@ class Monitor:
             return self._observe(
                 worker,
                 model,
-                dict(
-                    features=features,
-                    predictions=predictions,
-                    scores=scores,
-                    confidences=confidences,
-                    ids=ids,
-                    times=times,
-                    segments=segments,
-                ),
+                {
+                    "features": features,
+                    "predictions": predictions,
+                    "scores": scores,
+                    "confidences": confidences,
+                    "ids": ids,
+                    "times": times,
+                    "segments": segments,
+                },
                 version,
             )
         except Exception as error:

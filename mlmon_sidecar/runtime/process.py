@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,14 @@ from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, SelectionOptions, app_path
 from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, ASGIApp, Capture, CaptureOptions, Receive, Scope, Send
-from mlmon_sidecar.config import Settings, load_settings
+from mlmon_sidecar.config import Settings, load
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
-from mlmon_sidecar.runtime.assembly import decode_options, make_clock, watched_models
+from mlmon_sidecar.runtime.assembly import Origin, decode_options, log_problems, make_clock, watched_models
+from mlmon_sidecar.runtime.checkup import problems
 from mlmon_sidecar.runtime.tokens import page_tokens
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
@@ -26,18 +29,30 @@ if TYPE_CHECKING:
     from mlmon_sidecar.runtime.worker import Worker
 
 STOP_SECONDS = 5.0
+HUB_SECONDS = 5.0  # the first question after a start waits so long for the hub; the libraries take one or two
+LAST_SECONDS = 1.0  # of them, for the last flush and export of a process that was stopped while it started
 
 
 class HubSlot:
-    """Implements ``interfaces.HubClient`` while the real one is still being made."""
+    """Implements ``interfaces.HubClient`` and waits, off the event loop, while the real one is being made."""
 
     def __init__(self) -> None:
-        self.client: HubClient | None = None
+        self._client: HubClient | None = None
+        self._there = threading.Event()
+
+    def fill(self, client: HubClient) -> None:
+        self._client = client
+        self._there.set()
+
+    def empty(self) -> None:
+        self._there.clear()
+        self._client = None
 
     def _ready(self) -> HubClient:
-        if self.client is None:
+        self._there.wait(HUB_SECONDS)
+        if self._client is None:
             raise HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
-        return self.client
+        return self._client
 
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._ready().flush(flush)
@@ -49,35 +64,54 @@ class HubSlot:
         return self._ready().query(path, params)
 
     def close(self) -> None:
-        if self.client is not None:
-            self.client.close()
+        if self._client is not None:
+            self._client.close()
 
 
 class MonitoredProcess:
-    """What the middleware holds. Light parts are made at once, so that the first request is captured; the recorder, the
-    hub and the exporter are made in a thread, because their libraries take long to load and no request waits for them.
+    """What the middleware holds. What capturing needs is made at once, so that the first request is captured; recorder,
+    hub and exporter are made in a thread after the start-up: no request waits for a file, a socket or their libraries.
     """
 
     stop_seconds = STOP_SECONDS
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, origin: Origin) -> None:
         self.settings = settings
         self.pid = -1
-        self.watched = watched_models(settings)
+        self.watched = watched_models(settings, origin)
+        log_problems(self.watched)
         decoding = [decode_options(model) for model in self.watched]
         self._selection = Selection(SelectionOptions({w.name: w.settings.routes for w in self.watched}))
         self._capture_options = _capture_options(settings, decoding)
         self._starting = threading.Lock()
         self._worker: Worker | None = None
+        self._inherited: list[Worker | None] = []  # a parent's, never freed here: its connections are not ours to close
+        self._start_problem = ""
+        self._registered = False
         self.slot = HubSlot()
         self.web = self._build_web()
         self._fresh()
 
     @classmethod
-    def from_settings(cls, path: str | None, overrides: Mapping[str, Any]) -> MonitoredProcess | None:
-        """None: the monitor is switched off. Raises ``ConfigError``."""
-        settings = load_settings(path, **overrides)
-        return cls(settings) if settings.enabled else None
+    def from_settings(
+        cls, path: str | None, overrides: Mapping[str, Any], *, strict: bool = False
+    ) -> MonitoredProcess | None:
+        """None: the monitor is switched off. Raises ``ConfigError``; ``strict``: also for files that cannot be used."""
+        loaded = load(path, **overrides)
+        for warning in loaded.warnings:
+            logger.warning("mlmon: %s", warning)
+        if not loaded.settings.enabled:
+            return None
+        if strict and (found := problems(loaded.settings, loaded.origin)):
+            raise ConfigError("\n".join(found), code="config_unusable")
+        return cls(loaded.settings, loaded.origin)
+
+    @property
+    def degraded(self) -> str:
+        """Why less is done than was asked for; "" when all is well."""
+        store = self._worker.problem if self._worker is not None else ""
+        found = [*(watched.problem for watched in self.watched), self._start_problem, store]
+        return "\n".join(problem for problem in found if problem)
 
     def _fresh(self) -> None:
         """New queue and counters: a fork must not hand over what its parent will hand over too."""
@@ -100,8 +134,13 @@ class MonitoredProcess:
             if self.pid == os.getpid():
                 return
             if self.pid != -1:
+                self._inherited.append(self._worker)
+                self._worker = None
                 self._fresh()
-                self.slot.client = None
+                self.slot.empty()
+            elif not self._registered:
+                self._registered = True
+                atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
             self._ready = threading.Event()
             threading.Thread(target=self._start_worker, name="mlmon-start", daemon=True).start()
@@ -113,8 +152,9 @@ class MonitoredProcess:
             self._worker = Worker(self)
             self._worker.start()
         except Exception as error:  # The host serves on; what is captured meanwhile is bounded and counted.
-            self.telemetry.failed("start", error)
-            logger.error("mlmon: not recording: %s", error)
+            self._start_problem = str(error) if isinstance(error, MlmonError) else type(error).__name__
+            logger.error("mlmon: not recording: %s", self._start_problem)
+            logger.debug("mlmon: not recording", exc_info=error)
         finally:
             self._ready.set()
 
@@ -122,9 +162,15 @@ class MonitoredProcess:
         """Drain, flush, seal what is complete, export once more: all within one deadline."""
         if self.pid != os.getpid():
             return
-        self._ready.wait(self.stop_seconds / 2)
+        deadline = time.monotonic() + self.stop_seconds
+        self._ready.wait(self.stop_seconds - LAST_SECONDS)
         if self._worker is not None:
-            self._worker.stop(self.stop_seconds)
+            self._worker.stop(max(LAST_SECONDS, deadline - time.monotonic()))
+        elif waiting := self.handoff.stats().items_in_queue:
+            logger.warning("mlmon: stopped before recording began; %d exchanges are lost", waiting)
+        self._worker = None
+        self.slot.empty()
+        self._fresh()  # a server may start again in this process, and then counts from nothing
         self.pid = -1
 
     # ------------------------------------------------------------ page and feedback
@@ -159,4 +205,3 @@ def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> C
         prediction_id_header=None if header is None else header.encode("ascii"),
         headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
     )
-

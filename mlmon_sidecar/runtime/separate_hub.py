@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.config import Settings
+from mlmon_sidecar.config import Loaded, Settings
 from mlmon_sidecar.errors import ConfigError, MissingExtra, StoreError
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.election import StoreLock
@@ -18,7 +18,7 @@ from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.tokens import page_tokens
-from mlmon_sidecar.runtime.worker import UNIX, export_outcome, make_hub
+from mlmon_sidecar.runtime.worker import UNIX, make_hub
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 
 
-def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
+def run_hub(loaded: Loaded, address: tuple[str, int] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. ``address``: host and port for page and feedback; None: the socket alone.
 
     Raises ``StoreError`` (``hub_running``) where another hub holds the store, ``ConfigError`` (``port_in_use``,
     ``no_token``), ``MissingExtra``.
     """
+    settings = loaded.settings
     lock = StoreLock(store_path(settings.store))
     if not lock.try_acquire():
         raise StoreError(
@@ -47,9 +48,9 @@ def run_hub(settings: Settings, address: tuple[str, int] | None = None) -> None:
     telemetry = Telemetry()
     options = assembly.export_options(settings, dict(os.environ))
     exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
-    hub = make_hub(
-        settings, assembly.watched_models(settings), clock, telemetry, exporter, options, role="separate"
-    )
+    watched = assembly.watched_models(settings, loaded.origin)
+    assembly.log_problems(watched)
+    hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
     host = HubHost(hub, socket_path(settings))
     exporter.start()
     host.start()
@@ -97,9 +98,7 @@ def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
         raise MissingExtra("sidecar", "the hub's page") from None
     tokens = page_tokens(settings)
     if tokens.empty:
-        raise ConfigError(
-            "the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true."
-        )
+        raise ConfigError("the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true.")
     web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
     server = uvicorn.Server(uvicorn.Config(web, log_level="warning", lifespan="off"))
     server.run(sockets=[listener])

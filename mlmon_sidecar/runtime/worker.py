@@ -36,7 +36,7 @@ class Worker:
         options = assembly.export_options(settings, dict(os.environ))
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
-        process.slot.client = self.hub
+        process.slot.fill(self.hub)
         models = {w.name: assembly.recorded_model(w, settings) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
@@ -61,6 +61,11 @@ class Worker:
         """Two thirds of the deadline for what was recorded, the rest for the last export."""
         self.recorder.stop(deadline_seconds * 2 / 3)
         self.exporter.shutdown(deadline_seconds / 3)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be stored at present; "" as far as is known here."""
+        return self.hub.problem if isinstance(self.hub, EmbeddedHub) else ""
 
 
 def hub_client(

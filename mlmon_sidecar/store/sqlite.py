@@ -40,6 +40,7 @@ from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
+_PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), hex(samples)"
 
 
 class SqliteStore:
@@ -175,11 +176,8 @@ class SqliteStore:
         return [item.pane for item in stored]
 
     def _panes(self, sql: str, bindings: Any) -> list[StoredPane]:
-        packed = self._rows(
-            f"""SELECT json_group_array(json_array(
-                    pane_id, model, version, segment, layout, minute, hex(vector), hex(samples))) FROM ({sql})""",  # noqa: S608 - constants only
-            bindings,
-        )
+        whole = f"SELECT json_group_array(json_array({_PANE_COLUMNS})) FROM ({sql})"  # noqa: S608 - constants only
+        packed = self._rows(whole, bindings)
         return [_stored_pane(row) for row in orjson.loads(packed[0][0])]
 
     def model_state(self, model: str) -> ModelState | None:

@@ -157,7 +157,7 @@ def fail(*_: Any, **__: Any) -> Any:
 
 
 class BrokenSpans:
-    current = finish = fail
+    current = join = fail
 
 
 BREAKS: dict[str, tuple[Any, str]] = {

@@ -35,15 +35,15 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return int(ended.value.code or 0)
 
 
-def test_hub_gets_the_settings_and_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = Recorder("mlmon_sidecar.runtime", "run_hub")
-    monkeypatch.setitem(sys.modules, "mlmon_sidecar.runtime", runtime)
+def test_hub_gets_what_was_loaded_and_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = Recorder("mlmon_sidecar.runtime.separate_hub", "run_hub")
+    monkeypatch.setitem(sys.modules, "mlmon_sidecar.runtime.separate_hub", runtime)
     file = tmp_path / "own.toml"
     file.write_text("[hub]\nurl = 'unix:///run/h.sock'\n")
     assert run("hub", "--config", str(file), "--listen", "[::1]:8765", monkeypatch=monkeypatch) == 0
     assert run("hub", "--config", str(file), monkeypatch=monkeypatch) == 0
-    ((settings, address), _), ((_, nowhere), _) = runtime.calls
-    assert settings.hub.url == "unix:///run/h.sock"
+    ((loaded, address), _), ((_, nowhere), _) = runtime.calls
+    assert loaded.settings.hub.url == "unix:///run/h.sock"
     assert (address, nowhere) == (("::1", 8765), None)
 
 

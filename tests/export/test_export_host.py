@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from mlmon_sidecar.export.catalog import MODEL_NAME, MODEL_VERSION, PREDICTION_ID, RECORDER
+from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID, RECORDER
 from mlmon_sidecar.export.otel import OTelSpanHook
 
 
@@ -33,15 +33,14 @@ def test_the_application_s_span_carries_our_attributes(tap: Any) -> None:
         span, trace_id, span_id, sampled = current
         context = opened.get_span_context()
         assert (trace_id, span_id, sampled) == (context.trace_id, context.span_id, True)
-        hook.finish(span, "0190-id", "fraud", 200, "v18")
+        hook.join(span, "0190-id", "fraud")
     with tracer.start_as_current_span("POST /other"):
-        hook.finish(trace.get_current_span(), "0190-other", "fraud", 200)
+        hook.join(trace.get_current_span(), "0190-other", "fraud")
     arrived = tap.wait("spans", lambda span: span.name == "POST /score")
     assert attributes(arrived) == {
         "http.route": "/score",
         PREDICTION_ID: "0190-id",
         MODEL_NAME: "fraud",
-        MODEL_VERSION: "v18",
     }
     other = tap.wait("spans", lambda span: span.name == "POST /other")
     assert attributes(other) == {PREDICTION_ID: "0190-other", MODEL_NAME: "fraud"}
@@ -60,14 +59,14 @@ def test_a_span_that_is_not_sampled_is_seen_and_left_alone() -> None:
         span, trace_id, _, sampled = current
         assert trace_id and not sampled
         span.set_attributes = None  # a call would raise
-        hook.finish(span, "0190-id", "fraud", 200)
+        hook.join(span, "0190-id", "fraud")
 
 
 def test_an_ended_span_is_left_alone() -> None:
     hook, provider = OTelSpanHook(), TracerProvider(shutdown_on_exit=False)
     span = provider.get_tracer("application").start_span("POST /score")
     span.end()
-    hook.finish(span, "0190-id", "fraud", 200)  # would warn, and a warning is an error here
+    hook.join(span, "0190-id", "fraud")  # would warn, and a warning is an error here
     assert not span.attributes
 
 
