@@ -56,7 +56,7 @@ SLICE_NS = 500_000  # about what a server's request can wait for without anyone 
 MIN_SLICE = 16  # exchanges; below it the fixed cost of a slice (about a millisecond) is paid too often
 MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
-RETRY_SECONDS = 0.05  # between attempts to hand over the last flush
+RETRY_SECONDS = 0.05  # between attempts to hand over the last flush, while the hub changes hands
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
@@ -64,7 +64,6 @@ MAX_WAITING_PANES = 4_096
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 PANES_PER_FLUSH = 1_024
 ROW_BYTES = 320  # ids, times and figures of one kept row
-RETRY_SECONDS = 0.05  # at shutdown, while the hub changes hands
 
 
 @dataclass(frozen=True, slots=True)
