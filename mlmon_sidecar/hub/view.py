@@ -75,7 +75,8 @@ class FeatureView(TypedDict):
     out_of_range: float | None  # numeric only
     unseen: float | None  # categorical only
     rows: int
-    held: bool  # quality alarms are held (window incomplete)
+    held: bool  # drifted: an alarm named it, and it is not yet back within its tolerance
+    missing_held: bool  # as ``held``, for its share of missing values
     reason: str  # "" when there is nothing to explain
 
 

@@ -1,6 +1,7 @@
 // Four tiles, one for each layer: the figure that matters, and how it moved.
 
 import { el, tierBadge } from "./dom.js";
+import { hasDrifted } from "./features.js";
 import { around, Chart } from "./charts.js";
 import { ask } from "./hub.js";
 import { fixed, milliseconds, percent, plural, short, words } from "./format.js";
@@ -73,7 +74,7 @@ export function showTiles(model, incidents) {
   infrastructure.first.set(short(window.requests), `requests in ${short(window.hours)} h`, errors(window));
   infrastructure.second.set(milliseconds(window.p95_ms), "95th percentile", `median ${milliseconds(window.p50_ms)}`);
   const judged = model.features.filter((feature) => feature.evidence !== null);
-  const drifted = judged.filter((feature) => feature.evidence >= 1).length;
+  const drifted = judged.filter(hasDrifted).length;
   data.first.set(
     judged.length ? `${drifted} of ${judged.length}` : "–",
     judged.length ? "features drifted" : "features drifted",
