@@ -117,7 +117,8 @@ def test_a_book_made_anew_from_what_was_written_goes_on_the_same(
     steps: list[tuple[str, int, list[str], Tier]],
 ) -> None:
     """A store keeps the last of each key; the open ones are handed to a new book before every step."""
-    book, stored, minute = IncidentBook("m"), {}, 0
+    stored: dict[str, Incident] = {}
+    book, minute = IncidentBook("m"), 0
     for kind, later, names, tier in steps:
         minute += later
         anew = IncidentBook("m", stored.values())

@@ -13,10 +13,10 @@ from mlmon_sidecar.statistics.samples import INPUTS, smallest
 CELL = LAYOUT.outputs.rows
 SCORES = (0.9, 0.6, None)
 PANES = {
-    (rows, score): traffic(START, rows=rows, score=score, seed=rows) for rows in (1, 7, 30, 120) for score in SCORES
+    (rows, score): traffic(START, rows=rows, score=score, seed=rows) for rows in (1, 7, 30, 50, 120) for score in SCORES
 }
 STEPS = st.lists(
-    st.tuples(st.integers(1, 50), st.sampled_from([0, 1, 7, 30, 120]), st.sampled_from([0.9, 0.9, 0.6, None]))
+    st.tuples(st.integers(1, 50), st.sampled_from([0, 1, 7, 30, 50, 120]), st.sampled_from([0.9, 0.9, 0.6, None]))
 )
 
 
@@ -71,6 +71,13 @@ def test_two_panes_each_of_one_answer_are_a_run_of_the_newer() -> None:
     assert newest.identical is not None and newest.identical.start_minute == 2
     feed(newest, 4, PANES[30, None])
     assert newest.identical is None
+
+
+def test_a_hundred_are_enough() -> None:
+    newest = NewestPredictions(LAYOUT)
+    for minute in range(3):
+        feed(newest, minute, PANES[50, None])
+    assert newest.newest is not None and newest.newest.start_minute == 1
 
 
 def test_a_copy_goes_its_own_way() -> None:
