@@ -293,7 +293,7 @@ def test_many_minutes_are_sealed_in_pieces_to_the_same_bytes(tmp_path: Path) -> 
 
 
 def test_a_restart_between_seals_changes_nothing(tmp_path: Path) -> None:
-    """Two versions answer each its own way in one minute: together no collapse, nor after a restart."""
+    """Two versions answer each its own way in one minute: together they are no collapse, after a restart either."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     steady, restarted = Watched(tmp_path / "a"), Watched(tmp_path / "b")
