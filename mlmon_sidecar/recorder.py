@@ -64,7 +64,6 @@ MAX_WAITING_PANES = 4_096
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 PANES_PER_FLUSH = 1_024
 ROW_BYTES = 320  # ids, times and figures of one kept row
-RETRY_SECONDS = 0.05  # at shutdown, while the hub changes hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +150,11 @@ class Recorder:
 
     def _deliver_until(self, deadline: float) -> bool:
         """The last flush. The hub of another worker may be ending too: its successor takes the store in a moment."""
-        while True:
-            try:
-                if self._deliver(closing=True):
-                    return True
-            except Exception as error:
-                self._telemetry.failed("recorder", error)
+        while not self._deliver(closing=True):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(RETRY_SECONDS)
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():

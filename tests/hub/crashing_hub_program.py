@@ -36,4 +36,4 @@ def write_the_last_of_a_seal(db: apsw.Connection, incidents: Sequence[tuple[Inci
 
 sqlite._write_incidents = write_the_last_of_a_seal
 sqlite.SqliteStore = CrashingStore
-run_hub(load(Path(sys.argv[1])).settings)
+run_hub(load(Path(sys.argv[1])))
