@@ -138,7 +138,7 @@ Each wins over `mlmon.toml`; a value that cannot be used is named in a warning a
 | `OTEL_EXPORTER_OTLP_TIMEOUT` | seconds, as OpenTelemetry for Python reads it |
 | `OTEL_EXPORTER_OTLP_COMPRESSION` | `none`, `gzip`, `deflate` |
 | `OTEL_EXPORTER_OTLP_CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` | files for TLS |
-| `OTEL_EXPORTER_OTLP_METRICS_...`, `OTEL_EXPORTER_OTLP_LOGS_...` | any of the six above for one signal; an endpoint is then taken as it is |
+| `OTEL_EXPORTER_OTLP_METRICS_...`, `..._LOGS_...` | any of these for one signal; its endpoint is taken as it is |
 | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative`, `delta`, `lowmemory` |
 | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds |
 | `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE` | log records |

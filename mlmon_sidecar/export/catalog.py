@@ -151,9 +151,7 @@ _DATA = (
         "Standard deviation of a numeric feature in the window.",
         _FEATURE,
     ),
-    _hub(
-        "mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features that an alarm has named."
-    ),
+    _hub("mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features that an alarm has named."),
     _hub("mlmon.window.samples", "{sample}", Kind.GAUGE, "Rows in the window."),
 )
 

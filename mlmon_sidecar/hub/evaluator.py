@@ -18,7 +18,7 @@ from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.hub.seal import Delta, Sums, sum_panes
+from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
@@ -43,12 +43,13 @@ class ModelEvaluator:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._outcomes = OutcomeWatch(plan)
-        self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)
+        self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
         self.reload()
 
     def reload(self) -> None:
         """Back to what the store says: after a start, and after a seal that did not commit."""
         stored = self._store.model_state(self.plan.name)
+        self._gained = np.zeros_like(self._classes)  # by the newest seal: counted twice if it has to be repeated
         self.watermark = -1 if stored is None else stored.watermark
         self._state = self._detector_state(b"" if stored is None else stored.detector)
         self._quality = self._outcomes.restore(b"" if stored is None else stored.quality)
@@ -67,12 +68,11 @@ class ModelEvaluator:
 
     def _load_panes(self) -> None:
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
-        panes = [StoredPane(0, pane) for pane in self._store.fleet_panes(self.plan.name, first, self.watermark + 1)]
-        summed = sum_panes(panes, ()).deltas  # over all versions, as they were taken in
-        for delta in summed.get(self.plan.layout.hash, ()):
-            self._windows.add(delta.minute, delta.vector, delta.samples)
-            if delta.minute > self.watermark - RUN_MINUTES:
-                self._newest.add(delta.minute, delta.vector, delta.samples)
+        panes = self._store.fleet_panes(self.plan.name, first, self.watermark + 1)
+        for minute in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when it was sealed
+            self._windows.add(minute.minute, minute.vector, minute.samples)
+            if minute.minute > self.watermark - RUN_MINUTES:
+                self._newest.add(minute.minute, minute.vector, minute.samples)
 
     # ------------------------------------------------------------ sealing
 
@@ -81,6 +81,7 @@ class ModelEvaluator:
         commits: call ``reload`` if it does not."""
         points: list[Point] = []
         moves: list[Transition] = []
+        self._classes, self._gained = self._classes + self._gained, np.zeros_like(self._classes)
         for delta in sums.deltas.get(self.plan.layout.hash, ()):
             self._take(delta, points, moves)
         self.watermark = max(self.watermark, sums.minutes[-1])
@@ -105,7 +106,7 @@ class ModelEvaluator:
             points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._newest.add(delta.minute, delta.vector, delta.samples)
         self._windows.add(delta.minute, delta.vector, delta.samples)
-        self._classes += delta.vector[self.plan.layout.outputs.classes]
+        self._gained += delta.vector[self.plan.layout.outputs.classes]
         moves += self._judge(self._step(delta, late), delta.minute)
         self.watermark = max(self.watermark, delta.minute)
 
@@ -125,7 +126,8 @@ class ModelEvaluator:
         if hour > last_hour:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
-            points.extend(day_points(self.plan, last_day, self._windows.hours(day * MINUTES_OF_DAY - 1, 24).vector))
+            window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
+            points.extend(day_points(self.plan, last_day, window.vector))
             moves += self._judge_outcomes(last_day + 1, day)
         self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
 
@@ -212,7 +214,7 @@ class ModelEvaluator:
     def class_totals(self) -> Mapping[str, int]:
         """Sealed predictions of each known class since this hub started."""
         classes = self.plan.layout.prediction.classes
-        return {name: int(count) for name, count in zip(classes, self._classes, strict=False)}
+        return {name: int(count) for name, count in zip(classes, self._classes + self._gained, strict=False)}
 
     @property
     def baseline_quality(self) -> float | None:

@@ -41,6 +41,7 @@ MIN_SILENCE_NS = 10_000_000_000
 SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
 RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
+FORGET_EVERY_NS = 3_600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Hub:
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
+        self._next_forget_ns = now
         self._outbox_told = 0
         self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
 
@@ -92,7 +94,8 @@ class Hub:
                 raise WireError(
                     "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
                 )
-        self._seen[flush.recorder_id] = self.clock.monotonic_ns()  # first: a tick between the two would not wait for it
+        # Before the commit: a tick that sees the new recorder must wait for it already.
+        self._seen[flush.recorder_id] = self.clock.monotonic_ns()
         return self.store.commit_flush(flush, self.clock.unix_ns())
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
@@ -112,17 +115,31 @@ class Hub:
         """Join labels, seal what is complete, page what cannot wait. Returns the minutes sealed."""
         sealed = 0
         self.store.join_labels(LABELS_PER_JOIN)
-        newest = self.store.open_models()
+        self._forget_recorders()
+        newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
         for model, last in newest.items():
-            through = min(last, self._complete_through(model, recorders, last))
-            sealed += self._seal_model(model, through)
-        for model, evaluator in self._evaluators.items():
-            with self._lock:
-                if model in newest:
-                    self._look_ahead(evaluator, newest[model])
+            try:
+                sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)))
+                self._page_early(model, last)
+            except StoreError:
+                raise
+            except Exception as error:  # One model's fault is not the others'.
+                self.telemetry.failed("hub", error)
         self._deliver_outbox()
         return sealed
+
+    def _forget_recorders(self) -> None:
+        """Every process start leaves one behind. A flush of one that comes back is refused, and it registers again."""
+        now = self.clock.monotonic_ns()
+        if now < self._next_forget_ns:
+            return
+        self._next_forget_ns = now + FORGET_EVERY_NS
+        self.store.forget_recorders(self.clock.unix_ns() - RECORDER_KEPT_NS)
+        known = {row.recorder_id for row in self.store.recorders()}
+        for recorder_id in list(self._seen):  # other threads add to it
+            if recorder_id not in known and now - self._seen[recorder_id] > FORGET_EVERY_NS:
+                del self._seen[recorder_id]
 
     def _live_recorders(self) -> list[RecorderRow]:
         horizon = self.clock.monotonic_ns() - self._silence_ns
@@ -138,18 +155,12 @@ class Hub:
             stored = self.store.open_panes(model, through, SEAL_MINUTES)
             if not stored:
                 return sealed
-            evaluator = self._evaluator(model)
-            with self._lock, self._as_stored(evaluator):
-                sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
-                self.store.seal(evaluator.advance(sums))
+            with self._lock:
+                evaluator = self._evaluator(model)
+                with self._as_stored(evaluator):
+                    sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
+                    self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
-
-    def _look_ahead(self, evaluator: ModelEvaluator, newest: int) -> None:
-        stored = self.store.open_panes(evaluator.plan.name, newest, PROVISIONAL_MINUTES)
-        with self._as_stored(evaluator):
-            found = evaluator.provisional(stored)
-            if found:
-                self.store.write_incidents(found)
 
     @contextmanager
     def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:
@@ -176,6 +187,17 @@ class Hub:
         if model not in self._evaluators:
             self._evaluators[model] = ModelEvaluator(ModelPlan.unconfigured(model), self.store)
         return self._evaluators[model]
+
+    def _page_early(self, model: str, last: int) -> None:
+        """What cannot wait for the seal. An incident that was not written must be found again."""
+        evaluator = self._evaluators.get(model)
+        if evaluator is None:
+            return
+        stored = self.store.open_panes(model, last, PROVISIONAL_MINUTES)
+        with self._lock, self._as_stored(evaluator):
+            found = evaluator.provisional(stored)
+            if found:
+                self.store.write_incidents(found)
 
     def _deliver_outbox(self) -> None:
         """At least once: told, then marked."""

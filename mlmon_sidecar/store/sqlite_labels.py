@@ -115,7 +115,8 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
             """SELECT json_group_array(json_array(label_id, prediction_id, EXISTS (
                    SELECT 1 FROM labels later WHERE later.prediction_id = waiting.prediction_id
                    AND later.state = 'joined' AND later.label_id > waiting.label_id))) FROM (
-                   SELECT label_id, prediction_id FROM labels WHERE state = 'ready' ORDER BY label_id LIMIT ?) waiting""",
+                   SELECT label_id, prediction_id FROM labels WHERE state = 'ready' ORDER BY label_id LIMIT ?
+               ) waiting""",
             (limit,),
         )
     )

@@ -77,14 +77,18 @@ export function showTiles(model, incidents) {
   const drifted = judged.filter(hasDrifted).length;
   data.first.set(
     judged.length ? `${drifted} of ${judged.length}` : "–",
-    judged.length ? "features drifted" : "features drifted",
-    judged.length ? waiting(model.features.length - judged.length) : model.reason,
+    "features drifted",
+    judged.length ? [waiting(model.features.length - judged.length), lacking(model.features)].filter(Boolean).join(" · ") : model.reason,
   );
   showPrediction(prediction);
   showOutcome(outcome);
 }
 
 const errors = (window) => (window.errors ? `${plural(window.errors, "error")} (${percent(window.error_ratio)})` : "no errors");
+const lacking = (features) => {
+  const number = features.filter((feature) => feature.missing_held).length;
+  return number ? `values missing in ${number}` : "";
+};
 const waiting = (number) => (number ? `${number} not judged yet` : "all judged");
 
 function showPrediction(prediction) {
