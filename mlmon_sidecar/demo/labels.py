@@ -26,6 +26,7 @@ class LabelDesk:
         self._lock = threading.Lock()
         self._waiting: list[KnownOutcome] = []  # heap
         self._asked = 0
+        self._last_sent = 0.0
         self._sent = 0
 
     def answered(self, answer: Answered) -> None:
@@ -33,6 +34,7 @@ class LabelDesk:
         due = KnownOutcome(label_due(answer.row_id, answer.sent), answer.prediction_id, answer.row_id)
         with self._lock:
             self._asked += 1
+            self._last_sent = max(self._last_sent, answer.sent)
             heapq.heappush(self._waiting, due)
 
     def send_known(self) -> None:
@@ -51,6 +53,12 @@ class LabelDesk:
         """Answers so far."""
         with self._lock:
             return self._asked
+
+    @property
+    def last_sent(self) -> float:
+        """Scaled Unix seconds at which the latest answered row was sent; 0 before any."""
+        with self._lock:
+            return self._last_sent
 
     @property
     def all_sent(self) -> bool:

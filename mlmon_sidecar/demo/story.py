@@ -20,7 +20,7 @@ from mlmon_sidecar.demo.narrate import Narrator, Watcher, export_line, phase_lin
 from mlmon_sidecar.demo.phases import PHASES, TOTAL_DAYS, Phase, assign, ordinary_days
 from mlmon_sidecar.demo.process import Server, choose_port
 from mlmon_sidecar.demo.replay import Replay, set_fault
-from mlmon_sidecar.demo.schedule import CLOCK_SCALE, LABEL_DELAY_DAYS, Calendar, Period, moments, played
+from mlmon_sidecar.demo.schedule import CLOCK_SCALE, LABEL_DELAY_DAYS, QUIET, Calendar, Period, moments, played
 from mlmon_sidecar.demo.summary import Summary, labelled_total, period_quality, summarise
 from mlmon_sidecar.errors import MlmonError
 
@@ -122,17 +122,21 @@ class Story:
     def _settle(self) -> None:
         """Wait until the monitor has seen everything, as long as that takes within reason."""
         self._say("\nWaiting for the last labels and the last minutes to be sealed ...")
-        last_row = self._now()
-        labels_due = self._calendar.real(last_row) + LABEL_DELAY_DAYS[1] * 86_400 / CLOCK_SCALE
+        labels_due = time.time() + LABEL_DELAY_DAYS[1] * 86_400 / CLOCK_SCALE
         deadline = labels_due + SETTLE_SECONDS
-        while not (self._desk.all_sent and self._sealed(last_row)):
+        while not (self._desk.all_sent and self._sealed()):
             if time.time() > deadline:
                 self._say("  (it takes longer than expected; summing up what is there)")
                 return
             time.sleep(BEAT_SECONDS)
 
-    def _sealed(self, through: float) -> bool:
-        """Everything up to scaled ``through`` counted and sealed, all labels joined, every incident resolved."""
+    def _sealed(self) -> bool:
+        """Everything that was sent counted and sealed, all labels joined, every incident resolved.
+
+        The watermark is the minute of the last request, not the present one, and only near to the minute in which the
+        replay sent it: a scaled minute is about 2 ms, which two processes' clocks may well differ by.
+        """
+        through = self._desk.last_sent - QUIET
         try:
             status = self._client.status()
             counters = status["counters"]

@@ -104,6 +104,7 @@ def decode_options(watched: Watched) -> DecodeOptions:
     names = model.feature_names or tuple(feature.name for feature in watched.layout.features)
     space = watched.layout.prediction
     kind = said.kind if said.kind != "auto" or space.kind == "none" else space.kind
+    positive = said.positive or space.positive or "1"
     return DecodeOptions(
         name=watched.name,
         version=_selector(model.version) if _is_selector(model.version) else model.version,
@@ -115,10 +116,17 @@ def decode_options(watched: Watched) -> DecodeOptions:
         segment=_selector(said.segment),
         kind=kind,
         threshold=said.threshold if said.threshold is not None else space.threshold,
-        positive=said.positive or space.positive or "1",
+        positive=positive,
+        negative=_other_class(positive, space.classes),
         feature_names=names,
         slow_ns=int((model.slow_ms or 0.0) * 1e6),
     )
+
+
+def _other_class(positive: str, classes: Sequence[str]) -> str | None:
+    """What the baseline calls the class that is not positive: a score alone does not name it."""
+    others = [name for name in classes if name != positive]
+    return others[0] if len(classes) == 2 and len(others) == 1 else None
 
 
 def model_plan(watched: Watched, settings: Settings) -> ModelPlan:

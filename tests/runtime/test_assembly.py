@@ -1,0 +1,47 @@
+"""Settings and baseline meet the stages' options."""
+
+import csv
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from mlmon_sidecar.cli.main import app
+from mlmon_sidecar.config import load_settings
+from mlmon_sidecar.decode.frames import batch_from_columns
+from mlmon_sidecar.runtime import assembly
+
+SETTINGS = """\
+[models.loans]
+baseline = "baseline.json"
+[models.loans.prediction]
+kind = "binary"
+score = "response.score"
+positive = "repaid"
+"""
+
+
+def test_a_score_alone_is_given_the_baselines_class(tmp_path: Path) -> None:
+    """Otherwise what is not ``repaid`` would be a class that neither the baseline nor any label knows."""
+    chance = random.Random(5)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with (tmp_path / "data.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("at", "income", "score", "outcome"))
+        for hour in range(400):
+            score = chance.random()
+            outcome = "repaid" if score >= 0.5 else "defaulted"
+            writer.writerow(((start + timedelta(hours=hour)).isoformat(), chance.gauss(0, 1), score, outcome))
+    settings = tmp_path / "mlmon.toml"
+    settings.write_text(SETTINGS.replace("baseline.json", str(tmp_path / "baseline.json")))
+    roles = ["--timestamp", "at", "--score", "score", "--label", "outcome"]
+    build = ["baseline", "build", str(tmp_path / "data.csv"), "--output", str(tmp_path / "baseline.json"), *roles]
+    done = CliRunner().invoke(app, [*build, "--config", str(settings)])
+    assert done.exit_code == 0, done.output
+
+    (watched,) = assembly.watched_models(load_settings(str(settings)))
+    assert watched.layout.prediction.classes == ("defaulted", "repaid")
+    options = assembly.decode_options(watched)
+    batch = batch_from_columns("loans", now_ns=0, features={"income": [1.0, 2.0]}, scores=[0.2, 0.9], options=options)
+    assert list(batch.predicted) == ["defaulted", "repaid"]
