@@ -29,7 +29,10 @@ def test_a_part_that_fails_every_second_says_so_once_a_minute_and_is_counted_eac
     assert lines == [
         "mlmon: hub failed with OSError; the host application is not affected",
         "mlmon: decode failed with ValueError; the host application is not affected",
-        *2 * ["mlmon: hub failed with OSError; the host application is not affected (59 more like it in the last minutes)"],
+        *2
+        * [
+            "mlmon: hub failed with OSError; the host application is not affected (59 more like it in the last minutes)"
+        ],
     ]
     assert telemetry.snapshot() == {"errors.hub.OSError": 180, "errors.decode.ValueError": 1}
     assert QUIET_NS == 60_000_000_000

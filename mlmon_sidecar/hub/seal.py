@@ -31,6 +31,12 @@ class Sums:
     panes: tuple[Pane, ...]  # whole fleet panes, an earlier seal's share included
     deltas: Mapping[str, tuple[Delta, ...]]  # layout hash -> minutes in order
     minutes: tuple[int, ...]
+    before: Mapping[tuple[str, int], IntVector]  # (layout hash, minute) -> what earlier seals took of late minutes
+
+    def whole(self, layout: str, delta: Delta) -> IntVector:
+        """The minute's sum with what was sealed of it before."""
+        earlier = self.before.get((layout, delta.minute))
+        return delta.vector if earlier is None else delta.vector + earlier
 
 
 def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
@@ -53,7 +59,17 @@ def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
         panes=tuple(add(before.get(key), gained[key]) for key in keys),
         deltas={layout: tuple(items) for layout, items in by_layout.items()},
         minutes=tuple(sorted({key.minute for key in keys})),
+        before=_by_minute(sealed),
     )
+
+
+def _by_minute(sealed: Sequence[Pane]) -> dict[tuple[str, int], IntVector]:
+    found: dict[tuple[str, int], IntVector] = {}
+    for pane in sealed:
+        if pane.key.segment == "":
+            group = (pane.key.layout, pane.key.minute)
+            found[group] = pane.vector if group not in found else found[group] + pane.vector
+    return found
 
 
 def add(left: Pane | None, right: Pane) -> Pane:

@@ -40,6 +40,7 @@ class HubView(TypedDict):
     pid: int
     store: str  # without credentials
     schema: int
+    problem: str  # why its work stands still; "" when all is well
     recorders: list[RecorderView]
 
 
@@ -75,7 +76,7 @@ class FeatureView(TypedDict):
     out_of_range: float | None  # numeric only
     unseen: float | None  # categorical only
     rows: int
-    held: bool  # quality alarms are held (window incomplete)
+    held: bool  # in an open incident: it drifted and is not back within its tolerance
     reason: str  # "" when there is nothing to explain
 
 

@@ -25,4 +25,4 @@ class CrashingStore(SqliteStore):
 
 
 sys.modules["mlmon_sidecar.store.sqlite"].SqliteStore = CrashingStore
-run_hub(load(Path(sys.argv[1])).settings)
+run_hub(load(Path(sys.argv[1])))

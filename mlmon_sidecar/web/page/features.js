@@ -46,8 +46,7 @@ function evidence(value) {
 }
 
 function state(feature) {
-  if (feature.held) return el("span", { class: "word" }, `held: ${feature.reason || "window incomplete"}`);
-  if (feature.evidence !== null && feature.evidence >= 1) {
+  if (feature.held || (feature.evidence !== null && feature.evidence >= 1)) {
     return el("span", { class: "word alert" }, feature.reason ? `drifted · ${feature.reason}` : "drifted");
   }
   return feature.reason ? el("span", { class: "word" }, feature.reason) : el("span", { class: "quiet" }, "no drift seen");
