@@ -56,15 +56,15 @@ SLICE_NS = 500_000  # about what a server's request can wait for without anyone 
 MIN_SLICE = 16  # exchanges; below it the fixed cost of a slice (about a millisecond) is paid too often
 MAX_SLICE = 64
 BUSY_PAUSE_SECONDS = 0.001
-RETRY_SECONDS = 0.05  # between attempts to hand over the last flush
+RETRY_SECONDS = 0.05  # between attempts to hand over the last flush, while the hub changes hands
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
-MAX_WAITING_PANES = 4_096
+MAX_WAITING_PANES = 4_096  # while no hub answers; beyond it the oldest are counted and dropped
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 PANES_PER_FLUSH = 1_024
+MAX_RENEWALS = 3  # fresh identities in one delivery: a hub that forgets each at once gets no fourth
 ROW_BYTES = 320  # ids, times and figures of one kept row
-RETRY_SECONDS = 0.05  # at shutdown, while the hub changes hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ class Recorder:
         self._totals: dict[tuple[str, str], IntVector] = {}
         self._slice = MIN_SLICE
         self._next_flush_ns = 0
+        self._renewals = 0
         self._drained_ns = clock.monotonic_ns()
         self._begin_identity()
 
@@ -131,7 +132,10 @@ class Recorder:
         self._thread.start()
 
     def stop(self, deadline_seconds: float = 5.0) -> int:
-        """Drain, flush, and return how many accepted exchanges could not be handed over in time."""
+        """Drain, flush once more, and return how many accepted exchanges were still queued at the deadline.
+
+        A hub that does not answer costs what was recorded since the last flush, which the log says.
+        """
         deadline_ns = self._clock.monotonic_ns() + int(deadline_seconds * 1e9)
         self._stopping.set()
         if self._thread is not None:
@@ -151,15 +155,11 @@ class Recorder:
 
     def _deliver_until(self, deadline: float) -> bool:
         """The last flush. The hub of another worker may be ending too: its successor takes the store in a moment."""
-        while True:
-            try:
-                if self._deliver(closing=True):
-                    return True
-            except Exception as error:
-                self._telemetry.failed("recorder", error)
+        while not self._deliver(closing=True, wait_seconds=max(0.0, deadline - time.monotonic())):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(RETRY_SECONDS)
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -180,23 +180,23 @@ class Recorder:
         begun = self._clock.monotonic_ns()
         exchanges = self._handoff.drain(self._slice)
         full = len(exchanges) == self._slice
-        if not full:
-            self._drained_ns = begun  # everything that ended before this reading is in our hands
-        if not exchanges:
-            return False
         by_model: dict[str, list[Exchange]] = {}
         for exchange in exchanges:
             by_model.setdefault(exchange.model, []).append(exchange)
         with self._state:
             for name, group in by_model.items():
                 self._record(name, group)
+            if not full:
+                self._drained_ns = begun  # everything that ended before this reading is in the panes
+        if not exchanges:
+            return False
         spent = max(1, self._clock.monotonic_ns() - begun)
         self._slice = max(MIN_SLICE, min(MAX_SLICE, int(len(exchanges) * SLICE_NS / spent)))
         return full
 
     def _record(self, name: str, exchanges: Sequence[Exchange]) -> None:
-        model = self._models[name]
         try:
+            model = self._models[name]
             decoded = decode(exchanges, model.decode, self._clock.unix_at)
         except Exception as error:  # A fault of ours costs these exchanges' rows, never the server.
             self._telemetry.failed("decode", error)
@@ -207,29 +207,49 @@ class Recorder:
             self._telemetry.dropped(amount, reason)
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
-        versions = decoded_versions(decoded.batches)
-        self._builders[name].add_exchanges(exchanges, versions, model.decode.constant_version, self._clock.unix_at)
+        try:
+            versions = decoded_versions(decoded.batches)
+            self._builders[name].add_exchanges(exchanges, versions, model.decode.constant_version, self._clock.unix_at)
+        except Exception as error:  # The rows are still good.
+            self._telemetry.failed("aggregate", error)
         for batch in decoded.batches:
             self._add(name, batch)
 
     def _add(self, name: str, batch: PredictionBatch) -> None:
-        model = self._models[name]
-        self._builders[name].add_batch(batch)
+        """Into panes and kept rows. A fault of ours costs these rows, and is counted as that."""
         self._telemetry.add(names.ROWS, batch.rows)
+        try:
+            self._builders[name].add_batch(batch)
+        except Exception as error:
+            self._telemetry.failed("aggregate", error)
+            self._telemetry.rows_dropped(batch.rows, DropReason.INTERNAL_ERROR)
+            return
+        try:
+            kept = self._redacted(self._models[name], batch)
+        except Exception as error:
+            self._telemetry.failed("redact", error)
+            self._telemetry.rows_dropped(batch.rows, DropReason.REDACTION_FAILED)
+            return
+        self._keep(kept)
+        self._tell(kept)
+
+    def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> Sequence[KeptRow]:
         keep = keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
         kept, failed = model.redactor.redact_batch(batch, model.store_features, keep)
         self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)
         self._telemetry.add(names.ROWS_SAMPLED_OUT, batch.rows - len(kept.rows) - failed)
         for entity, matches in kept.redactions.items():
             self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)
-        for index, row in enumerate(kept.rows):
+        return kept.rows
+
+    def _keep(self, rows: Sequence[KeptRow]) -> None:
+        for index, row in enumerate(rows):
             if self._waiting_bytes >= MAX_WAITING_BYTES:
-                self._telemetry.rows_dropped(len(kept.rows) - index, DropReason.HUB_UNREACHABLE)
+                self._telemetry.rows_dropped(len(rows) - index, DropReason.HUB_UNREACHABLE)
                 break
             self._rows.append(row)
             self._waiting_bytes += _row_bytes(row)
             self._telemetry.add(names.ROWS_KEPT)
-        self._tell(kept.rows)
 
     def observe(self, batch: PredictionBatch) -> None:
         """Rows that came by no request. The caller's thread does the work, and waits for a flush when too many wait."""
@@ -239,8 +259,8 @@ class Recorder:
             self._add(batch.model, batch)
             newest = int(batch.event_ns.max()) // MINUTE_NS - 1 if batch.rows else -1
             self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
-            waiting = self._waiting_bytes
-        if waiting > FLUSH_BYTES:
+            many = self._waiting_bytes > FLUSH_BYTES or len(self._builders[batch.model]) > PANES_PER_FLUSH
+        if many:
             self._deliver()
 
     def expect_event_times(self, model: str) -> None:
@@ -249,9 +269,13 @@ class Recorder:
             self._event_through.setdefault(model, -1)
 
     def _tell(self, rows: Sequence[KeptRow]) -> None:
-        if self._telling is not None:
+        if self._telling is None:
+            return
+        try:
             for row in rows:
                 self._telling.event(prediction_event(row))
+        except Exception as error:
+            self._telemetry.failed("telling", error)
 
     # ------------------------------------------------------------ flushes
 
@@ -259,27 +283,33 @@ class Recorder:
         """Hand over everything recorded so far. False: no hub answered, it is kept for the next time."""
         return self._deliver()
 
-    def _deliver(self, *, closing: bool = False) -> bool:
-        with self._sending:
-            try:
-                if self._seq == 0:
-                    self._unsent.append(self._registration())
+    def _deliver(self, *, closing: bool = False, wait_seconds: float = -1) -> bool:
+        """``wait_seconds``: for another thread that is sending; -1: as long as it takes."""
+        if not self._sending.acquire(timeout=wait_seconds):
+            return False
+        try:
+            self._renewals = 0
+            if self._seq == 0:
+                self._unsent.append(self._registration())
+            self._send()
+            more = True
+            while more:
+                flush, more = self._freeze(closing)
+                self._unsent.append(flush)
                 self._send()
-                more = True
-                while more:
-                    flush, more = self._freeze(closing)
-                    self._unsent.append(flush)
-                    self._send()
-            except HubUnavailable:
-                return False
-            except WireError as error:  # refused for what it is: to send it again would be vain
-                self._telemetry.failed("flush", error)
-                self._give_up()
-                return False
-            except Exception as error:  # Of a hub in this process: the flush stays as it is, for the next time.
-                self._telemetry.failed("flush", error)
-                return False
-        return True
+        except HubUnavailable:
+            self._forget_oldest_panes()
+        except WireError as error:  # refused for what it is: to send it again would be vain
+            self._telemetry.failed("flush", error)
+            self._give_up()
+        except Exception as error:  # An embedded hub may fail in any way: the flush stays as it is, for the next time.
+            self._telemetry.failed("flush", error)
+            self._forget_oldest_panes()
+        else:
+            return True
+        finally:
+            self._sending.release()
+        return False
 
     def _registration(self) -> Flush:
         self._seq = 1
@@ -308,10 +338,13 @@ class Recorder:
             return flush, more
 
     def _give_up(self) -> None:
+        """Rows and panes of the refused flush are lost and counted; its counters go with the next one."""
         refused = self._unsent.popleft()
         self._in_doubt_since_ns = None
         self._telemetry.rows_dropped(len(refused.rows.rows), DropReason.FLUSH_REFUSED)
         self._telemetry.add("panes.dropped." + DropReason.FLUSH_REFUSED, len(refused.panes))
+        untold = refused.counters
+        self._told = {name: told - untold.get(name, 0) for name, told in self._told.items()}
 
     def _rows_of_one_flush(self) -> int:
         size = 0
@@ -362,14 +395,24 @@ class Recorder:
         for flush in refused:
             self._seq += 1
             self._unsent.append(replace(flush, recorder_id=self.recorder_id, seq=self._seq))
+        self._renewals += 1
+        if self._renewals >= MAX_RENEWALS:
+            raise HubUnavailable("the hub forgets whom it registered", code="recorder_unknown")
 
     def _collect_panes(self) -> None:
         for builder in self._builders.values():
             for pane in builder.take():
                 self._count_total(pane)
                 self._panes.append(pane)
-        surplus = len(self._panes) - MAX_WAITING_PANES
-        if surplus > 0:
+
+    def _forget_oldest_panes(self) -> None:
+        """No hub takes them. Half of the bound goes at once: taken out, the panes of a minute no longer add up."""
+        with self._state:
+            if len(self._panes) + sum(map(len, self._builders.values())) <= MAX_WAITING_PANES:
+                return
+            self._collect_panes()
+            self._panes.sort(key=lambda pane: pane.key.minute)
+            surplus = len(self._panes) - MAX_WAITING_PANES // 2
             self._telemetry.add("panes.dropped." + DropReason.HUB_UNREACHABLE, surplus)
             del self._panes[:surplus]
 

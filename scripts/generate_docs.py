@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from mlmon_sidecar.config import Settings, format_duration
 from mlmon_sidecar.config.layers import variable_name
 from mlmon_sidecar.config.shape import Option, options, table_of
+from mlmon_sidecar.export.catalog import CATALOG, EVENTS, Emitter, Kind, Metric
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -103,7 +104,90 @@ def _type(annotation: Any) -> str:
     return " or ".join(names.get(getattr(part, "__name__", ""), "text") for part in members)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"docs/configuration.md": configuration}
+TELEMETRY_HEAD = """\
+# Telemetry
+
+Metrics, span attributes and log records, over OpenTelemetry. Nothing is sent, no thread is started and no socket opened
+until an endpoint is set: `[export] endpoint`, `OTEL_EXPORTER_OTLP_ENDPOINT`, or a provider that your application has
+set up itself.
+
+## Where it goes
+
+- **Your application's own providers**, where it set them globally during its start-up: the observable instruments
+  register there and every point carries `mlmon.recorder`, which tells worker processes apart. The two histograms are
+  not sent then.
+- **Private ones** otherwise. Globals are never set. Each process is a `service.instance.id` of its own.
+- A trace is joined, not started: where a span is current when a request comes in, it gets `mlmon.prediction.id` and
+  `mlmon.model.name` as the answer begins. That is the whole cost on the event loop.
+- A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
+  seconds; at shutdown all signals share one deadline.
+
+## Standard variables
+
+Each wins over `mlmon.toml`; a value that cannot be used is named in a warning and not used.
+
+| variable | effect |
+|---|---|
+| `OTEL_SDK_DISABLED` | `true`: nothing is sent, not through your providers either |
+| `OTEL_CONFIG_FILE` | set: no pipeline of our own; your providers are used |
+| `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | the resource |
+| `OTEL_METRICS_EXPORTER`, `OTEL_LOGS_EXPORTER` | `otlp` or `none` |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | collector; `/v1/metrics` and `/v1/logs` are added for http |
+| `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `grpc` |
+| `OTEL_EXPORTER_OTLP_HEADERS` | `key=value,key=value` |
+| `OTEL_EXPORTER_OTLP_TIMEOUT` | seconds, as OpenTelemetry for Python reads it |
+| `OTEL_EXPORTER_OTLP_COMPRESSION` | `none`, `gzip`, `deflate` |
+| `OTEL_EXPORTER_OTLP_CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` | files for TLS |
+| `OTEL_EXPORTER_OTLP_METRICS_...`, `..._LOGS_...` | any of these for one signal; its endpoint is taken as it is |
+| `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative`, `delta`, `lowmemory` |
+| `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds |
+| `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE` | log records |
+
+## Metrics
+
+*process*: every serving process has the figure. *hub*: one process a store has it, so nothing is counted twice. A
+figure without a value has no point: never NaN, never a silent zero. Windowed figures cover the 24 hours up to the last
+sealed minute.
+
+"""
+
+TELEMETRY_EVENTS = """
+## Log records
+
+The name is static, data is in flat attributes, the body is one plain sentence. `mlmon.prediction` is sent only as far
+as `[export] prediction_logs` goes, holds no features, and carries the trace of its request.
+
+"""
+
+TELEMETRY_FOOT = """
+This page is generated from the code by `scripts/generate_docs.py`.
+"""
+
+
+def telemetry() -> str:
+    """docs/telemetry.md."""
+    lines = ["| metric | unit | kind | from | meaning | attributes |\n|---|---|---|---|---|---|\n"]
+    lines += [_metric(metric) for metric in CATALOG.values()]
+    lines += [TELEMETRY_EVENTS, "| event | severity | meaning | attributes |\n|---|---|---|---|\n"]
+    lines += [
+        f"| `{event.name}` | {', '.join(event.severities)} | {event.description} | {_names(event.attributes)} |\n"
+        for event in EVENTS.values()
+    ]
+    return TELEMETRY_HEAD + "".join(lines) + TELEMETRY_FOOT
+
+
+def _metric(metric: Metric) -> str:
+    kinds = {Kind.UPDOWN: "up-down counter"}
+    source = "hub" if metric.source is Emitter.HUB else "process"
+    cells = (f"`{metric.name}`", f"`{metric.unit}`", kinds.get(metric.kind, metric.kind), source, metric.description)
+    return f"| {' | '.join(cells)} | {_names(metric.attributes)} |\n"
+
+
+def _names(attributes: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in attributes)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"docs/configuration.md": configuration, "docs/telemetry.md": telemetry}
 
 
 def stale() -> list[str]:

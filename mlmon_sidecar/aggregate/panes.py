@@ -74,6 +74,10 @@ class PaneBuilder:
         self._vectors: dict[PaneKey, IntVector] = {}
         self._samples: dict[PaneKey, dict[str, tuple[Sample, ...]]] = {}
 
+    def __len__(self) -> int:
+        """Panes gathered so far."""
+        return len(self._vectors)
+
     def add_batch(self, batch: PredictionBatch) -> None:
         """Count decoded rows, each in the minute of its request's start."""
         version = self._redact(VERSION, batch.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.checks.context import CheckContext, closed_names
-from mlmon_sidecar.checks.wording import number, percent, together
+from mlmon_sidecar.checks.wording import movement, percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, total_variation
 from mlmon_sidecar.statistics.figures import ordered_effect, unordered_effect
@@ -88,8 +88,7 @@ def _score(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any
     distance, effect = kolmogorov_smirnov(*bins), ordered_effect(*bins)
     clause = "score changed"
     if means[0] is not None and means[1] is not None and distance is not None:
-        direction = "up" if (effect or 0) > 0 else "down"
-        clause = f"score moved {direction}: mean {number(means[0])} -> {number(means[1])} (KS {distance:.2f})"
+        clause = f"score {movement('mean', means[0], means[1])} (KS {distance:.2f})"
     return {
         "clause": clause, "method": "ks", "distance": distance, "effect": effect,
         "reference_mean": means[0], "current_mean": means[1], "rows": int(bins[1].sum()),

@@ -34,13 +34,25 @@ def change(before: FeatureFigures, after: FeatureFigures) -> str:
     """One clause: what moved, from where to where, how far."""
     size = f"{after.distance or 0:.2f}"
     if before.quantiles and after.quantiles:
-        direction = "up" if (after.effect or 0) > 0 else "down"
-        middle = f"median {number(before.quantiles[MEDIAN])} -> {number(after.quantiles[MEDIAN])}"
-        return f"{after.name} moved {direction}: {middle} (KS {size})"
+        moved = movement("median", before.quantiles[MEDIAN], after.quantiles[MEDIAN])
+        return f"{after.name} {moved} (KS {size})"
     if before.shares and after.shares and after.moved:
         old, new = dict(before.shares)[after.moved], dict(after.shares)[after.moved]
         return f"{after.name} changed: {after.moved!r} {percent(old)} -> {percent(new)} (TV {size})"
     return f"{after.name} changed"
+
+
+def movement(figure: str, before: float, after: float) -> str:
+    """The direction is that of the two figures told; a distribution may also change around them.
+
+    >>> movement("median", 21_800, 41_800)
+    'moved up: median 21,800 -> 41,800'
+    >>> movement("mean", 0.4991, 0.4993)
+    'changed: mean 0.499 -> 0.499'
+    """
+    told = number(before), number(after)
+    verb = "changed" if told[0] == told[1] else "moved up" if after > before else "moved down"
+    return f"{verb}: {figure} {told[0]} -> {told[1]}"
 
 
 def together(clauses: Sequence[str]) -> str:

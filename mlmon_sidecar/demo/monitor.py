@@ -31,6 +31,7 @@ SETTINGS = """\
 store = {store}
 clock_scale = {scale!r}
 clock_anchor = {anchor!r}
+flush_interval_seconds = 0.5
 
 [models.{model}]
 routes = ["POST /score"]

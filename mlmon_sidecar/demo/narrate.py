@@ -39,22 +39,28 @@ class Watcher:
 
 
 def news(seen: Mapping[str, IncidentView], incidents: Sequence[IncidentView]) -> Iterator[str]:
-    """One line for each transition between what was seen, by key, and what is there now."""
+    """At most one line for what became of each incident between what was seen, by key, and what is there now, and one
+    for its end."""
     for incident in incidents:
         before = seen.get(incident["key"])
         if before is None:
-            yield described("OPENED", incident)
+            yield described(scaled_minute(incident["opened_ms"]), "OPENED", incident, incident["summary"])
         elif (before["tier"], before["features"]) != (incident["tier"], incident["features"]):
-            yield described("RAISED" if incident["tier"] < before["tier"] else "CHANGED", incident)
+            transition = "RAISED" if incident["tier"] < before["tier"] else "WIDENED"
+            yield described("", transition, incident, _added(before["summary"], incident["summary"]))
         if incident["resolved_ms"] is not None and (before is None or before["resolved_ms"] is None):
             yield f"  {scaled_minute(incident['resolved_ms'])}  RESOLVED P{incident['tier']} {incident['rule']}"
 
 
-def described(transition: str, incident: IncidentView) -> str:
-    """Tier, one plain sentence, evidence."""
-    when = scaled_minute(incident["opened_ms"])
-    head = f"  {when}  {transition:<8} P{incident['tier']} {incident['rule']}"
-    return f"{head}: {incident['summary']} (evidence {incident['evidence']:.2f}, alarm at 1)"
+def described(when: str, transition: str, incident: IncidentView, sentence: str) -> str:
+    """Tier, one plain sentence, evidence. ``when`` is "" where the incident does not say."""
+    head = f"  {when:<16}  {transition:<8} P{incident['tier']} {incident['rule']}"
+    return f"{head}: {sentence} (evidence {incident['evidence']:.2f}, alarm at 1)"
+
+
+def _added(before: str, now: str) -> str:
+    """What a widened summary says beyond the one that was told already."""
+    return f"also {now.removeprefix(before + '; ')}" if now.startswith(before + "; ") else now
 
 
 def scaled_minute(milliseconds: int) -> str:

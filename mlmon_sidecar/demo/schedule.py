@@ -14,9 +14,12 @@ from datetime import UTC, datetime
 from mlmon_sidecar.demo.phases import ROWS_PER_DAY, Phase
 
 DAY = 86_400  # seconds
-REAL_SECONDS_PER_DAY = 2.5  # 480 rows in it are 192 requests a second, a fraction of what one worker serves
+# 480 rows in it are 192 requests a second, a fraction of what one worker serves. They fall into as many minutes, and to
+# seal a minute costs 0.9 ms of processor time (python benchmarks/seal.py on a 2-core EPYC): 17% of one processor.
+REAL_SECONDS_PER_DAY = 2.5
 CLOCK_SCALE = DAY / REAL_SECONDS_PER_DAY
 QUIET = DAY // 48  # scaled seconds without rows on each side of midnight, so that a slow answer stays in its day
+UNSURE = QUIET / 3  # between the sending of a row and its taking: 17 ms
 LATE = 0.25  # days a phase may begin late; beyond it the next midnight is waited for
 LABEL_DELAY_DAYS = (1.0, 2.0)  # how long after the prediction its outcome becomes known
 GOLDEN = (math.sqrt(5) - 1) / 2  # consecutive multiples of it spread evenly over [0, 1)
@@ -48,9 +51,14 @@ class Calendar:
         """Scaled Unix seconds at which ``day`` begins."""
         return self.start + day * DAY
 
-    def free_day(self, real: float) -> int:
-        """The first day that can still be played whole at a real moment, or has begun less than ``LATE`` days ago."""
-        return math.ceil((self.scaled(real) - self.start) / DAY - LATE)
+    def free_day(self, real: float, used: float = 0.0) -> int:
+        """The first day that can still be played whole at a real moment, or has begun less than ``LATE`` days ago.
+
+        ``used``: scaled Unix seconds of the latest row sent; its day is not free, and if it was sent just before
+        midnight the next one is not either: the server may have taken it then.
+        """
+        begun = math.ceil((self.scaled(real) - self.start) / DAY - LATE)
+        return max(begun, math.floor((used + UNSURE - self.start) / DAY) + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Story:
         self._say(f"\nOrdinary traffic goes on. The page: {self._client.page_url}\nCtrl-C ends it.")
         try:
             for rows in ordinary_days(self._loans):
-                day = self._calendar.free_day(time.time())
+                day = self._free_day()
                 self._replay.play(rows, moments(self._calendar.midnight(day), len(rows)))
         except KeyboardInterrupt:
             self._say("\nStopping the server.")
@@ -114,10 +114,13 @@ class Story:
     def _phase(self, phase: Phase, rows: tuple[Row, ...]) -> Period:
         """Play one phase from the next free midnight on; its fault begins and ends between two rows."""
         set_fault(self._port, phase.stuck_at)
-        first_day = self._calendar.free_day(time.time())
+        first_day = self._free_day()
         self._say(phase_line(phase, self._calendar, first_day))
         self._replay.play(rows, moments(self._calendar.midnight(first_day), len(rows)))
-        return played(phase, first_day, self._calendar.free_day(time.time()))
+        return played(phase, first_day, self._free_day())
+
+    def _free_day(self) -> int:
+        return self._calendar.free_day(time.time(), self._desk.last_sent)
 
     def _settle(self) -> None:
         """Wait until the monitor has seen everything, as long as that takes within reason."""

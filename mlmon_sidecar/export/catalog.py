@@ -17,7 +17,6 @@ MAX_ATTRIBUTES = 6
 
 MODEL_NAME = "mlmon.model.name"
 MODEL_VERSION = "mlmon.model.version"
-SEGMENT = "mlmon.segment"  # only where segments are configured
 FEATURE = "mlmon.feature.name"
 METHOD = "mlmon.drift.method"
 WINDOW = "mlmon.window"
@@ -72,10 +71,10 @@ class EventType(NamedTuple):
     attributes: tuple[str, ...]
 
 
-_M = (MODEL_NAME, MODEL_VERSION, SEGMENT)
+_M = (MODEL_NAME, MODEL_VERSION)
 _WINDOWED = (*_M, WINDOW)
 _FEATURE = (*_M, FEATURE, WINDOW)
-_ALERT = (MODEL_NAME, MODEL_VERSION, ALERT_RULE, ALERT_LAYER)
+_ALERT = (MODEL_NAME, ALERT_RULE, ALERT_LAYER)
 
 
 def _process(name: str, unit: str, kind: Kind, description: str, attributes: tuple[str, ...] = ()) -> Metric:
@@ -93,7 +92,7 @@ _INFRASTRUCTURE = (
         "s",
         Kind.HISTOGRAM,
         "Time from a request's start to the last message of its answer.",
-        (*_M, ERROR_TYPE),
+        _M,
     ),
     _process(
         "mlmon.prediction.time_to_first_byte",
@@ -152,9 +151,7 @@ _DATA = (
         "Standard deviation of a numeric feature in the window.",
         _FEATURE,
     ),
-    _hub(
-        "mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features at or above the alarm line."
-    ),
+    _hub("mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features that an alarm has named."),
     _hub("mlmon.window.samples", "{sample}", Kind.GAUGE, "Rows in the window."),
 )
 
@@ -176,8 +173,8 @@ _OUTCOME = (
         "mlmon.outcome.labels",
         "{label}",
         Kind.COUNTER,
-        "Labels received, by what became of them.",
-        (MODEL_NAME, MODEL_VERSION, LABEL_STATUS),
+        "Labels of known predictions, by what became of them.",
+        (MODEL_NAME, LABEL_STATUS),
     ),
     _hub(
         "mlmon.outcome.score",
@@ -257,50 +254,20 @@ EVENTS = {
             (*_M, PREDICTION_ID, CLASS, "mlmon.prediction.score", "mlmon.prediction.confidence"),
         ),
         EventType(
-            "mlmon.outcome",
-            (Severity.INFO,),
-            "A label joined with its prediction; carries the prediction's own trace and span ids.",
-            (*_M, PREDICTION_ID, CLASS, LABEL_STATUS, "mlmon.outcome.label"),
-        ),
-        EventType(
             "mlmon.alert",
             (Severity.INFO, Severity.WARN, Severity.ERROR),
             "An incident opened, was raised or was resolved. The body says it in one plain sentence.",
             (
-                *_ALERT,
+                MODEL_NAME,
+                ALERT_RULE,
+                ALERT_LAYER,
                 ALERT_TRANSITION,
-                WINDOW,
                 "mlmon.alert.key",  # the dedup key of every notification
                 "mlmon.alert.tier",
                 "mlmon.alert.onset",
-                "mlmon.alert.since_deploy",
                 "mlmon.alert.evidence",
-                "mlmon.alert.value",
-                "mlmon.alert.threshold",
                 "mlmon.alert.features",
-                "mlmon.alert.traffic_share",
-                "mlmon.alert.owner",
-                "mlmon.alert.runbook",
-                "mlmon.alert.url",
             ),
-        ),
-        EventType(
-            "mlmon.self.degraded",
-            (Severity.WARN,),
-            "The monitor, or a part of it, does not work as configured.",
-            (COMPONENT, ERROR_TYPE),
-        ),
-        EventType(
-            "mlmon.baseline.loaded",
-            (Severity.INFO,),
-            "A baseline became active.",
-            (MODEL_NAME, MODEL_VERSION, "mlmon.baseline.layout", "mlmon.baseline.rows"),
-        ),
-        EventType(
-            "mlmon.model.changed",
-            (Severity.INFO,),
-            "Predictions of a new model version were seen.",
-            (MODEL_NAME, MODEL_VERSION, "mlmon.model.previous_version"),
         ),
     )
 }

@@ -10,7 +10,7 @@ from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID
 
 
 class OTelSpanHook:
-    """Called on the event loop: one look-up at a request's start, at most one ``set_attributes`` as its answer begins."""
+    """Called on the event loop: one look-up at a request's start, one ``set_attributes`` as its answer begins."""
 
     def current(self) -> tuple[Any, int, int, bool] | None:
         """(span, trace_id, span_id, sampled) of the current span; None where there is no valid one."""

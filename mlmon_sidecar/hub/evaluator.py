@@ -18,8 +18,12 @@ from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
+<<<<<<< HEAD
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, sum_panes
+=======
+from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
+>>>>>>> main
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
@@ -47,12 +51,13 @@ class ModelEvaluator:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._outcomes = OutcomeWatch(plan)
-        self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)
+        self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
         self.reload()
 
     def reload(self) -> None:
         """Back to what the store says: after a start, and after a seal that did not commit."""
         stored = self._store.model_state(self.plan.name)
+        self._gained = np.zeros_like(self._classes)  # by the newest seal: counted twice if it has to be repeated
         self.watermark = -1 if stored is None else stored.watermark
         self._state = self._detector_state(b"" if stored is None else stored.detector)
         self._quality = self._outcomes.restore(b"" if stored is None else stored.quality)
@@ -75,6 +80,7 @@ class ModelEvaluator:
     def _load_panes(self) -> None:
         """An hour at a time: a week of panes in one reading is a hundred megabytes, and a lock held for as long."""
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
+<<<<<<< HEAD
         for start in range(first, self.watermark + 1, LOADED_MINUTES):
             end = min(start + LOADED_MINUTES, self.watermark + 1)
             panes = [StoredPane(0, pane) for pane in self._store.fleet_panes(self.plan.name, start, end)]
@@ -82,6 +88,13 @@ class ModelEvaluator:
                 self._windows.add(delta.minute, delta.vector, delta.samples)
                 if delta.minute > self.watermark - RUN_MINUTES:
                     self._newest.add(delta.minute, delta.vector, delta.samples)
+=======
+        panes = self._store.fleet_panes(self.plan.name, first, self.watermark + 1)
+        for minute in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when it was sealed
+            self._windows.add(minute.minute, minute.vector, minute.samples)
+            if minute.minute > self.watermark - RUN_MINUTES:
+                self._newest.add(minute.minute, minute.vector, minute.samples)
+>>>>>>> main
 
     # ------------------------------------------------------------ sealing
 
@@ -90,6 +103,7 @@ class ModelEvaluator:
         commits: call ``reload`` if it does not."""
         points: list[Point] = []
         moves: list[Transition] = []
+        self._classes, self._gained = self._classes + self._gained, np.zeros_like(self._classes)
         for delta in sums.deltas.get(self.plan.layout.hash, ()):
             if delta.minute <= self.watermark and self._has_minutes(delta.minute):
                 points.extend(minute_points(self.plan.layout, delta.minute, sums.whole(self.plan.layout.hash, delta)))
@@ -117,7 +131,7 @@ class ModelEvaluator:
             points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._newest.add(delta.minute, delta.vector, delta.samples)
         self._windows.add(delta.minute, delta.vector, delta.samples)
-        self._classes += delta.vector[self.plan.layout.outputs.classes]
+        self._gained += delta.vector[self.plan.layout.outputs.classes]
         moves += self._judge(self._step(delta, late), delta.minute)
         self.watermark = max(self.watermark, delta.minute)
 
@@ -141,7 +155,8 @@ class ModelEvaluator:
         if hour > last_hour:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
-            points.extend(day_points(self.plan, last_day, self._windows.hours(day * MINUTES_OF_DAY - 1, 24).vector))
+            window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
+            points.extend(day_points(self.plan, last_day, window.vector))
             moves += self._judge_outcomes(last_day + 1, day)
         self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
 
@@ -246,7 +261,7 @@ class ModelEvaluator:
     def class_totals(self) -> Mapping[str, int]:
         """Sealed predictions of each known class since this hub started."""
         classes = self.plan.layout.prediction.classes
-        return {name: int(count) for name, count in zip(classes, self._classes, strict=False)}
+        return {name: int(count) for name, count in zip(classes, self._classes + self._gained, strict=False)}
 
     @property
     def baseline_quality(self) -> float | None:

@@ -98,9 +98,9 @@ def _outcomes(
     if view["coverage"] is not None:
         yield Measurement("mlmon.outcome.coverage.ratio", view["coverage"], (*who, ("mlmon.window", "7d")))
     for status, count in store.label_counts(evaluator.plan.name).items():
-        yield Measurement(
-            "mlmon.outcome.labels", count, (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status))
-        )
+        if status != "waiting":  # it falls when they are joined, and a counter never falls
+            attributes = (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status))
+            yield Measurement("mlmon.outcome.labels", count, attributes)
 
 
 def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measurement]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Literal
 
 from mlmon_sidecar.hub import curves
@@ -20,28 +20,38 @@ from mlmon_sidecar.hub.view import (
 )
 from mlmon_sidecar.outcomes.confusion import right
 from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
+from mlmon_sidecar.statistics.indicators import FEATURES, NULLS
 from mlmon_sidecar.statistics.intervals import wilson
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
 
-WARM_ROWS = 1_000  # rows in the window before its figures say much
+WARM_ROWS = 1_000  # rows in the day before its figures say much
 OUTCOME_DAYS = 7
 
 
+<<<<<<< HEAD
 def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
     """``trouble``: why its minutes are not sealed at present; "" when they are."""
     plan, window = evaluator.plan, evaluator.day()
+=======
+def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelView:
+    plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
+>>>>>>> main
     open_now = evaluator.open_incidents
     return {
         "name": plan.name,
-        "versions": versions(store, plan.name),
+        "versions": seen,
         "layout": plan.layout.hash,
         "state": state(open_now),
         "sentence": sentence(plan.name, evaluator, open_now),
         "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
         "window": window_view(evaluator, window),
         "baseline": baseline_view(evaluator, now_ns),
+<<<<<<< HEAD
         "reason": trouble or reason(evaluator, window),
+=======
+        "reason": reason(evaluator, window, seen),
+>>>>>>> main
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
@@ -61,7 +71,7 @@ def sentence(name: str, evaluator: ModelEvaluator, open_now: Sequence[Incident])
     return f"{name}: {count} P{int(worst.tier)} open: {worst.summary}"
 
 
-def reason(evaluator: ModelEvaluator, window: Window) -> str:
+def reason(evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[VersionView]) -> str:
     """Why this model's figures are not all there yet; "" when they are."""
     plan = evaluator.plan
     if plan.problem:
@@ -69,7 +79,10 @@ def reason(evaluator: ModelEvaluator, window: Window) -> str:
     if plan.baseline is None:
         return "no baseline: build one with `mlmon baseline build` and name it in models.*.baseline"
     rows = int(window.vector[plan.layout.traffic.rows])
-    return f"warming up {rows}/{WARM_ROWS}" if rows < WARM_ROWS else ""
+    if rows >= WARM_ROWS:
+        return ""
+    seen = sum(version["rows"] for version in seen_versions)
+    return f"warming up {rows}/{WARM_ROWS}" if seen < WARM_ROWS else "few rows: figures vary by chance"
 
 
 def versions(store: Store, model: str) -> list[VersionView]:
@@ -109,8 +122,7 @@ def feature_views(evaluator: ModelEvaluator, window: Window) -> list[FeatureView
     scores = curves.drift_scores(evaluator.plan, window.vector)
     evidence, held = evaluator.evidence(), evaluator.held
     return [
-        _feature_view(feature, evaluator, window, scores, evidence, ("features", feature.name) in held)
-        for feature in evaluator.plan.layout.features
+        _feature_view(feature, evaluator, window, scores, evidence, held) for feature in evaluator.plan.layout.features
     ]
 
 
@@ -120,7 +132,7 @@ def _feature_view(
     window: Window,
     scores: Mapping[str, float],
     evidence: Mapping[tuple[str, str], float],
-    held: bool,
+    held: Set[tuple[str, str]],
 ) -> FeatureView:
     layout, vector = evaluator.plan.layout, window.vector
     cells = layout.cells[feature.name]
@@ -133,12 +145,13 @@ def _feature_view(
         "kind": feature.kind,
         "drift": scores.get(feature.name),
         "method": "ks" if numeric else "total_variation",
-        "evidence": evidence.get(("features", feature.name)),
+        "evidence": evidence.get((FEATURES, feature.name)),
         "missing": int(vector[cells.null]) / decoded if decoded else None,
         "out_of_range": outside / rows if rows and numeric else None,
         "unseen": unseen / rows if rows and not numeric else None,
         "rows": rows,
-        "held": held,
+        "held": (FEATURES, feature.name) in held,
+        "missing_held": (NULLS, feature.name) in held,
         "reason": "" if rows else ("all values are missing" if decoded else "no rows in the last 24 hours"),
     }
 

@@ -70,7 +70,8 @@ class OutcomeWatch:
         judgements: list[Judgement] = []
         if self._detector is None or state is None or last < first:
             return state, judgements
-        known = cells(first - self._horizon - 2, last - 2)
+        # The oldest age that counts, of the first of the recent closing days.
+        known = cells(first - RECENT_DAYS - self._horizon, last - 2)
         known = [cell for cell in known if cell.age < self._horizon]
         for day in range(first, last + 1):
             correct, total = right(closed_on(known, day))

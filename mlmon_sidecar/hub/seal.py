@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,23 +46,16 @@ def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
         gained[item.pane.key] = add(gained.get(item.pane.key), item.pane)
     before = {pane.key: pane for pane in sealed}
     keys = sorted(gained, key=lambda key: (key.minute, key.version, key.segment, key.layout))
-    deltas: dict[tuple[str, int], Pane] = {}
-    for key in keys:
-        if key.segment == "":
-            group = (key.layout, key.minute)
-            deltas[group] = add(deltas.get(group), gained[key])
-    by_layout: dict[str, list[Delta]] = {}
-    for (layout, minute), pane in deltas.items():
-        by_layout.setdefault(layout, []).append(Delta(minute, pane.vector, pane.samples))
     return Sums(
         consumed=tuple(item.pane_id for item in stored),
         panes=tuple(add(before.get(key), gained[key]) for key in keys),
-        deltas={layout: tuple(items) for layout, items in by_layout.items()},
+        deltas=minutes_of([gained[key] for key in keys]),
         minutes=tuple(sorted({key.minute for key in keys})),
         before=_by_minute(sealed),
     )
 
 
+<<<<<<< HEAD
 def _by_minute(sealed: Sequence[Pane]) -> dict[tuple[str, int], IntVector]:
     found: dict[tuple[str, int], IntVector] = {}
     for pane in sealed:
@@ -70,6 +63,19 @@ def _by_minute(sealed: Sequence[Pane]) -> dict[tuple[str, int], IntVector]:
             group = (pane.key.layout, pane.key.minute)
             found[group] = pane.vector if group not in found else found[group] + pane.vector
     return found
+=======
+def minutes_of(panes: Iterable[Pane]) -> dict[str, tuple[Delta, ...]]:
+    """Layout hash to its minutes, over all versions, in the order they come in. Segments are part of all traffic."""
+    minutes: dict[tuple[str, int], Pane] = {}
+    for pane in panes:
+        if pane.key.segment == "":
+            group = (pane.key.layout, pane.key.minute)
+            minutes[group] = add(minutes.get(group), pane)
+    by_layout: dict[str, list[Delta]] = {}
+    for (layout, minute), pane in minutes.items():
+        by_layout.setdefault(layout, []).append(Delta(minute, pane.vector, pane.samples))
+    return {layout: tuple(deltas) for layout, deltas in by_layout.items()}
+>>>>>>> main
 
 
 def add(left: Pane | None, right: Pane) -> Pane:

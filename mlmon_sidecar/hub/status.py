@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 FINE_MINUTES = 12 * 60  # a longer curve is drawn by the hour
+MAX_POINTS = 8 * 24 * 60  # a week of minutes and some; the newest ones
+LATEST_MS = 1 << 53  # later is no time, and no store's integer
 SUMMED = frozenset({"requests", "errors"})
 PER_MINUTE = frozenset({"requests", "errors", "p95_ms"})
 GONE_MS = 600_000  # a recorder silent for longer was killed: what it lost is counted, and nobody waits for it
@@ -26,7 +28,11 @@ PRIVACY = "payload content exported: none"
 
 
 def answer(hub: Hub, path: str, params: Mapping[str, str]) -> bytes:
+<<<<<<< HEAD
     """``series`` or ``incidents``. Raises ``MlmonError`` (``unknown_query``) for anything else."""
+=======
+    """Raises ``MlmonError``: ``unknown_query`` for anything but the three, ``bad_query`` for their parameters."""
+>>>>>>> main
     handler = _ANSWERS.get(path)
     if handler is None:
         raise MlmonError(
@@ -59,16 +65,28 @@ def incidents(hub: Hub, params: Mapping[str, str]) -> IncidentsView:
 
 def series(hub: Hub, params: Mapping[str, str]) -> SeriesView:
     """One curve since ``since`` (Unix ms). Per-minute curves longer than half a day are drawn by the hour."""
-    model, name, label = params["model"], params["name"], params.get("label", "")
-    since = int(params.get("since", "0")) // 60_000
+    model, name, label, since = _series_parameters(params)
     if name in DAILY:
         first, last = since // 1440, hub.clock.unix_ns() // 1_000_000 // DAY_MS + 1
         days = daily_outcomes(hub.store, model, name, first, last)
         return {"name": name, "label": label, "t": [day * DAY_MS for day, _ in days], "v": [v for _, v in days]}
-    points = [(p.at_minute, p.value) for p in hub.store.series(model, name, label, since)]
+    points = [(p.at_minute, p.value) for p in hub.store.series(model, name, label, since, MAX_POINTS)]
     if name in PER_MINUTE and points and points[-1][0] - points[0][0] > FINE_MINUTES:
         points = _hourly(points, summed=name in SUMMED)
     return {"name": name, "label": label, "t": [minute * 60_000 for minute, _ in points], "v": [v for _, v in points]}
+
+
+def _series_parameters(params: Mapping[str, str]) -> tuple[str, str, str, int]:
+    """Model, name, label, and since which Unix minute."""
+    try:
+        since = min(int(params.get("since", "0")), LATEST_MS)
+        return params["model"], params["name"], params.get("label", ""), since // 60_000
+    except (KeyError, ValueError) as error:
+        raise MlmonError(
+            "a series query lacks a parameter, or has a wrong one",
+            code="bad_query",
+            hint="It needs model and name, and since in Unix milliseconds as digits.",
+        ) from error
 
 
 def _hourly(points: list[tuple[int, float]], *, summed: bool) -> list[tuple[int, float]]:

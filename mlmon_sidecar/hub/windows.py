@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.records import Pane, Sample, Window
+from mlmon_sidecar.records import Sample, Window
 from mlmon_sidecar.statistics.samples import merge_samples
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ class Windows:
         self._samples[hour] = merge_samples(self._samples.get(hour, {}), samples)
         self._forget(max(self._hours))
 
-    def load(self, panes: Iterable[Pane]) -> None:
-        for pane in panes:
-            self.add(pane.key.minute, pane.vector, pane.samples)
-
     def hours(self, end_minute: int, hours: int, *, samples: bool = True) -> Window:
         """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
         last = end_minute // 60
@@ -53,11 +49,6 @@ class Windows:
             vector=self._sum(self._hours[hour] for hour in chosen),
             samples=reduce(merge_samples, (self._samples[hour] for hour in chosen), {}) if samples else {},
         )
-
-    def hour(self, hour: int) -> IntVector:
-        """(size,) counts of one hour; zeros where there were none."""
-        vector = self._hours.get(hour)
-        return vector if vector is not None else np.zeros(self._size, np.int64)
 
     def _sum(self, vectors: Iterable[IntVector]) -> IntVector:
         total = np.zeros(self._size, np.int64)

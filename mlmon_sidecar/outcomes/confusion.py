@@ -6,7 +6,7 @@ d are made until d + 1, and a label of age a is observed less than a + 1 days la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +22,6 @@ def closing_day(day: int, age: int) -> int:
     return day + age + 2
 
 
-def classes_of(cells: Iterable[OutcomeCell], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """The known classes in their order, then any other that was predicted or observed, sorted."""
-    seen = {name for cell in cells for name in (cell.predicted, cell.actual)}
-    return (*known, *sorted(seen.difference(known)))
-
-
 def confusion(cells: Iterable[OutcomeCell], classes: Sequence[str]) -> IntVector:
     """(K, K) counts, actual-major: row i holds the predictions whose actual class is ``classes[i]``."""
     index = {name: position for position, name in enumerate(classes)}
@@ -40,14 +34,6 @@ def confusion(cells: Iterable[OutcomeCell], classes: Sequence[str]) -> IntVector
 def closed_on(cells: Iterable[OutcomeCell], day: int) -> list[OutcomeCell]:
     """Cells of the slices that close on ``day``."""
     return [cell for cell in cells if closing_day(cell.day, cell.age) == day]
-
-
-def by_day(cells: Iterable[OutcomeCell]) -> Mapping[int, list[OutcomeCell]]:
-    """Cells of each prediction day."""
-    days: dict[int, list[OutcomeCell]] = {}
-    for cell in cells:
-        days.setdefault(cell.day, []).append(cell)
-    return days
 
 
 def right(cells: Iterable[OutcomeCell]) -> tuple[int, int]:

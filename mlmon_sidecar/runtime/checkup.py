@@ -1,4 +1,4 @@
-"""What is wrong with what the configuration names: baselines, token files, the store's folder. Reads, writes nothing."""
+"""What is wrong with what the configuration names: baselines, token files, the store's folder. Writes nothing."""
 
 from __future__ import annotations
 

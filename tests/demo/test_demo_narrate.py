@@ -34,10 +34,16 @@ def test_nothing_new() -> None:
 
 
 def test_more_urgent_or_wider() -> None:
-    (line,) = news(seen(incident()), [incident(tier=2)])
-    assert "RAISED   P2" in line
+    (line,) = news(seen(incident()), [incident(tier=2, summary="car_value is far off")])
+    assert line == "                    RAISED   P2 feature_drift: car_value is far off (evidence 1.23, alarm at 1)"
     (line,) = news(seen(incident()), [incident(features=["car_value", "loan_length"])])
-    assert "CHANGED  P3" in line
+    assert "WIDENED  P3" in line
+
+
+def test_what_was_said_is_not_said_again() -> None:
+    wider = incident(features=["car_value", "loan_length"], summary="car_value has drifted; loan_length too")
+    (line,) = news(seen(incident()), [wider])
+    assert "WIDENED  P3 feature_drift: also loan_length too (" in line
 
 
 def test_resolved_once() -> None:

@@ -57,6 +57,13 @@ def test_free_days() -> None:
     assert CALENDAR.free_day(real_day(2.99)) == 3
 
 
+def test_a_day_that_got_a_late_row_is_not_free() -> None:
+    midnight = CALENDAR.midnight(7)
+    usual = moments(CALENDAR.midnight(6), 480)[-1] + 5 * 60  # sent 9 ms late
+    for sent, free in ((usual, 7), (midnight - 60, 8), (midnight + 3600, 8)):
+        assert CALENDAR.free_day(real_day(7) + 0.1, sent) == free
+
+
 def test_rows_keep_away_from_midnight_and_from_each_other() -> None:
     times = moments(0, 960)
     assert len(times) == 960

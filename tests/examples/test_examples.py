@@ -20,8 +20,14 @@ READY_SECONDS = 30.0
 
 
 def kept(store: Path) -> list[tuple[str, str, str]]:
-    with closing(sqlite3.connect(store)) as connection:
-        return connection.execute("SELECT prediction_id, alias, predicted FROM predictions ORDER BY rowid").fetchall()
+    """None while the store is being made."""
+    try:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+            return connection.execute(
+                "SELECT prediction_id, alias, predicted FROM predictions ORDER BY rowid"
+            ).fetchall()
+    except sqlite3.OperationalError:
+        return []
 
 
 def test_batch_job(tmp_path: Path) -> None:
@@ -66,10 +72,10 @@ def test_fastapi_app(served: str, tmp_path: Path) -> None:
     assert answer["prediction"] == "repaid"
     assert answer["score"] == pytest.approx(0.7231, abs=1e-3)
     token = (tmp_path / "mlmon.db.token").read_text().strip()
-    status = urllib.request.Request(f"{served}/mlmon/api/status", headers={"authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(status, timeout=10) as response:
-        assert [model["name"] for model in json.load(response)["models"]] == ["loans"]
     deadline = time.monotonic() + READY_SECONDS
     while not (rows := kept(tmp_path / "mlmon.db")) and time.monotonic() < deadline:
         time.sleep(0.05)
+    status = urllib.request.Request(f"{served}/mlmon/api/status", headers={"authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(status, timeout=10) as response:
+        assert [model["name"] for model in json.load(response)["models"]] == ["loans"]
     assert [(row[0], row[2]) for row in rows] == [(prediction_id, "repaid")]

@@ -7,7 +7,7 @@ import sys
 import pytest
 from opentelemetry.semconv._incubating.metrics import process_metrics
 
-from mlmon_sidecar.export.catalog import CATALOG, EVENTS, MAX_ATTRIBUTES, SEGMENT, EventType, Kind, Metric
+from mlmon_sidecar.export.catalog import CATALOG, EVENTS, MAX_ATTRIBUTES, EventType, Kind, Metric
 from mlmon_sidecar.records import Severity
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -41,7 +41,7 @@ def test_units(metric: Metric) -> None:
 
 @metrics
 def test_attributes_are_few_and_known(metric: Metric) -> None:
-    assert len(set(metric.attributes) - {SEGMENT}) <= MAX_ATTRIBUTES
+    assert len(metric.attributes) <= MAX_ATTRIBUTES
     assert len(set(metric.attributes)) == len(metric.attributes)
     for key in metric.attributes:
         assert NAME.fullmatch(key) and (key.startswith("mlmon.") or key in FOREIGN_ATTRIBUTES)

@@ -252,7 +252,7 @@ def alert(**changes: Any) -> Event:
         "body": "Half of the rows of fraud have no age.",
         "at_ns": 1_700_000_000_000_000_123,
         "severity": Severity.ERROR,
-        "attributes": ((MODEL_NAME, "fraud"), ("mlmon.alert.tier", "P1"), ("mlmon.alert.value", 0.5)),
+        "attributes": ((MODEL_NAME, "fraud"), ("mlmon.alert.tier", "P1"), ("mlmon.alert.evidence", 0.5)),
         "trace_id": 0x0AF7651916CD43DD8448EB211C80319C,
         "span_id": 0xB7AD6B7169203331,
     }
@@ -271,7 +271,7 @@ def test_an_event_arrives_with_its_original_trace(tap: Any, make: Make, options_
     assert record.time_unix_nano == 1_700_000_000_000_000_123
     assert record.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
     assert record.span_id.hex() == "b7ad6b7169203331"
-    assert attributes(record) == {MODEL_NAME: "fraud", "mlmon.alert.tier": "P1", "mlmon.alert.value": 0.5}
+    assert attributes(record) == {MODEL_NAME: "fraud", "mlmon.alert.tier": "P1", "mlmon.alert.evidence": 0.5}
     plain = tap.wait("logs", lambda record: record.body.string_value == "without a trace")
     assert not plain.trace_id and not plain.span_id
     assert exporter.last_outcome()["logs"].text == "ok"

@@ -22,7 +22,7 @@ import httpx
 HERE = Path(__file__).parent
 ID = "x-mlmon-prediction-id"
 SOON_SECONDS = 40.0  # of a machine that may be busy with other things
-TOKEN = "a-token-for-these-tests-alone"  # noqa: S105 - opens nothing but the servers started here
+TOKEN = "a-token-for-these-tests-alone"
 
 Found = TypeVar("Found")
 
@@ -49,7 +49,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def mlmon(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mlmon_sidecar.cli.main", *arguments]
-    return subprocess.run(  # noqa: S603 - our own command line
+    return subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
 
@@ -67,7 +67,7 @@ class Served:
         command += ["--app-dir", str(HERE), "--port", str(self.port), "--no-access-log"]
         command += ["--no-date-header", "--no-server-header", *options]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command line
+            self.process = subprocess.Popen(
                 command, cwd=folder, env=environment(**environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -163,7 +163,7 @@ positive = "repaid"
 
 
 def applicants(count: int, seed: int = 7) -> list[dict[str, float | str]]:
-    chance = random.Random(seed)  # noqa: S311 - made-up customers
+    chance = random.Random(seed)
     return [
         {
             "income": round(chance.lognormvariate(10.5, 0.4)),
@@ -193,13 +193,13 @@ def build_baseline(folder: Path, rows: Sequence[Mapping[str, float | str]], name
 
 def stored(folder: Path, what: str = "prediction_id") -> list[Any]:
     """Columns of the stored predictions, oldest first; read as anybody would, while the hub writes or not."""
-    with closing(sqlite3.connect(folder / "mlmon.db", timeout=10)) as connection:
-        rows = connection.execute(f"SELECT {what} FROM predictions ORDER BY event_ns, prediction_id").fetchall()  # noqa: S608 - the tests' own text
+    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
+        rows = connection.execute(f"SELECT {what} FROM predictions ORDER BY event_ns, prediction_id").fetchall()
     return [row[0] if len(row) == 1 else row for row in rows]
 
 
 def counters(folder: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(folder / "mlmon.db", timeout=10)) as connection:
+    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
         return dict(connection.execute("SELECT name, value FROM counters").fetchall())
 
 

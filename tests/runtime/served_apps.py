@@ -1,7 +1,7 @@
 """Applications that the tests of this folder serve: ``uvicorn --factory served_apps:NAME``.
 
-``bare`` is the application alone, ``monitored`` the same with the middleware as the documentation mounts it, ``wrapped``
-the same inside the middleware, ``traced`` the same behind tracing that the application brings itself.
+``bare`` is the application alone, ``monitored`` the same with the middleware as the documentation mounts it,
+``wrapped`` the same inside the middleware, ``traced`` the same behind tracing that the application brings itself.
 """
 
 import os
@@ -27,7 +27,7 @@ class Applicant(BaseModel):
     tx: str | None = None
 
 
-def bare() -> FastAPI:
+def bare() -> FastAPI:  # noqa: C901 - a list of small handlers
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.post("/score")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from mlmon_sidecar.cli.main import app
-from mlmon_sidecar.config import load_settings
+from mlmon_sidecar.config import load
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.runtime import assembly
 
@@ -40,7 +40,8 @@ def test_a_score_alone_is_given_the_baselines_class(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*build, "--config", str(settings)])
     assert done.exit_code == 0, done.output
 
-    (watched,) = assembly.watched_models(load_settings(str(settings)))
+    loaded = load(str(settings))
+    (watched,) = assembly.watched_models(loaded.settings, loaded.origin)
     assert watched.layout.prediction.classes == ("defaulted", "repaid")
     options = assembly.decode_options(watched)
     batch = batch_from_columns("loans", now_ns=0, features={"income": [1.0, 2.0]}, scores=[0.2, 0.9], options=options)

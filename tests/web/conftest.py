@@ -86,7 +86,7 @@ def feature(name: str, evidence: float | None, **more: Any) -> FeatureView:
         "drift": None if evidence is None else evidence / 9,
         "method": "ks" if numeric else "hellinger", "missing": 0.002,
         "out_of_range": 0.0 if numeric else None, "unseen": None if numeric else 0.001, "rows": 48_210,
-        "held": False, "reason": "",
+        "held": False, "missing_held": False, "reason": "",
     }  # fmt: skip
     return {**view, **more}  # type: ignore[typeddict-item]  # the keywords are keys of the view
 
@@ -116,6 +116,7 @@ def model() -> ModelView:
         "reason": "",
         "features": [
             feature("car_value", 1.62),
+            feature("dealer", 0.31, kind="categorical", held=True, missing_held=True),
             feature("salary_range", 1.18, kind="categorical"),
             feature("loan_length", 0.74),
             feature("debt_to_income_ratio", 0.21, missing=0.18, reason="missing 18 % against 0.3 % in the baseline"),

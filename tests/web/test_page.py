@@ -105,6 +105,9 @@ def test_the_story_is_told_without_a_complaint(
     assert "body too large 96 · not json 12" in text
     assert "payload content exported: none" in text
     assert "warming up 212/1000" in text
+    assert page.locator("#features tr", has_text="dealer").inner_text().endswith("drifted · values missing")
+    expect(page.locator("#tiles")).to_contain_text("3 of 7")
+    expect(page.locator("#tiles")).to_contain_text("values missing in 1")
     assert "time runs 1,440 times as fast" in text
     assert page.get_attribute("#state time", "title") == "2026-03-03 13:31:48 UTC"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

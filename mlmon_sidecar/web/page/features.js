@@ -14,6 +14,9 @@ const COLUMNS = [
   ["State", ""],
 ];
 
+/** Once an alarm has named a feature it counts as drifted until it is back, even where its own evidence is below 1. */
+export const hasDrifted = (feature) => feature.held || (feature.evidence !== null && feature.evidence >= 1);
+
 export function showFeatures(host, model) {
   const heading = el("header", {}, el("h2", { id: "features-title" }, "Features"),
     el("span", { class: "quiet" }, "evidence 1 alerts · unusual: out of range, or a category the baseline never saw"));
@@ -22,11 +25,13 @@ export function showFeatures(host, model) {
     host.replaceChildren(heading, el("p", { class: "empty" }, why));
     return;
   }
-  const sorted = [...model.features].sort((a, b) => (b.evidence ?? -1) - (a.evidence ?? -1) || a.name.localeCompare(b.name));
+  const sorted = [...model.features].sort((a, b) => urgency(b) - urgency(a) || (b.evidence ?? -1) - (a.evidence ?? -1) || a.name.localeCompare(b.name));
   const head = el("tr", {}, COLUMNS.map(([title, kind]) => el("th", { scope: "col", class: kind }, title)));
   const table = el("table", {}, el("thead", {}, head), el("tbody", {}, sorted.map(row)));
   host.replaceChildren(heading, el("div", { class: "scroll", role: "region", "aria-label": "Features, scrollable", tabindex: "0" }, table));
 }
+
+const urgency = (feature) => Number(hasDrifted(feature) || feature.missing_held);
 
 function row(feature) {
   const number = (text) => el("td", { class: "number" }, text);
@@ -46,8 +51,13 @@ function evidence(value) {
 }
 
 function state(feature) {
+<<<<<<< HEAD
   if (feature.held || (feature.evidence !== null && feature.evidence >= 1)) {
     return el("span", { class: "word alert" }, feature.reason ? `drifted · ${feature.reason}` : "drifted");
   }
+=======
+  const wrong = [hasDrifted(feature) && "drifted", feature.missing_held && "values missing"].filter(Boolean);
+  if (wrong.length) return el("span", { class: "word alert" }, [...wrong, feature.reason].filter(Boolean).join(" · "));
+>>>>>>> main
   return feature.reason ? el("span", { class: "word" }, feature.reason) : el("span", { class: "quiet" }, "no drift seen");
 }

@@ -1,6 +1,7 @@
 // Four tiles, one for each layer: the figure that matters, and how it moved.
 
 import { el, tierBadge } from "./dom.js";
+import { hasDrifted } from "./features.js";
 import { around, Chart } from "./charts.js";
 import { ask } from "./hub.js";
 import { fixed, milliseconds, percent, plural, short, words } from "./format.js";
@@ -73,17 +74,21 @@ export function showTiles(model, incidents) {
   infrastructure.first.set(short(window.requests), `requests in ${short(window.hours)} h`, errors(window));
   infrastructure.second.set(milliseconds(window.p95_ms), "95th percentile", `median ${milliseconds(window.p50_ms)}`);
   const judged = model.features.filter((feature) => feature.evidence !== null);
-  const drifted = judged.filter((feature) => feature.evidence >= 1).length;
+  const drifted = judged.filter(hasDrifted).length;
   data.first.set(
     judged.length ? `${drifted} of ${judged.length}` : "–",
-    judged.length ? "features drifted" : "features drifted",
-    judged.length ? waiting(model.features.length - judged.length) : model.reason,
+    "features drifted",
+    judged.length ? [waiting(model.features.length - judged.length), lacking(model.features)].filter(Boolean).join(" · ") : model.reason,
   );
   showPrediction(prediction);
   showOutcome(outcome);
 }
 
 const errors = (window) => (window.errors ? `${plural(window.errors, "error")} (${percent(window.error_ratio)})` : "no errors");
+const lacking = (features) => {
+  const number = features.filter((feature) => feature.missing_held).length;
+  return number ? `values missing in ${number}` : "";
+};
 const waiting = (number) => (number ? `${number} not judged yet` : "all judged");
 
 function showPrediction(prediction) {

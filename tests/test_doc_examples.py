@@ -11,8 +11,7 @@ import mlmon_sidecar
 ROOT = Path(mlmon_sidecar.__file__).parent
 MODULES = sorted(
     ".".join(("mlmon_sidecar", *path.relative_to(ROOT).with_suffix("").parts))
-    for stage in ("statistics", "checks", "baseline")
-    for path in (ROOT / stage).glob("*.py")
+    for path in ROOT.rglob("*.py")
     if ">>> " in path.read_text()
 )
 
