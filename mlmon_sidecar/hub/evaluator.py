@@ -18,12 +18,8 @@ from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
-<<<<<<< HEAD
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
-from mlmon_sidecar.hub.seal import Delta, Sums, sum_panes
-=======
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
->>>>>>> main
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
@@ -31,7 +27,7 @@ from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import Store
-from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
+from mlmon_sidecar.store.contract import ModelState, Point, Seal
 
 MINUTES_OF_DAY = 1440
 EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is behind, and tells
@@ -80,21 +76,12 @@ class ModelEvaluator:
     def _load_panes(self) -> None:
         """An hour at a time: a week of panes in one reading is a hundred megabytes, and a lock held for as long."""
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
-<<<<<<< HEAD
         for start in range(first, self.watermark + 1, LOADED_MINUTES):
-            end = min(start + LOADED_MINUTES, self.watermark + 1)
-            panes = [StoredPane(0, pane) for pane in self._store.fleet_panes(self.plan.name, start, end)]
-            for delta in sum_panes(panes, ()).deltas.get(self.plan.layout.hash, ()):  # over all versions, as taken
+            panes = self._store.fleet_panes(self.plan.name, start, min(start + LOADED_MINUTES, self.watermark + 1))
+            for delta in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when sealed
                 self._windows.add(delta.minute, delta.vector, delta.samples)
                 if delta.minute > self.watermark - RUN_MINUTES:
                     self._newest.add(delta.minute, delta.vector, delta.samples)
-=======
-        panes = self._store.fleet_panes(self.plan.name, first, self.watermark + 1)
-        for minute in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when it was sealed
-            self._windows.add(minute.minute, minute.vector, minute.samples)
-            if minute.minute > self.watermark - RUN_MINUTES:
-                self._newest.add(minute.minute, minute.vector, minute.samples)
->>>>>>> main
 
     # ------------------------------------------------------------ sealing
 

@@ -48,10 +48,7 @@ SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
 RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
 FORGET_EVERY_NS = 3_600 * 1_000_000_000
-<<<<<<< HEAD
 LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
-=======
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +88,7 @@ class Hub:
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
-<<<<<<< HEAD
         self._seen = self._heard_before(now)
-=======
-        self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
-        self._next_forget_ns = now
->>>>>>> main
         self._outbox_told = 0
         self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
         self.troubles = Troubles(clock)
@@ -115,7 +107,6 @@ class Hub:
 
     def flush(self, flush: Flush) -> FlushReceipt:
         for pane in flush.panes:
-<<<<<<< HEAD
             self._check_size(pane)
         self._seen[flush.recorder_id] = self.clock.monotonic_ns()  # first: a tick between the two would not wait for it
         now_ns = self.clock.unix_ns()
@@ -123,9 +114,10 @@ class Hub:
 
     def _check_size(self, pane: Pane) -> None:
         known = self._sizes.get(pane.key.layout)
-        if known is None and len(self._sizes) < LAYOUTS_KNOWN:
-            self._sizes[pane.key.layout] = known = len(pane.vector)
-        if len(pane.vector) != known:
+        if known is None:
+            if len(self._sizes) < LAYOUTS_KNOWN:
+                self._sizes[pane.key.layout] = len(pane.vector)
+        elif len(pane.vector) != known:
             raise WireError(
                 "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
             )
@@ -147,15 +139,6 @@ class Hub:
         counted = {prefix + DropReason.CLOCK_SKEW: count for prefix, count in lost.items() if count}
         counters = {**flush.counters, **{name: flush.counters.get(name, 0) + n for name, n in counted.items()}}
         return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
-=======
-            if len(pane.vector) != self._sizes.setdefault(pane.key.layout, len(pane.vector)):
-                raise WireError(
-                    "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
-                )
-        # Before the commit: a tick that sees the new recorder must wait for it already.
-        self._seen[flush.recorder_id] = self.clock.monotonic_ns()
-        return self.store.commit_flush(flush, self.clock.unix_ns())
->>>>>>> main
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self.store.commit_labels(labels, self.clock.unix_ns())
@@ -181,52 +164,32 @@ class Hub:
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
         self.store.join_labels(LABELS_PER_JOIN)
-<<<<<<< HEAD
+        newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
         sealed = 0
-        for model, last in self.store.open_models().items():
+        for model, last in newest.items():
             if self.troubles.waits(model):
                 continue
             try:
                 sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)))
-                self._look_ahead(model)
+                self._page_early(model)
             except StoreError:
                 raise
-            except Exception as error:
+            except Exception as error:  # One model's fault is not the others'.
                 self.telemetry.failed("evaluation", error)
                 self.troubles.failed(model, error)
             else:
                 self.troubles.well(model)
-=======
-        self._forget_recorders()
-        newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
-        recorders = self._live_recorders()
-        for model, last in newest.items():
-            try:
-                sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)))
-                self._page_early(model, last)
-            except StoreError:
-                raise
-            except Exception as error:  # One model's fault is not the others'.
-                self.telemetry.failed("hub", error)
->>>>>>> main
         self._deliver_outbox()
         self._tidy()
         return sealed
 
-<<<<<<< HEAD
     def _tidy(self) -> None:
         with self._lock:
             kept = {name: (each.watermark, each.plan.horizon_days) for name, each in self._evaluators.items()}
         self._retention.step(kept)
-        if self.clock.monotonic_ns() >= self._next_forget_ns:
-            self._next_forget_ns = self.clock.monotonic_ns() + FORGET_EVERY_NS
-            self.store.forget_recorders(self.clock.unix_ns() - RECORDER_KEPT_NS)
-            known = {row.recorder_id for row in self.store.recorders()}
-            for name in set(self._seen) - known:
-                if self.clock.monotonic_ns() - self._seen[name] > FORGET_EVERY_NS:  # not just now on its way in
-                    del self._seen[name]
-=======
+        self._forget_recorders()
+
     def _forget_recorders(self) -> None:
         """Every process start leaves one behind. A flush of one that comes back is refused, and it registers again."""
         now = self.clock.monotonic_ns()
@@ -238,7 +201,6 @@ class Hub:
         for recorder_id in list(self._seen):  # other threads add to it
             if recorder_id not in known and now - self._seen[recorder_id] > FORGET_EVERY_NS:
                 del self._seen[recorder_id]
->>>>>>> main
 
     def _live_recorders(self) -> list[RecorderRow]:
         horizon = self.clock.monotonic_ns() - self._silence_ns
@@ -256,28 +218,11 @@ class Hub:
                 return sealed
             with self._lock:
                 evaluator = self._evaluator(model)
-<<<<<<< HEAD
-            with self._lock, self._as_stored(evaluator):
-                sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
-                self.store.seal(evaluator.advance(sums))
-            sealed += len(sums.minutes)
-
-    def _look_ahead(self, model: str) -> None:
-        evaluator = self._evaluators.get(model)
-        if evaluator is None:
-            return
-        with self._lock, self._as_stored(evaluator):
-            found = evaluator.look_ahead()
-            if found:
-                self.store.write_incidents(found)
-
-=======
                 with self._as_stored(evaluator):
                     sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
                     self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
 
->>>>>>> main
     @contextmanager
     def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:
         """Evaluating goes ahead of the store until it commits. Where it does not, the evaluator starts again from the
@@ -304,14 +249,13 @@ class Hub:
             self._evaluators[model] = ModelEvaluator(ModelPlan.unconfigured(model), self.store)
         return self._evaluators[model]
 
-    def _page_early(self, model: str, last: int) -> None:
+    def _page_early(self, model: str) -> None:
         """What cannot wait for the seal. An incident that was not written must be found again."""
         evaluator = self._evaluators.get(model)
         if evaluator is None:
             return
-        stored = self.store.open_panes(model, last, PROVISIONAL_MINUTES)
         with self._lock, self._as_stored(evaluator):
-            found = evaluator.provisional(stored)
+            found = evaluator.look_ahead()
             if found:
                 self.store.write_incidents(found)
 

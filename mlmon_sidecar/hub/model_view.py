@@ -29,14 +29,9 @@ WARM_ROWS = 1_000  # rows in the day before its figures say much
 OUTCOME_DAYS = 7
 
 
-<<<<<<< HEAD
 def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
     """``trouble``: why its minutes are not sealed at present; "" when they are."""
-    plan, window = evaluator.plan, evaluator.day()
-=======
-def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelView:
     plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
->>>>>>> main
     open_now = evaluator.open_incidents
     return {
         "name": plan.name,
@@ -47,11 +42,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelVie
         "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
         "window": window_view(evaluator, window),
         "baseline": baseline_view(evaluator, now_ns),
-<<<<<<< HEAD
-        "reason": trouble or reason(evaluator, window),
-=======
-        "reason": reason(evaluator, window, seen),
->>>>>>> main
+        "reason": trouble or reason(evaluator, window, seen),
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),

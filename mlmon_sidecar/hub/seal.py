@@ -51,19 +51,12 @@ def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
         panes=tuple(add(before.get(key), gained[key]) for key in keys),
         deltas=minutes_of([gained[key] for key in keys]),
         minutes=tuple(sorted({key.minute for key in keys})),
-        before=_by_minute(sealed),
+        before={
+            (layout, delta.minute): delta.vector for layout, deltas in minutes_of(sealed).items() for delta in deltas
+        },
     )
 
 
-<<<<<<< HEAD
-def _by_minute(sealed: Sequence[Pane]) -> dict[tuple[str, int], IntVector]:
-    found: dict[tuple[str, int], IntVector] = {}
-    for pane in sealed:
-        if pane.key.segment == "":
-            group = (pane.key.layout, pane.key.minute)
-            found[group] = pane.vector if group not in found else found[group] + pane.vector
-    return found
-=======
 def minutes_of(panes: Iterable[Pane]) -> dict[str, tuple[Delta, ...]]:
     """Layout hash to its minutes, over all versions, in the order they come in. Segments are part of all traffic."""
     minutes: dict[tuple[str, int], Pane] = {}
@@ -75,7 +68,6 @@ def minutes_of(panes: Iterable[Pane]) -> dict[str, tuple[Delta, ...]]:
     for (layout, minute), pane in minutes.items():
         by_layout.setdefault(layout, []).append(Delta(minute, pane.vector, pane.samples))
     return {layout: tuple(deltas) for layout, deltas in by_layout.items()}
->>>>>>> main
 
 
 def add(left: Pane | None, right: Pane) -> Pane:

@@ -28,11 +28,8 @@ PRIVACY = "payload content exported: none"
 
 
 def answer(hub: Hub, path: str, params: Mapping[str, str]) -> bytes:
-<<<<<<< HEAD
-    """``series`` or ``incidents``. Raises ``MlmonError`` (``unknown_query``) for anything else."""
-=======
-    """Raises ``MlmonError``: ``unknown_query`` for anything but the three, ``bad_query`` for their parameters."""
->>>>>>> main
+    """``series`` or ``incidents``. Raises ``MlmonError``: ``unknown_query`` for anything else, ``bad_query`` for their
+    parameters."""
     handler = _ANSWERS.get(path)
     if handler is None:
         raise MlmonError(

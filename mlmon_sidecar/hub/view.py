@@ -76,12 +76,8 @@ class FeatureView(TypedDict):
     out_of_range: float | None  # numeric only
     unseen: float | None  # categorical only
     rows: int
-<<<<<<< HEAD
-    held: bool  # in an open incident: it drifted and is not back within its tolerance
-=======
     held: bool  # drifted: an alarm named it, and it is not yet back within its tolerance
     missing_held: bool  # as ``held``, for its share of missing values
->>>>>>> main
     reason: str  # "" when there is nothing to explain
 
 

@@ -52,7 +52,7 @@ def count(hub: Hub, table: str) -> int:
 
 def windows(evaluator: ModelEvaluator) -> list[tuple[object, ...]]:
     return [
-        (hour, evaluator._windows.hour(hour).tobytes(), evaluator._windows.hours(hour * 60, 24).samples)
+        (hour, evaluator._windows.hours(hour * 60, 1).vector.tobytes(), evaluator._windows.hours(hour * 60, 24).samples)
         for hour in range((NOON - 7 * DAY) // 60, NOON // 60 + 1)
     ]
 

@@ -51,13 +51,7 @@ function evidence(value) {
 }
 
 function state(feature) {
-<<<<<<< HEAD
-  if (feature.held || (feature.evidence !== null && feature.evidence >= 1)) {
-    return el("span", { class: "word alert" }, feature.reason ? `drifted · ${feature.reason}` : "drifted");
-  }
-=======
   const wrong = [hasDrifted(feature) && "drifted", feature.missing_held && "values missing"].filter(Boolean);
   if (wrong.length) return el("span", { class: "word alert" }, [...wrong, feature.reason].filter(Boolean).join(" · "));
->>>>>>> main
   return feature.reason ? el("span", { class: "word" }, feature.reason) : el("span", { class: "quiet" }, "no drift seen");
 }
