@@ -6,6 +6,7 @@ same panes, reach the same detector state and tell of the same incidents.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ from fixed_rows import (
 from mlmon_sidecar.baseline.document import Baseline
 
 HERE = Path(__file__).parent
+# Said, because the installed wheel is tested with a safe path, without a program's own folder on it.
+BESIDE = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 PATIENCE = 60.0  # seconds until something that should happen counts as not happening
 POLL = 0.05
 
@@ -47,6 +50,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(BESIDE)},
         )
 
     def tell(self, line: str) -> None:
