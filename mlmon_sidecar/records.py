@@ -92,6 +92,7 @@ class DropReason(StrEnum):
     REDACTION_FAILED = "redaction_failed"
     FLUSH_REFUSED = "flush_refused"
     HUB_UNREACHABLE = "hub_unreachable"
+    CLOCK_SKEW = "clock_skew"  # dated further ahead of the hub than clocks may differ
     SHUTDOWN = "shutdown"
     INTERNAL_ERROR = "internal_error"
 

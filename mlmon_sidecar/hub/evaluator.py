@@ -18,16 +18,20 @@ from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicators import indicators
+from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import Store
-from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
+from mlmon_sidecar.store.contract import ModelState, Point, Seal
 
 MINUTES_OF_DAY = 1440
+EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is behind, and tells
+LOADED_MINUTES = 60  # read back at once
 RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is looked for after a restart
 COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
 
@@ -57,6 +61,9 @@ class ModelEvaluator:
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
+        self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
+        self._looked_through = 0  # id of the newest open pane in them
+        self._unseen_through = -1  # up to this minute the seal alone sees
         if self.watermark >= 0:
             self._load_panes()
 
@@ -67,12 +74,14 @@ class ModelEvaluator:
         return state if self._detector.accepts(state) else self._detector.initial()
 
     def _load_panes(self) -> None:
+        """An hour at a time: a week of panes in one reading is a hundred megabytes, and a lock held for as long."""
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
-        panes = self._store.fleet_panes(self.plan.name, first, self.watermark + 1)
-        for minute in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when it was sealed
-            self._windows.add(minute.minute, minute.vector, minute.samples)
-            if minute.minute > self.watermark - RUN_MINUTES:
-                self._newest.add(minute.minute, minute.vector, minute.samples)
+        for start in range(first, self.watermark + 1, LOADED_MINUTES):
+            panes = self._store.fleet_panes(self.plan.name, start, min(start + LOADED_MINUTES, self.watermark + 1))
+            for delta in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when sealed
+                self._windows.add(delta.minute, delta.vector, delta.samples)
+                if delta.minute > self.watermark - RUN_MINUTES:
+                    self._newest.add(delta.minute, delta.vector, delta.samples)
 
     # ------------------------------------------------------------ sealing
 
@@ -83,8 +92,11 @@ class ModelEvaluator:
         moves: list[Transition] = []
         self._classes, self._gained = self._classes + self._gained, np.zeros_like(self._classes)
         for delta in sums.deltas.get(self.plan.layout.hash, ()):
+            if delta.minute <= self.watermark and self._has_minutes(delta.minute):
+                points.extend(minute_points(self.plan.layout, delta.minute, sums.whole(self.plan.layout.hash, delta)))
             self._take(delta, points, moves)
         self.watermark = max(self.watermark, sums.minutes[-1])
+        self._early = {minute: delta for minute, delta in self._early.items() if minute > self.watermark}
         return Seal(
             model=self.plan.name,
             consumed=sums.consumed,
@@ -109,6 +121,10 @@ class ModelEvaluator:
         self._gained += delta.vector[self.plan.layout.outputs.classes]
         moves += self._judge(self._step(delta, late), delta.minute)
         self.watermark = max(self.watermark, delta.minute)
+
+    def _has_minutes(self, minute: int) -> bool:
+        """Whether sealed panes as old as ``minute`` are still those of single minutes (``retention``)."""
+        return minute // 60 > self.watermark // 60 - MINUTES_KEPT // 60
 
     def _step(self, delta: Delta, late: bool) -> Step | None:
         if self._detector is None or self._state is None:
@@ -168,12 +184,16 @@ class ModelEvaluator:
             moves += self._book.end(check.name, check.resolved(context), context.minute)
         return moves
 
-    def provisional(self, stored: Sequence[StoredPane]) -> list[tuple[Incident, str, int]]:
-        """Collapse in panes that are not sealed yet: it pages now, under the key the seal will use."""
+    def look_ahead(self) -> list[tuple[Incident, str, int]]:
+        """Collapse in panes that are not sealed yet: it pages now, under the key the seal will use.
+
+        Called every half second: it reads and adds only what came since the last time. What is returned is open here
+        already: call ``reload`` if it is not written.
+        """
+        if not self._take_newer():
+            return []
         newest = self._newest.copy()
-        for delta in sum_panes(stored, ()).deltas.get(self.plan.layout.hash, ()):
-            if delta.minute <= self.watermark:
-                continue
+        for _, delta in sorted(self._early.items()):
             newest.add(delta.minute, delta.vector, delta.samples)
             context = CheckContext(
                 model=self.plan.name,
@@ -186,6 +206,20 @@ class ModelEvaluator:
             if moves:
                 return [(move.incident, move.kind, move.minute) for move in moves if move is not None]
         return []
+
+    def _take_newer(self) -> bool:
+        """Add open panes that came since the last time. False: there are none."""
+        taken = False
+        while stored := self._store.newer_panes(self.plan.name, self._looked_through):
+            taken = True
+            self._looked_through = stored[-1].pane_id
+            for delta in sum_panes(stored, ()).deltas.get(self.plan.layout.hash, ()):
+                if delta.minute > max(self.watermark, self._unseen_through):
+                    self._early[delta.minute] = _joined(self._early.get(delta.minute), delta)
+            if len(self._early) > EARLY_MINUTES:  # a part of a minute must not be taken for the whole
+                self._unseen_through = max(self._early)
+                self._early.clear()
+        return taken
 
     # ------------------------------------------------------------ reading
 
@@ -219,3 +253,9 @@ class ModelEvaluator:
     @property
     def baseline_quality(self) -> float | None:
         return self._outcomes.baseline
+
+
+def _joined(before: Delta | None, gain: Delta) -> Delta:
+    if before is None:
+        return gain
+    return Delta(gain.minute, before.vector + gain.vector, merge_samples(before.samples, gain.samples))

@@ -10,18 +10,24 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub import events, status
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.retention import Retention
 from mlmon_sidecar.hub.seal import sum_panes
+from mlmon_sidecar.hub.status_board import StatusBoard
+from mlmon_sidecar.hub.troubles import Troubles
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.records import (
+    MINUTE_NS,
     Distribution,
+    DropReason,
     Flush,
     FlushReceipt,
     Label,
@@ -36,12 +42,13 @@ from mlmon_sidecar.telemetry import Telemetry
 logger = logging.getLogger("mlmon_sidecar")
 
 SEAL_MINUTES = 64  # minutes with data in one sealing transaction
-PROVISIONAL_MINUTES = 512  # open minutes looked at between seals
+AHEAD_MINUTES = 2  # clocks of one fleet may differ by so much; a pane dated later is not taken
 MIN_SILENCE_NS = 10_000_000_000
 SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
 RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
 FORGET_EVERY_NS = 3_600 * 1_000_000_000
+LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +88,70 @@ class Hub:
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
-        self._seen = {row.recorder_id: now for row in store.recorders() if not row.closed}
-        self._next_forget_ns = now
+        self._seen = self._heard_before(now)
         self._outbox_told = 0
         self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
+        self.troubles = Troubles(clock)
+        self._retention = Retention(store, clock)
+        self._next_forget_ns = now
+        self._board = StatusBoard(lambda: status.status(self), self._lock, clock)
+
+    def _heard_before(self, now: int) -> dict[str, int]:
+        """Recorder to when it was heard, as if the former hub had ended now. So one that was silent for long before
+        that is not waited for again, and one that could not reach anybody is."""
+        rows = [row for row in self.store.recorders() if not row.closed]
+        newest = max((row.seen_ns for row in rows), default=0)
+        return {row.recorder_id: now - int((newest - row.seen_ns) / self.options.clock_scale) for row in rows}
 
     # ------------------------------------------------------------ HubClient
 
     def flush(self, flush: Flush) -> FlushReceipt:
         for pane in flush.panes:
-            if len(pane.vector) != self._sizes.setdefault(pane.key.layout, len(pane.vector)):
-                raise WireError(
-                    "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
-                )
-        # Before the commit: a tick that sees the new recorder must wait for it already.
-        self._seen[flush.recorder_id] = self.clock.monotonic_ns()
-        return self.store.commit_flush(flush, self.clock.unix_ns())
+            self._check_size(pane)
+        self._seen[flush.recorder_id] = self.clock.monotonic_ns()  # first: a tick between the two would not wait for it
+        now_ns = self.clock.unix_ns()
+        return self.store.commit_flush(self._without_future(flush, now_ns), now_ns)
+
+    def _check_size(self, pane: Pane) -> None:
+        known = self._sizes.get(pane.key.layout)
+        if known is None:
+            if len(self._sizes) < LAYOUTS_KNOWN:
+                self._sizes[pane.key.layout] = len(pane.vector)
+        elif len(pane.vector) != known:
+            raise WireError(
+                "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
+            )
+
+    def _without_future(self, flush: Flush, now_ns: int) -> Flush:
+        """One pane of the year 2100 would set the watermark there, and every other pane would be late for ever."""
+        last = now_ns // MINUTE_NS + AHEAD_MINUTES
+        panes = tuple(pane for pane in flush.panes if pane.key.minute <= last)
+        rows = tuple(row for row in flush.rows.rows if row.event_ns // MINUTE_NS <= last)
+        lost = {
+            names.PANES_DROPPED_PREFIX: len(flush.panes) - len(panes),
+            names.ROWS_DROPPED_PREFIX: len(flush.rows.rows) - len(rows),
+        }
+        if not any(lost.values()):
+            return flush
+        self.telemetry.warn(
+            "clock_skew", f"{flush.origin} sends predictions dated ahead of this hub's clock; they are not taken"
+        )
+        counted = {prefix + DropReason.CLOCK_SKEW: count for prefix, count in lost.items() if count}
+        counters = {**flush.counters, **{name: flush.counters.get(name, 0) + n for name, n in counted.items()}}
+        return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self.store.commit_labels(labels, self.clock.unix_ns())
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
-        """``status``, ``series`` (model, name, label, since) or ``incidents`` (model)."""
-        with self._lock:
-            return status.answer(self, path, params)
+        """``status``, ``series`` (model, name, label, since) or ``incidents`` (model).
+
+        Curves and incidents come from the store and wait for no evaluation. The status is made at most once a second
+        for everybody.
+        """
+        if path == "status":
+            return self._board.answer()
+        return status.answer(self, path, params)
 
     def close(self) -> None:
         self.store.close()
@@ -112,22 +159,36 @@ class Hub:
     # ------------------------------------------------------------ the hub's own work
 
     def tick(self) -> int:
-        """Join labels, seal what is complete, page what cannot wait. Returns the minutes sealed."""
-        sealed = 0
+        """Join labels, seal what is complete, page what cannot wait. Returns the minutes sealed.
+
+        Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
+        """
         self.store.join_labels(LABELS_PER_JOIN)
-        self._forget_recorders()
         newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
+        sealed = 0
         for model, last in newest.items():
+            if self.troubles.waits(model):
+                continue
             try:
                 sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)))
-                self._page_early(model, last)
+                self._page_early(model)
             except StoreError:
                 raise
             except Exception as error:  # One model's fault is not the others'.
-                self.telemetry.failed("hub", error)
+                self.telemetry.failed("evaluation", error)
+                self.troubles.failed(model, error)
+            else:
+                self.troubles.well(model)
         self._deliver_outbox()
+        self._tidy()
         return sealed
+
+    def _tidy(self) -> None:
+        with self._lock:
+            kept = {name: (each.watermark, each.plan.horizon_days) for name, each in self._evaluators.items()}
+        self._retention.step(kept)
+        self._forget_recorders()
 
     def _forget_recorders(self) -> None:
         """Every process start leaves one behind. A flush of one that comes back is refused, and it registers again."""
@@ -179,8 +240,8 @@ class Hub:
         self._ahead.discard(name)
 
     def _sealed_before(self, model: str, evaluator: ModelEvaluator, stored: Sequence[StoredPane]) -> list[Pane]:
-        late = [item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark]
-        return self.store.fleet_panes(model, min(late), max(late) + 1) if late else []
+        late = {item.pane.key.minute for item in stored if item.pane.key.minute <= evaluator.watermark}
+        return self.store.fleet_panes_of(model, sorted(late)) if late else []
 
     def _evaluator(self, model: str) -> ModelEvaluator:
         """A model nobody configured here still has its panes summed and its traffic shown."""
@@ -188,14 +249,13 @@ class Hub:
             self._evaluators[model] = ModelEvaluator(ModelPlan.unconfigured(model), self.store)
         return self._evaluators[model]
 
-    def _page_early(self, model: str, last: int) -> None:
+    def _page_early(self, model: str) -> None:
         """What cannot wait for the seal. An incident that was not written must be found again."""
         evaluator = self._evaluators.get(model)
         if evaluator is None:
             return
-        stored = self.store.open_panes(model, last, PROVISIONAL_MINUTES)
         with self._lock, self._as_stored(evaluator):
-            found = evaluator.provisional(stored)
+            found = evaluator.look_ahead()
             if found:
                 self.store.write_incidents(found)
 
@@ -263,13 +323,20 @@ class HubThread:
     def _run(self) -> None:
         pause = self._hub.options.flush_interval_seconds / 2
         while not self._stopping.wait(pause) and not self.fenced:
+            self.turn()
+
+    def turn(self) -> None:
+        """One tick, unless the last one failed a moment ago."""
+        if not self._hub.troubles.waits(""):
             self._tick()
 
     def _tick(self) -> None:
+        hub = self._hub
         try:
-            self._hub.tick()
-        except StoreError as error:
-            self.fenced = error.code == "fenced"
-            self._hub.telemetry.failed("hub", error)
+            hub.tick()
         except Exception as error:  # The hub outlives any fault of one tick; what was not committed is read again.
-            self._hub.telemetry.failed("hub", error)
+            self.fenced = isinstance(error, StoreError) and error.code == "fenced"
+            hub.telemetry.failed("hub", error)
+            hub.troubles.failed("", error)
+        else:
+            hub.troubles.well("")

@@ -29,7 +29,8 @@ WARM_ROWS = 1_000  # rows in the day before its figures say much
 OUTCOME_DAYS = 7
 
 
-def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelView:
+def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
+    """``trouble``: why its minutes are not sealed at present; "" when they are."""
     plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
     open_now = evaluator.open_incidents
     return {
@@ -41,7 +42,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int) -> ModelVie
         "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
         "window": window_view(evaluator, window),
         "baseline": baseline_view(evaluator, now_ns),
-        "reason": reason(evaluator, window, seen),
+        "reason": trouble or reason(evaluator, window, seen),
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
@@ -104,7 +105,7 @@ def baseline_view(evaluator: ModelEvaluator, now_ns: int) -> BaselineView | None
     return {
         "version": baseline.reference.version,
         "rows": baseline.rows,
-        "age_days": (evaluator.plan.baseline_age_seconds(now_ns) or 0.0) / 86_400,
+        "age_days": round((evaluator.plan.baseline_age_seconds(now_ns) or 0.0) / 86_400, 2),
     }
 
 

@@ -31,6 +31,12 @@ class Sums:
     panes: tuple[Pane, ...]  # whole fleet panes, an earlier seal's share included
     deltas: Mapping[str, tuple[Delta, ...]]  # layout hash -> minutes in order
     minutes: tuple[int, ...]
+    before: Mapping[tuple[str, int], IntVector]  # (layout hash, minute) -> what earlier seals took of late minutes
+
+    def whole(self, layout: str, delta: Delta) -> IntVector:
+        """The minute's sum with what was sealed of it before."""
+        earlier = self.before.get((layout, delta.minute))
+        return delta.vector if earlier is None else delta.vector + earlier
 
 
 def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
@@ -45,6 +51,9 @@ def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
         panes=tuple(add(before.get(key), gained[key]) for key in keys),
         deltas=minutes_of([gained[key] for key in keys]),
         minutes=tuple(sorted({key.minute for key in keys})),
+        before={
+            (layout, delta.minute): delta.vector for layout, deltas in minutes_of(sealed).items() for delta in deltas
+        },
     )
 
 

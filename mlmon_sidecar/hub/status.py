@@ -22,26 +22,34 @@ MAX_POINTS = 8 * 24 * 60  # a week of minutes and some; the newest ones
 LATEST_MS = 1 << 53  # later is no time, and no store's integer
 SUMMED = frozenset({"requests", "errors"})
 PER_MINUTE = frozenset({"requests", "errors", "p95_ms"})
+GONE_MS = 600_000  # a recorder silent for longer was killed: what it lost is counted, and nobody waits for it
 DAILY = frozenset({"accuracy", "coverage", "labelled"})
 PRIVACY = "payload content exported: none"
 
 
 def answer(hub: Hub, path: str, params: Mapping[str, str]) -> bytes:
-    """Raises ``MlmonError``: ``unknown_query`` for anything but the three, ``bad_query`` for their parameters."""
+    """``series`` or ``incidents``. Raises ``MlmonError``: ``unknown_query`` for anything else, ``bad_query`` for their
+    parameters."""
     handler = _ANSWERS.get(path)
     if handler is None:
-        raise MlmonError(f"there is no query {path!r}", code="unknown_query", hint=f"Known: {', '.join(_ANSWERS)}.")
+        raise MlmonError(
+            f"there is no query {path!r}", code="unknown_query", hint=f"Known: status, {', '.join(_ANSWERS)}."
+        )
     return orjson.dumps(handler(hub, params), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def status(hub: Hub, params: Mapping[str, str]) -> StatusView:
+def status(hub: Hub) -> StatusView:
+    """The whole picture. Evaluations must stand still meanwhile."""
     now = hub.clock.unix_ns()
     return {
         "generated_at_ms": now // 1_000_000,
         "clock_scale": hub.options.clock_scale,
         "hub": hub_view(hub),
-        "models": [model_view(evaluator, hub.store, now) for evaluator in hub.evaluators()],
-        "incidents": incidents(hub, params)["incidents"],
+        "models": [
+            model_view(evaluator, hub.store, now, hub.troubles.sentence(evaluator.plan.name))
+            for evaluator in hub.evaluators()
+        ],
+        "incidents": incidents(hub, {})["incidents"],
         "counters": counters(hub),
         "export": hub.export_outcome(),  # type: ignore[typeddict-item]  # Assembled by the runtime in this shape.
         "privacy": PRIVACY,
@@ -89,7 +97,7 @@ def _hourly(points: list[tuple[int, float]], *, summed: bool) -> list[tuple[int,
 def hub_view(hub: Hub) -> HubView:
     recorders: list[RecorderView] = []
     for row in hub.store.recorders():
-        if row.closed:
+        if row.closed or hub.seen_ms_ago(row.recorder_id) > GONE_MS:
             continue
         host, _, pid = row.origin.rpartition(":")
         recorders.append(
@@ -107,6 +115,7 @@ def hub_view(hub: Hub) -> HubView:
         "pid": os.getpid(),
         "store": hub.options.store_name,
         "schema": hub.store.schema_version,
+        "problem": hub.troubles.sentence(""),
         "recorders": recorders,
     }
 
@@ -129,7 +138,6 @@ def counters(hub: Hub) -> CountersView:
 
 
 _ANSWERS: Mapping[str, Callable[[Hub, Mapping[str, str]], object]] = {
-    "status": status,
     "incidents": incidents,
     "series": series,
 }

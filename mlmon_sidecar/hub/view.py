@@ -40,6 +40,7 @@ class HubView(TypedDict):
     pid: int
     store: str  # without credentials
     schema: int
+    problem: str  # why its work stands still; "" when all is well
     recorders: list[RecorderView]
 
 

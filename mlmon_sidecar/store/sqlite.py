@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -34,12 +34,14 @@ from mlmon_sidecar.records import (
     Tier,
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
-from mlmon_sidecar.store import sqlite_labels
-from mlmon_sidecar.store.contract import ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.statistics.samples import merge_samples
+from mlmon_sidecar.store import sqlite_labels, sqlite_retention
+from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, Seal, StoredPane
 from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 5_000
+PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
 _PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), hex(samples)"
 
 
@@ -151,15 +153,26 @@ class SqliteStore:
     # ------------------------------------------------------------ panes and seals
 
     def open_panes(self, model: str, through: int, minutes: int) -> list[StoredPane]:
-        """Panes up to and with ``through``, of at most ``minutes`` distinct minutes, oldest first."""
+        """Panes up to and with minute ``through``, oldest first: whole minutes, at most ``minutes`` of them, and
+        but for the first at most ``PANES_AT_ONCE`` panes."""
+        return self._panes(
+            """WITH waiting AS (
+                   SELECT minute, sum(count(*)) OVER (ORDER BY minute) AS panes FROM open_panes
+                   WHERE model = :model AND minute <= :through
+                   GROUP BY minute ORDER BY minute LIMIT :minutes)
+               SELECT pane_id, model, version, segment, layout, minute, vector, samples FROM open_panes
+               WHERE model = :model AND minute <= coalesce(
+                   (SELECT max(minute) FROM waiting WHERE panes <= :panes), (SELECT min(minute) FROM waiting))
+               ORDER BY minute, version, segment, layout, pane_id""",
+            {"model": model, "through": through, "minutes": minutes, "panes": PANES_AT_ONCE},
+        )
+
+    def newer_panes(self, model: str, after: int) -> list[StoredPane]:
+        """Open panes with an id beyond ``after`` in the order they came, at most ``PANES_AT_ONCE``."""
         return self._panes(
             """SELECT pane_id, model, version, segment, layout, minute, vector, samples FROM open_panes
-               WHERE model = :model AND minute <= (
-                   SELECT max(minute) FROM (
-                       SELECT DISTINCT minute FROM open_panes WHERE model = :model AND minute <= :through
-                       ORDER BY minute LIMIT :minutes))
-               ORDER BY minute, version, segment, layout, pane_id""",
-            {"model": model, "through": through, "minutes": minutes},
+               WHERE pane_id > ? AND model = ? ORDER BY pane_id LIMIT ?""",
+            (after, model, PANES_AT_ONCE),
         )
 
     def open_models(self) -> dict[str, int]:
@@ -172,6 +185,16 @@ class SqliteStore:
             """SELECT 0 AS pane_id, model, version, segment, layout, minute, vector, samples FROM fleet_panes
                WHERE model = ? AND minute >= ? AND minute < ? ORDER BY minute, version, segment, layout""",
             (model, start, end),
+        )
+        return [item.pane for item in stored]
+
+    def fleet_panes_of(self, model: str, minutes: Sequence[int]) -> list[Pane]:
+        """Sealed panes of just these minutes, oldest first."""
+        stored = self._panes(
+            """SELECT 0 AS pane_id, model, version, segment, layout, minute, vector, samples FROM fleet_panes
+               WHERE model = ? AND minute IN (SELECT value FROM json_each(?))
+               ORDER BY minute, version, segment, layout""",
+            (model, orjson.dumps(list(minutes)).decode()),
         )
         return [item.pane for item in stored]
 
@@ -191,14 +214,7 @@ class SqliteStore:
                 "DELETE FROM open_panes WHERE pane_id IN (SELECT value FROM json_each(?))",
                 (orjson.dumps(list(seal.consumed)).decode(),),
             )
-            write_all(
-                db,
-                """INSERT INTO fleet_panes
-                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-                          unhex(value ->> 5), unhex(value ->> 6) FROM json_each(?) WHERE true
-                   ON CONFLICT DO UPDATE SET vector = excluded.vector, samples = excluded.samples""",
-                [(*_fleet_key(pane.key), *_packed(pane)) for pane in seal.panes],
-            )
+            _write_fleet_panes(db, seal.panes)
             state = seal.state
             db.execute(
                 "INSERT OR REPLACE INTO model_state VALUES (?, ?, ?, ?, ?)",
@@ -211,6 +227,7 @@ class SqliteStore:
                 [(seal.model, p.name, p.label, p.at_minute, p.value) for p in seal.series],
             )
             _write_incidents(db, seal.incidents)
+            sqlite_labels.judge(db, seal.model, seal.judged)
 
     def write_incidents(self, incidents: Sequence[tuple[Incident, str, int]]) -> None:
         """(incident, transition, minute) outside a seal: provisional openings, outcome alerts."""
@@ -257,24 +274,20 @@ class SqliteStore:
     def versions(self, model: str) -> list[tuple[str, int, int]]:
         """(version, kept predictions, newest minute), newest first."""
         rows = self._rows(
-            """SELECT version, count(*), max(event_ns) FROM predictions WHERE model = ?
-               GROUP BY version ORDER BY 3 DESC""",
+            """SELECT version, sum(rows), max(newest_ns) FROM prediction_days WHERE model = ?
+               GROUP BY version ORDER BY 3 DESC, 1""",
             (model,),
         )
         return [(version, count, newest // MINUTE_NS) for version, count, newest in rows]
 
     def label_counts(self, model: str) -> dict[str, int]:
-        """Labels of this model's predictions by what became of them: matched or corrected (superseded)."""
-        rows = self._rows(
-            """SELECT l.state, count(*) FROM labels l JOIN predictions p USING (prediction_id)
-               WHERE p.model = ? GROUP BY l.state""",
-            (model,),
-        )
-        words = {"joined": "matched", "superseded": "corrected", "ready": "waiting"}
-        return {words[state]: count for state, count in rows if state in words}
+        """Labels of this model's predictions by what became of them, ever: "matched" is one a prediction, "corrected"
+        counts those that a later one replaced."""
+        return dict(self._rows("SELECT status, count FROM label_totals WHERE model = ? AND count <> 0", (model,)))
 
     def stored_rows(self) -> int:
-        return int(self._rows("SELECT count(*) FROM predictions")[0][0])
+        """Predictions kept at present."""
+        return int(self._rows("SELECT coalesce(sum(rows), 0) FROM prediction_days")[0][0])
 
     # ------------------------------------------------------------ outcomes
 
@@ -300,11 +313,47 @@ class SqliteStore:
         """Kept predictions by Unix day, both ends included."""
         return dict(
             self._rows(
-                """SELECT event_ns / :day, count(*) FROM predictions
-                   WHERE model = :model AND event_ns >= :first * :day AND event_ns < (:last + 1) * :day GROUP BY 1""",
-                {"model": model, "first": first_day, "last": last_day, "day": sqlite_labels.DAY_NS},
+                "SELECT day, sum(rows) FROM prediction_days WHERE model = ? AND day BETWEEN ? AND ? GROUP BY day",
+                (model, first_day, last_day),
             )
         )
+
+    def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:
+        """Signed counts of slices that close by Unix day ``closed_by`` and that no seal has marked as judged."""
+        with self._read_lock, _as_store_error():
+            return sqlite_labels.unjudged(self._read, model, closed_by)
+
+    # ------------------------------------------------------------ retention
+
+    def roll_up(self, model: str, before_minute: int) -> bool:
+        """Make one pane (a version) of an hour's, the oldest hour before ``before_minute``. False: none is left."""
+        with self._read_lock, _as_store_error():
+            hour = sqlite_retention.hour_to_roll(self._read, model, before_minute)
+        if hour is None:
+            return False
+        first, end = hour * 60, hour * 60 + 60
+        summed = _summed_into(first, self.fleet_panes(model, first, end))
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM fleet_panes WHERE model = ? AND minute >= ? AND minute < ?", (model, first, end)
+            ).fetchall()
+            _write_fleet_panes(db, summed)
+        return True
+
+    def forget_predictions(self, model: str, before_ns: int, limit: int) -> int:
+        """Predictions whose event lies before ``before_ns``, oldest first, with their labels. Returns how many."""
+        with self._transaction() as db:
+            return sqlite_retention.forget_predictions(db, model, before_ns, limit)
+
+    def forget_pending(self, before_ns: int, limit: int) -> int:
+        """Labels received before ``before_ns`` whose prediction never came. Returns how many."""
+        with self._transaction() as db:
+            return sqlite_retention.forget_pending(db, before_ns, limit)
+
+    def forget_figures(self, model: str, keep: Keep, limit: int) -> int:
+        """Curves, panes, outcome cells, incidents and outbox rows, at most ``limit`` of each. Returns how many."""
+        with self._transaction() as db:
+            return sqlite_retention.forget_figures(db, model, keep, limit)
 
 
 @contextmanager
@@ -385,6 +434,17 @@ def _insert_panes(db: apsw.Connection, flush: Flush) -> None:
 
 
 def _insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+    """Counted by the day first: a prediction that is here already counts and is written no second time."""
+    write_all(
+        db,
+        """INSERT INTO prediction_days
+           SELECT value ->> 1, value ->> 2, (value ->> 4) / 86400000000000, count(DISTINCT value ->> 0),
+                  max(value ->> 4)
+           FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM predictions WHERE prediction_id = value ->> 0)
+           GROUP BY 1, 2, 3
+           ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, newest_ns = max(newest_ns, excluded.newest_ns)""",
+        [tuple(row) for row in rows],
+    )
     write_all(
         db,
         """INSERT OR IGNORE INTO predictions
@@ -401,6 +461,30 @@ def _add_counters(db: apsw.Connection, counters: Mapping[str, int]) -> None:
            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
         list(counters.items()),
     )
+
+
+def _write_fleet_panes(db: apsw.Connection, panes: Sequence[Pane]) -> None:
+    write_all(
+        db,
+        """INSERT INTO fleet_panes
+           SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                  unhex(value ->> 5), unhex(value ->> 6) FROM json_each(?) WHERE true
+           ON CONFLICT DO UPDATE SET vector = excluded.vector, samples = excluded.samples""",
+        [(*_fleet_key(pane.key), *_packed(pane)) for pane in panes],
+    )
+
+
+def _summed_into(minute: int, panes: Iterable[Pane]) -> list[Pane]:
+    """One pane a version, segment and layout. A roll-up is a sum."""
+    sums: dict[PaneKey, Pane] = {}
+    for pane in panes:
+        key = pane.key._replace(minute=minute)
+        known = sums.get(key)
+        if known is None:
+            sums[key] = Pane(key, pane.vector, pane.samples)
+        else:
+            sums[key] = Pane(key, known.vector + pane.vector, merge_samples(known.samples, pane.samples))
+    return list(sums.values())
 
 
 def _write_incidents(db: apsw.Connection, incidents: Sequence[tuple[Incident, str, int]]) -> None:

@@ -51,7 +51,7 @@ WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  #
 _COUNT = """
 INSERT INTO outcome_panes
 SELECT p.model, p.version, p.event_ns / :day, max(0, (l.observed_ns - p.event_ns) / :day), coalesce(p.predicted, ''),
-       l.label, sum(l.sign)
+       l.label, sum(l.sign), 0
 FROM (
     SELECT prediction_id, observed_ns, label, 1 AS sign FROM labels
     WHERE label_id IN (SELECT value FROM json_each(:counted))
@@ -61,6 +61,32 @@ FROM (
 JOIN predictions p USING (prediction_id) WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+
+
+_TOTAL = """
+INSERT INTO label_totals
+SELECT p.model, l.status, sum(l.sign)
+FROM (
+    SELECT prediction_id, 'matched' AS status, 1 AS sign FROM labels
+    WHERE label_id IN (SELECT value FROM json_each(:counted))
+    UNION ALL
+    SELECT prediction_id, 'matched', -1 FROM labels
+    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
+    UNION ALL
+    SELECT prediction_id, 'corrected', 1 FROM labels
+    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
+    UNION ALL
+    SELECT prediction_id, 'corrected', 1 FROM labels
+    WHERE label_id IN (SELECT value FROM json_each(:ready)) AND label_id NOT IN (SELECT value FROM json_each(:counted))
+) AS l
+JOIN predictions p USING (prediction_id) WHERE true
+GROUP BY 1, 2
+ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+
+_JUDGED = """
+UPDATE outcome_panes SET judged = judged + (item.value ->> 6) FROM json_each(?) AS item
+WHERE model = item.value ->> 0 AND version = item.value ->> 1 AND day = item.value ->> 2 AND age = item.value ->> 3
+  AND predicted = item.value ->> 4 AND actual = item.value ->> 5"""
 
 
 class Joined(NamedTuple):
@@ -126,6 +152,8 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
         db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
+        taken = orjson.dumps([item[0] for item in ready]).decode()
+        db.execute(_TOTAL, {"counted": counted, "predictions": predictions, "ready": taken}).fetchall()
         db.execute(
             """UPDATE labels SET state = 'superseded'
                WHERE state = 'joined' AND prediction_id IN (SELECT value FROM json_each(?))""",
@@ -149,6 +177,23 @@ def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> lis
         (model, first_day, last_day),
     )
     return [OutcomeCell(*row) for row in orjson.loads(rows)]
+
+
+def unjudged(db: apsw.Connection, model: str, closed_by: int) -> list[OutcomeCell]:
+    """What slices that close by Unix day ``closed_by`` hold and the quality detector has not taken; signed."""
+    rows = one(
+        db,
+        """SELECT json_group_array(json_array(version, day, age, predicted, actual, count - judged)) FROM (
+               SELECT * FROM outcome_panes WHERE model = ? AND day + age + 2 <= ? AND count <> judged
+               ORDER BY version, day, age, predicted, actual)""",
+        (model, closed_by),
+    )
+    return [OutcomeCell(*row) for row in orjson.loads(rows)]
+
+
+def judge(db: apsw.Connection, model: str, cells: Sequence[OutcomeCell]) -> None:
+    """The quality detector has taken these counts."""
+    write_all(db, _JUDGED, [(model, *cell) for cell in cells])
 
 
 def one(db: apsw.Connection, sql: str, bindings: Any = ()) -> Any:

@@ -22,6 +22,7 @@ from mlmon_sidecar.telemetry import Telemetry
 
 DAY_MINUTES = 1440
 START = 20_000 * DAY_MINUTES  # midnight, as Unix minute
+AHEAD_MINUTES = 120 * DAY_MINUTES  # what is fed is past
 EDGES = tuple(float(x) for x in range(-2, 3))
 LAYOUT = Layout(
     "m",
@@ -39,7 +40,7 @@ def same(_name: str, token: str) -> str:
 
 
 class FakeClock:
-    """Monotonic time in seconds a test sets; event time runs beside it from ``START``."""
+    """Monotonic time in seconds a test sets; event time runs beside it, ahead of all that the tests feed."""
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
@@ -51,7 +52,7 @@ class FakeClock:
         return self.unix_at(self.monotonic_ns())
 
     def unix_at(self, monotonic_ns: int) -> int:
-        return START * MINUTE_NS + monotonic_ns
+        return (START + AHEAD_MINUTES) * MINUTE_NS + monotonic_ns
 
 
 class Told:

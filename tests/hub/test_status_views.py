@@ -9,7 +9,7 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import orjson
 import pytest
-from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, batch, kept, panes, plan, traffic
+from hub_parts import AHEAD_MINUTES, DAY_MINUTES, LAYOUT, START, Watched, batch, kept, panes, plan, traffic
 from pydantic import ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
@@ -92,6 +92,7 @@ def busy(watched: Watched, days: int = 2) -> None:
     last = START + days * DAY_MINUTES + 360  # more than a day after the rest
     watched.flush(traffic(last, rows=200, score=0.9), through=last)
     watched.clock.seconds = (last + 5 - START) * 60
+    watched.flush(through=last)  # heard just now
     watched.hub.tick()
     watched.hub.tick()
 
@@ -154,6 +155,7 @@ def test_enough_rows_need_no_reason(watched: Watched) -> None:
     assert model(watched)["reason"] == f"warming up {WARM_ROWS - 1}/{WARM_ROWS}"
     watched.flush(traffic(START + 1, rows=1), through=START + 1)
     watched.hub.tick()
+    watched.clock.seconds += 1  # the status is made once a second
     assert model(watched)["reason"] == ""
     assert model(watched)["sentence"] == "m: no open incident"
 
@@ -320,7 +322,7 @@ def test_every_figure_of_the_hub_has_its_place_in_the_catalogue(watched: Watched
     opened = {dict(f.attributes)["mlmon.alert.rule"]: f.value for f in found["mlmon.alert.transitions"]}
     assert opened["collapse"] == 1
     assert {dict(f.attributes)["mlmon.label.status"]: f.value for f in found["mlmon.outcome.labels"]} == {"matched": 12}
-    assert found["mlmon.self.aggregate.age"][0].value == 240
+    assert found["mlmon.self.aggregate.age"][0].value == 240 + AHEAD_MINUTES * 60
     assert sum(f.value for f in found["mlmon.prediction.class"]) == 2 * 5 * 300 + 200
 
 

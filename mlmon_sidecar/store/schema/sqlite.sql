@@ -18,7 +18,7 @@ CREATE TABLE layouts (hash TEXT PRIMARY KEY, model TEXT NOT NULL, document TEXT 
 
 -- What recorders sent and no seal has summed yet. Rows leave by id, so a pane that arrives during a seal stays.
 CREATE TABLE open_panes (
-    pane_id     INTEGER PRIMARY KEY,
+    pane_id     INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: "newer than" is asked by it
     recorder_id TEXT NOT NULL,
     model       TEXT NOT NULL,
     version     TEXT NOT NULL,
@@ -58,6 +58,8 @@ CREATE TABLE series (
     value     REAL NOT NULL,
     PRIMARY KEY (model, name, label, at_minute)
 ) WITHOUT ROWID;
+
+CREATE INDEX series_by_time ON series (model, at_minute);
 
 CREATE TABLE incidents (
     key             TEXT PRIMARY KEY,
@@ -101,7 +103,17 @@ CREATE TABLE predictions (
 CREATE INDEX predictions_by_alias ON predictions (alias, event_ns) WHERE alias IS NOT NULL;
 CREATE INDEX predictions_by_time ON predictions (model, event_ns);
 
--- Every label ever given. state: pending (prediction not here), ready, joined, superseded.
+-- Kept predictions counted by the day of their event, for people: nobody counts a hundred million rows at each look.
+CREATE TABLE prediction_days (
+    model     TEXT NOT NULL,
+    version   TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    rows      INTEGER NOT NULL,
+    newest_ns INTEGER NOT NULL,
+    PRIMARY KEY (model, version, day)
+) WITHOUT ROWID;
+
+-- Every label ever given, for as long as its prediction is kept. state: pending (prediction not here), ready, joined, superseded.
 CREATE TABLE labels (
     label_id      INTEGER PRIMARY KEY,
     id            TEXT NOT NULL,
@@ -125,5 +137,14 @@ CREATE TABLE outcome_panes (
     predicted TEXT NOT NULL,
     actual    TEXT NOT NULL,
     count     INTEGER NOT NULL,
+    judged    INTEGER NOT NULL DEFAULT 0,  -- how many of them the quality detector has taken
     PRIMARY KEY (model, version, day, age, predicted, actual)
+) WITHOUT ROWID;
+
+-- Labels ever joined ("matched") and replaced by a later one ("corrected"); never falls.
+CREATE TABLE label_totals (
+    model  TEXT NOT NULL,
+    status TEXT NOT NULL,
+    count  INTEGER NOT NULL,
+    PRIMARY KEY (model, status)
 ) WITHOUT ROWID;

@@ -33,6 +33,7 @@ function hub(view) {
   const silent = view.recorders.filter((each) => each.seen_ms_ago > SILENT_MS);
   return [
     el("p", {}, `${view.role}, process ${view.pid}`),
+    view.problem ? el("p", { class: "word alert" }, view.problem) : "",
     el("p", { class: "quiet" }, el("code", {}, view.store), ` schema ${view.schema}`),
     el("p", { class: "quiet" }, `${plural(view.recorders.length, "recorder")}, ${plural(lost, "flush").replace("flushs", "flushes")} lost`,
       silent.length ? `, silent: ${silent.map((each) => `${each.host}/${each.pid} for ${duration(each.seen_ms_ago)}`).join(", ")}` : ""),
