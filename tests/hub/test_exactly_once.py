@@ -34,6 +34,8 @@ from fixed_rows import (
 from mlmon_sidecar.baseline.document import Baseline
 
 HERE = Path(__file__).parent
+# Said, because the installed wheel is tested with a safe path, without a program's own folder on it.
+BESIDE = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 PATIENCE = 60.0  # seconds until something that should happen counts as not happening
 POLL = 0.05
 
@@ -51,6 +53,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(BESIDE)},
         )
 
     def tell(self, line: str) -> None:
