@@ -145,9 +145,13 @@ class Sealed:
     incidents: list[tuple[object, ...]]
     series: list[tuple[object, ...]]
     aliases: list[str]
-    waiting: int  # panes that no seal has taken
+    waiting: list[bytes]  # vectors that no seal has taken
     lost: int  # flush numbers that never came
     counted: dict[str, int]
+
+
+def _bytes(packed: bytes) -> bytes:
+    return decode_vector(packed).astype("<i8").tobytes()
 
 
 def watermark(store: Path) -> int:
@@ -172,7 +176,7 @@ def read_sealed(store: Path) -> Sealed:
         state = db.execute("SELECT watermark, detector, progress FROM model_state").fetchall()
         ((watermark, detector, progress),) = state or [(-1, b"", "")]
         return Sealed(
-            panes={row[:5]: decode_vector(row[5]).astype("<i8").tobytes() for row in panes},
+            panes={row[:5]: _bytes(row[5]) for row in panes},
             samples={row[:5]: decode_samples(row[6]) for row in panes},
             watermark=watermark,
             detector=detector,
@@ -180,7 +184,7 @@ def read_sealed(store: Path) -> Sealed:
             incidents=db.execute("SELECT * FROM incidents ORDER BY key").fetchall(),
             series=db.execute("SELECT * FROM series ORDER BY model, name, label, at_minute").fetchall(),
             aliases=[row[0] for row in db.execute("SELECT alias FROM predictions ORDER BY prediction_id")],
-            waiting=db.execute("SELECT count(*) FROM open_panes").fetchone()[0],
+            waiting=[_bytes(row[0]) for row in db.execute("SELECT vector FROM open_panes ORDER BY pane_id")],
             lost=db.execute("SELECT coalesce(sum(lost), 0) FROM recorders").fetchone()[0],
             counted=dict(db.execute("SELECT name, value FROM counters").fetchall()),
         )

@@ -141,7 +141,7 @@ def alone(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
 
 
 def assert_same(found: Sealed, expected: Sealed) -> None:
-    assert found.lost == found.waiting == 0
+    assert (found.lost, found.waiting) == (0, [])
     assert Counter(found.aliases) == Counter(expected.aliases)
     assert found.panes.keys() == expected.panes.keys()
     assert found.panes == expected.panes
@@ -159,7 +159,7 @@ def test_one_process_seals_every_row_and_tells_of_both_drifts(alone: Sealed) -> 
     rows = make_rows()
     assert Counter(alone.aliases) == Counter(row.alias for row in rows)
     assert len(alone.panes) == len({(row.minute, row.version) for row in rows})
-    assert (alone.waiting, alone.lost, alone.watermark) == (0, 0, FIRST_MINUTE + MINUTES - 1)
+    assert (alone.waiting, alone.lost, alone.watermark) == ([], 0, FIRST_MINUTE + MINUTES - 1)
     told = [(row[2], row[5] - FIRST_MINUTE, row[6]) for row in alone.incidents]
     assert {rule for rule, _, _ in told} == {"feature_drift", "prediction_drift"}
     assert all(opened in DRIFT for _, opened, _ in told)
@@ -221,7 +221,7 @@ def test_a_hub_killed_inside_the_commit_of_a_seal_is_followed_by_the_same_bytes(
     before = read_sealed(store_of(tmp_path))
     assert before.watermark == max(key[1] for key in before.panes)
     assert before.watermark < FIRST_MINUTE + 114
-    assert before.waiting > 0
+    assert before.waiting
     finish(start, config, [program])
     assert_same(read_sealed(store_of(tmp_path)), alone)
 
@@ -286,7 +286,9 @@ def test_a_worker_killed_with_the_hub_in_it_loses_at_most_a_flush_interval_and_a
         assert all(when > killed - FLUSH_SECONDS - NOISE_SECONDS for when in missing)
         assert len(sent) > 2 * rate * FLUSH_SECONDS, "there was something to lose"
     assert stored <= {alias for log in logs for _, alias in sent_rows(log)}
-    assert (found.lost, found.waiting) == (0, 0)
+    assert found.lost == 0
     assert found.counted["rows.kept"] == found.counted["rows.decoded"] == len(stored)
     cell = Baseline.load(baseline).layout.traffic.rows
-    assert sum(int(np.frombuffer(vector, "<i8")[cell]) for vector in found.panes.values()) == len(stored)
+    # The last worker to end may have been the hub for less than the ten seconds the dead one is waited for.
+    vectors = [*found.panes.values(), *found.waiting]
+    assert sum(int(np.frombuffer(vector, "<i8")[cell]) for vector in vectors) == len(stored)
