@@ -54,7 +54,10 @@ class OutcomeSettings(Table):
     """How predictions are judged when labels come."""
 
     metric: Literal["accuracy", "precision", "recall", "f1"] = Field(
-        default="accuracy", description="The quality figure that is watched.", examples=["f1"]
+        default="accuracy",
+        description="The quality figure that is watched. All but `accuracy` speak of the positive class; a model "
+        "without one is judged by its accuracy.",
+        examples=["f1"],
     )
     horizon: Duration = Field(
         default=timedelta(days=60),

@@ -57,9 +57,11 @@ def hour_points(
 
 def day_points(plan: ModelPlan, day: int, vector: IntVector) -> Iterator[Point]:
     """What the day's predictions should be worth before any label came."""
-    estimate = estimated_accuracy(plan, vector)
-    if estimate is not None:
-        yield Point("accuracy_estimated", "", day * 1440, estimate)
+    metric = plan.outcome_metric
+    for name in dict.fromkeys(("accuracy", metric.name if metric is not None else "accuracy")):
+        estimate = estimated(plan, vector, name)
+        if estimate is not None:
+            yield Point(f"{name}_estimated", "", day * 1440, estimate)
 
 
 def latency(layout: Layout, vector: IntVector, share: float) -> float | None:
@@ -129,12 +131,17 @@ def class_ratios(layout: Layout, vector: IntVector) -> dict[str, float]:
     return {name: int(count) / total for name, count in zip(layout.prediction.classes, counts, strict=False)}
 
 
-def estimated_accuracy(plan: ModelPlan, vector: IntVector) -> float | None:
-    """CBPE; None without a calibrated binary baseline or without rows."""
+def estimated(plan: ModelPlan, vector: IntVector, metric: str) -> float | None:
+    """CBPE of one of ``outcomes.metric.METRICS``; None without a calibrated binary baseline or without rows."""
     reference, space = plan.reference, plan.layout.prediction
     if reference is None or not reference.calibration or len(space.classes) != 2 or space.positive not in space.classes:
         return None
     table = vector[plan.layout.outputs.score_class].reshape(-1, len(space.classes) + 1)
     positive = space.classes.index(space.positive)
     expected = expect(table[:, [1 - positive, positive]], np.array(reference.calibration), reference.calibration_rows)
-    return None if expected is None else expected.accuracy
+    if expected is None:
+        return None
+    figures = {
+        "accuracy": expected.accuracy, "precision": expected.precision, "recall": expected.recall, "f1": expected.f1
+    }  # fmt: skip
+    return figures[metric]

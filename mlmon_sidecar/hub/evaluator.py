@@ -90,6 +90,7 @@ class ModelEvaluator:
         commits: call ``reload`` if it does not."""
         points: list[Point] = []
         moves: list[Transition] = []
+        self._judged: dict[tuple[Any, ...], OutcomeCell] = {}  # labels that this seal takes
         self._classes, self._gained = self._classes + self._gained, np.zeros_like(self._classes)
         for delta in sums.deltas.get(self.plan.layout.hash, ()):
             if delta.minute <= self.watermark and self._has_minutes(delta.minute):
@@ -109,6 +110,7 @@ class ModelEvaluator:
             ),
             series=points,
             incidents=[(move.incident, move.kind, move.minute) for move in moves],
+            judged=list(self._judged.values()),
         )
 
     def _take(self, delta: Delta, points: list[Point], moves: list[Transition]) -> None:
@@ -165,10 +167,20 @@ class ModelEvaluator:
         return self._moves(context)
 
     def _judge_outcomes(self, first: int, last: int) -> list[Transition]:
-        def cells(start: int, end: int) -> Sequence[OutcomeCell]:
-            return self._store.outcome_cells(self.plan.name, start, end)
-
-        self._quality, judgements = self._outcomes.close_days(self._quality, first, last, cells)
+        """Labels of slices that close on days ``first`` to ``last``, and those that came late. They are marked in the
+        store by the seal, so that no restart feeds one twice."""
+        gained = []
+        for cell in self._store.unjudged_cells(self.plan.name, last):
+            taken = self._judged.get(cell[:-1])  # by an earlier day of the same seal
+            rows = cell.rows - (0 if taken is None else taken.rows)
+            if rows:
+                gained.append(cell._replace(rows=rows))
+                self._judged[cell[:-1]] = cell
+        recent = tuple((day, hits, total) for day, hits, total in self._progress.get("labels", ()))
+        days = range(first, last + 1)
+        self._quality, recent, judgements = self._outcomes.close_days(self._quality, recent, days, gained)
+        if recent:
+            self._progress = {**self._progress, "labels": [list(entry) for entry in recent]}
         moves: list[Transition] = []
         for judgement in judgements:
             minute = judgement.day * MINUTES_OF_DAY

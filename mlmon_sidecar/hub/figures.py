@@ -107,7 +107,8 @@ def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measu
     """0 well, 1 a P3, 2 a P2, 3 a P1: larger is worse, so that ``max`` over anything means something."""
     worst = dict.fromkeys(CHECKS, 0)
     for incident in evaluator.open_incidents:
-        worst[incident.rule] = max(worst[incident.rule], 4 - int(incident.tier))
+        if incident.rule in worst:  # the store may hold incidents of a check that is no more
+            worst[incident.rule] = max(worst[incident.rule], 4 - int(incident.tier))
     for rule, value in worst.items():
         layer = CHECKS[rule].layer.value
         yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))

@@ -24,6 +24,7 @@ from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.hub.status_board import StatusBoard
 from mlmon_sidecar.hub.troubles import Troubles
 from mlmon_sidecar.interfaces import Clock, Telling
+from mlmon_sidecar.outcomes.metric import Metric
 from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
@@ -293,6 +294,19 @@ class Hub:
 
     def evaluators(self) -> Sequence[ModelEvaluator]:
         return [self._evaluators[name] for name in sorted(self._evaluators)]
+
+    def sealed_through(self, model: str) -> int:
+        """-1: nothing is sealed."""
+        known = self._evaluators.get(model)
+        return -1 if known is None else known.watermark
+
+    def outcome_metric(self, model: str, name: str) -> Metric | None:
+        """The metric of that name where this model can be judged by it."""
+        known = self._evaluators.get(model)
+        watched = None if known is None else known.plan.outcome_metric
+        if watched is None or watched.name == name:
+            return watched
+        return Metric("accuracy") if name == "accuracy" else None
 
     def export_outcome(self) -> Mapping[str, object]:
         return self._export_outcome() if self._export_outcome is not None else {"target": None, "last": {}}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
+from mlmon_sidecar.alerts.incidents import WAITING
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
+from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.view import (
     BaselineView,
     ClassView,
@@ -18,10 +21,9 @@ from mlmon_sidecar.hub.view import (
     VersionView,
     WindowView,
 )
-from mlmon_sidecar.outcomes.confusion import right
+from mlmon_sidecar.outcomes.metric import Metric
 from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
 from mlmon_sidecar.statistics.indicators import FEATURES, NULLS
-from mlmon_sidecar.statistics.intervals import wilson
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
 
@@ -137,7 +139,7 @@ def _feature_view(
         "drift": scores.get(feature.name),
         "method": "ks" if numeric else "total_variation",
         "evidence": evidence.get((FEATURES, feature.name)),
-        "missing": int(vector[cells.null]) / decoded if decoded else None,
+        "missing": int(vector[cells.null] + vector[cells.invalid]) / decoded if decoded else None,
         "out_of_range": outside / rows if rows and numeric else None,
         "unseen": unseen / rows if rows and not numeric else None,
         "rows": rows,
@@ -171,38 +173,60 @@ def prediction_view(evaluator: ModelEvaluator, window: Window) -> PredictionView
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
     newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
-    cells = store.outcome_cells(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest)
-    predicted = sum(store.predictions_per_day(evaluator.plan.name, newest - OUTCOME_DAYS + 1, newest).values())
-    correct, labelled = right(cells)
-    low, high = wilson(correct, labelled) if labelled else (None, None)
+    plan, metric = evaluator.plan, evaluator.plan.outcome_metric
+    cells = store.outcome_cells(plan.name, newest - OUTCOME_DAYS + 1, newest)
+    predicted = sum(store.predictions_per_day(plan.name, newest - OUTCOME_DAYS + 1, newest).values())
+    labelled = sum(cell.rows for cell in cells)
+    hits, total = (0, 0) if metric is None else metric.counts(cells)
+    judged = metric if total > 0 else None
+    low, high = judged.interval(hits, total) if judged is not None else (None, None)
     return {
-        "metric": "accuracy",
-        "realised": correct / labelled if labelled else None,
+        "metric": "accuracy" if metric is None else metric.name,
+        "realised": judged.shown(hits / total) if judged is not None else None,
         "low": low,
         "high": high,
-        "estimated": curves.estimated_accuracy(evaluator.plan, window.vector),
+        "estimated": None if metric is None else curves.estimated(plan, window.vector, metric.name),
         "baseline": evaluator.baseline_quality,
         "labelled": labelled,
         "coverage": min(1.0, labelled / predicted) if predicted else None,
-        "reason": "" if labelled else "needs labels: send them to the feedback endpoint",
+        "reason": outcome_reason(plan, cells, labelled, judged),
     }
 
 
-def daily_outcomes(store: Store, model: str, name: str, first_day: int, last_day: int) -> list[tuple[int, float]]:
-    """(day, value) of "accuracy", "labelled" or "coverage" by the day of the prediction."""
+def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int, judged: Metric | None) -> str:
+    """Why labels say nothing, or less than one would think; "" when they do."""
+    if not labelled:
+        return "needs labels: send them to the feedback endpoint"
+    if plan.outcome_metric is None:
+        return "labels of a regression model are counted, not judged"
+    if judged is None:
+        return f"no label and no prediction of the class {plan.outcome_metric.positive!r} yet"
+    known = plan.layout.prediction.classes
+    strange = sum(cell.rows for cell in cells if known and cell.actual not in known)
+    return (
+        f"{strange} of {labelled} labels name a class the model does not have: write them as it does" if strange else ""
+    )
+
+
+def daily_outcomes(
+    store: Store, model: str, name: str, first_day: int, last_day: int, metric: Metric | None
+) -> list[tuple[int, float]]:
+    """(day, value) of ``metric``, "labelled" or "coverage" by the day of the prediction."""
     days: dict[int, list[OutcomeCell]] = {}
     for cell in store.outcome_cells(model, first_day, last_day):
         days.setdefault(cell.day, []).append(cell)
     predicted = store.predictions_per_day(model, first_day, last_day)
     found = []
     for day in sorted(days):
-        correct, labelled = right(days[day])
+        labelled = sum(cell.rows for cell in days[day])
+        hits, total = (0, 0) if metric is None else metric.counts(days[day])
         if name == "labelled":
             found.append((day, float(labelled)))
-        elif name == "coverage" and predicted.get(day):
-            found.append((day, min(1.0, labelled / predicted[day])))
-        elif name == "accuracy" and labelled:
-            found.append((day, correct / labelled))
+        elif name == "coverage":
+            if predicted.get(day):
+                found.append((day, min(1.0, labelled / predicted[day])))
+        elif metric is not None and total > 0:
+            found.append((day, metric.shown(hits / total)))
     return found
 
 
@@ -219,9 +243,20 @@ def incident_view(incident: Incident) -> IncidentView:
         "summary": incident.summary,
         "evidence": incident.evidence,
         "features": list(incident.features),
-        "details": dict(incident.details),
+        "details": readable(incident.details),
         "provisional": incident.provisional,
     }
+
+
+def readable(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Unix minutes as UTC times, and without what only the life of the incident needs."""
+    return {key.removesuffix("_minute"): _told(key, value) for key, value in details.items() if key != WAITING}
+
+
+def _told(key: str, value: Any) -> Any:
+    if key.endswith("_minute") and isinstance(value, int):
+        return datetime.fromtimestamp(value * 60, UTC).strftime("%Y-%m-%dT%H:%MZ") if value >= 0 else None
+    return readable(value) if isinstance(value, Mapping) else value
 
 
 def _tier(incident: Incident) -> Literal[1, 2, 3]:

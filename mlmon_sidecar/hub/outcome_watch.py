@@ -1,60 +1,67 @@
-"""Is the model still right? Labels enter the quality detector slice by slice, each slice once, when it is complete."""
+"""Is the model still right? Each label enters the quality detector once: when its slice is complete, or when it comes
+later than that, as labels do that are sent in batches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.outcomes.confusion import closed_on, closing_day, right
+from mlmon_sidecar.outcomes.confusion import closing_day
+from mlmon_sidecar.outcomes.metric import new_counts
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
-from mlmon_sidecar.statistics.quality import majority_share, right_answers
 from mlmon_sidecar.statistics.quality_detector import counts, quality_indicators
 
-RECENT_DAYS = 7  # matured slices of so many days make the point estimate
+RECENT_DAYS = 7  # what entered the detector in so many days makes the point estimate
 
-Cells = Callable[[int, int], Sequence[OutcomeCell]]
-"""Outcome cells of predictions made from the first to the last Unix day."""
+Recent = tuple[tuple[int, int, int], ...]
+"""(Unix day, hits, total) that entered the detector, oldest first, of ``RECENT_DAYS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the slices that closed on one day said."""
+    """What the labels of one day said."""
 
     day: int
     step: Step
-    correct: int  # over the matured slices of the last ``RECENT_DAYS``
+    hits: int  # over the last ``RECENT_DAYS``
     total: int
 
 
 class OutcomeWatch:
-    """The quality detector of one model, fed with slices that closed."""
+    """The quality detector of one model, fed with labels."""
 
     def __init__(self, plan: ModelPlan) -> None:
         self._horizon = plan.horizon_days
-        self.baseline: float | None = None
-        self.chance = 0.0
+        self._metric = plan.outcome_metric
+        self.baseline: float | None = None  # as people read it
+        self._chance = 0.0
         self._detector: Detector | None = None
-        reference = plan.reference
-        if reference is not None and reference.confusion:
-            matrix = np.array(reference.confusion, np.int64)
-            correct, total = right_answers(matrix)
-            self.baseline, self.chance = correct / total, majority_share(matrix)
-            indicators = quality_indicators(self.baseline, total, chance=self.chance)
-            if indicators.units:
-                self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
+        reference, classes = plan.reference, plan.layout.prediction.classes
+        if reference is None or not reference.confusion or self._metric is None:
+            return
+        matrix = np.array(reference.confusion, np.int64)
+        hits, total = self._metric.counts_of_matrix(matrix, classes)
+        if total == 0:
+            return
+        chance = self._metric.chance(matrix, classes)
+        self.baseline, self._chance = self._metric.shown(hits / total), self._metric.shown(chance)
+        indicators = quality_indicators(hits / total, total, chance=chance)
+        if indicators.units:
+            self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
 
     def view(self, judgement: Judgement) -> QualityView | None:
         """As the check reads it; None without labels or without a baseline."""
-        if self.baseline is None or judgement.total == 0:
+        if self.baseline is None or self._metric is None or judgement.total == 0:
             return None
-        value = judgement.correct / judgement.total
-        return QualityView("accuracy", judgement.step, value, judgement.total, self.baseline, self.chance)
+        value = self._metric.shown(judgement.hits / judgement.total)
+        return QualityView(self._metric.name, judgement.step, value, judgement.total, self.baseline, self._chance)
 
     def restore(self, data: bytes) -> DetectorState | None:
         """The state in ``data`` where it belongs to this baseline; else a new one; None without a baseline."""
@@ -64,19 +71,19 @@ class OutcomeWatch:
         return state if self._detector.accepts(state) else self._detector.initial()
 
     def close_days(
-        self, state: DetectorState | None, first: int, last: int, cells: Cells
-    ) -> tuple[DetectorState | None, list[Judgement]]:
-        """Feed the slices that close on Unix days ``first`` to ``last``, in order."""
+        self, state: DetectorState | None, recent: Recent, days: range, gained: Sequence[OutcomeCell]
+    ) -> tuple[DetectorState | None, Recent, list[Judgement]]:
+        """Feed what slices that close on these Unix days, or closed before, have gained; in order."""
         judgements: list[Judgement] = []
-        if self._detector is None or state is None or last < first:
-            return state, judgements
-        # The oldest age that counts, of the first of the recent closing days.
-        known = cells(first - RECENT_DAYS - self._horizon, last - 2)
-        known = [cell for cell in known if cell.age < self._horizon]
-        for day in range(first, last + 1):
-            correct, total = right(closed_on(known, day))
-            step = self._detector.step(state, counts(correct, total), minute=day * 1440, hours=24.0 if total else 0.0)
+        if self._detector is None or self._metric is None or state is None:
+            return state, recent, judgements
+        counted = [cell for cell in gained if cell.age < self._horizon]
+        for day in days:
+            of_day = [cell for cell in counted if max(days.start, closing_day(cell.day, cell.age)) == day]
+            hits, total = new_counts(self._metric, of_day)
+            step = self._detector.step(state, counts(hits, total), minute=day * 1440, hours=24.0 if total else 0.0)
             state = step.state
-            recent = [c for c in known if day - RECENT_DAYS < closing_day(c.day, c.age) <= day]
-            judgements.append(Judgement(day, step, *right(recent)))
-        return state, judgements
+            recent = tuple(entry for entry in (*recent, (day, hits, total)) if entry[0] > day - RECENT_DAYS)
+            sums = [sum(column) for column in zip(*recent, strict=True)]
+            judgements.append(Judgement(day, step, sums[1], sums[2]))
+        return state, recent, judgements

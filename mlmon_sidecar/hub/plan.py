@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.outcomes.metric import Metric
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
 
@@ -21,7 +22,9 @@ class ModelPlan:
         baseline: None: nothing is compared; traffic and identical predictions are still watched.
         problem: why the baseline is not there, one sentence; "" where none was asked for.
         false_alarm_days: > 0; one false alarm is expected in this many days, over all that may alert.
-        metric: the realised figure people read first: accuracy, precision, recall or f1.
+        metric: the realised figure that is watched: accuracy, precision, recall or f1.
+        positive: the class that all but accuracy speak of; "" where the layout says it.
+        kind: what is predicted, where the layout does not know it.
         horizon_days: labels older than this no longer count; 1 or more.
     """
 
@@ -31,6 +34,8 @@ class ModelPlan:
     problem: str = ""
     false_alarm_days: float = DEFAULT_FALSE_ALARM_DAYS
     metric: str = "accuracy"
+    positive: str = ""
+    kind: str = ""
     horizon_days: int = DEFAULT_HORIZON_DAYS
 
     @classmethod
@@ -44,6 +49,19 @@ class ModelPlan:
             return None
         created = datetime.fromisoformat(self.baseline.created).timestamp()
         return max(0.0, now_ns / 1e9 - created)
+
+    @property
+    def outcome_metric(self) -> Metric | None:
+        """How labels are judged; None: they are counted alone. Precision, recall and F1 speak of one class: a model
+        without a positive one is judged by its accuracy."""
+        space = self.layout.prediction
+        kind, positive = (space.kind if space.kind != "none" else self.kind), self.positive or space.positive
+        if kind == "regression":
+            return None
+        known = not space.classes or positive in space.classes
+        if self.metric == "accuracy" or not positive or not known or kind == "multiclass":
+            return Metric("accuracy")
+        return Metric(self.metric, positive)
 
     @property
     def reference(self) -> Reference | None:

@@ -12,6 +12,7 @@ from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import MlmonError
 from mlmon_sidecar.hub.model_view import daily_outcomes, incident_view, model_view
 from mlmon_sidecar.hub.view import CountersView, HubView, IncidentsView, RecorderView, SeriesView, StatusView
+from mlmon_sidecar.outcomes.metric import METRICS
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.hub import Hub
@@ -23,7 +24,7 @@ LATEST_MS = 1 << 53  # later is no time, and no store's integer
 SUMMED = frozenset({"requests", "errors"})
 PER_MINUTE = frozenset({"requests", "errors", "p95_ms"})
 GONE_MS = 600_000  # a recorder silent for longer was killed: what it lost is counted, and nobody waits for it
-DAILY = frozenset({"accuracy", "coverage", "labelled"})
+DAILY = frozenset({*METRICS, "coverage", "labelled"})
 PRIVACY = "payload content exported: none"
 
 
@@ -65,11 +66,13 @@ def series(hub: Hub, params: Mapping[str, str]) -> SeriesView:
     model, name, label, since = _series_parameters(params)
     if name in DAILY:
         first, last = since // 1440, hub.clock.unix_ns() // 1_000_000 // DAY_MS + 1
-        days = daily_outcomes(hub.store, model, name, first, last)
+        days = daily_outcomes(hub.store, model, name, first, last, hub.outcome_metric(model, name))
         return {"name": name, "label": label, "t": [day * DAY_MS for day, _ in days], "v": [v for _, v in days]}
     points = [(p.at_minute, p.value) for p in hub.store.series(model, name, label, since, MAX_POINTS)]
+    if name in SUMMED and points:
+        points = _every_minute(points, hub.sealed_through(model))
     if name in PER_MINUTE and points and points[-1][0] - points[0][0] > FINE_MINUTES:
-        points = _hourly(points, summed=name in SUMMED)
+        points = _hourly(points)
     return {"name": name, "label": label, "t": [minute * 60_000 for minute, _ in points], "v": [v for _, v in points]}
 
 
@@ -86,12 +89,19 @@ def _series_parameters(params: Mapping[str, str]) -> tuple[str, str, str, int]:
         ) from error
 
 
-def _hourly(points: list[tuple[int, float]], *, summed: bool) -> list[tuple[int, float]]:
-    """By the hour, still per minute: what happened divided by sixty minutes, or the mean over minutes with data."""
+def _every_minute(points: list[tuple[int, float]], through: int) -> list[tuple[int, float]]:
+    """A minute without a point is one in which nothing happened: a line drawn across it would say otherwise."""
+    known = dict(points)
+    first, last = points[0][0], max(points[-1][0], through)
+    return [(minute, known.get(minute, 0.0)) for minute in range(max(first, last - MAX_POINTS), last + 1)]
+
+
+def _hourly(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """By the hour, still per minute: the mean over the minutes there are. The hour that goes on has fewer of them."""
     hours: dict[int, list[float]] = {}
     for minute, value in points:
         hours.setdefault(minute // 60, []).append(value)
-    return [(hour * 60, sum(values) / (60 if summed else len(values))) for hour, values in sorted(hours.items())]
+    return [(hour * 60, sum(values) / len(values)) for hour, values in sorted(hours.items())]
 
 
 def hub_view(hub: Hub) -> HubView:

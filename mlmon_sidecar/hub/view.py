@@ -19,8 +19,14 @@ SERIES = (
     "score_mean",
     "confidence_mean",
     "class_ratio",  # label: class
-    "accuracy",  # per day, realised
+    "accuracy",  # per day, realised; so are the next three, where the model is judged by them
+    "precision",
+    "recall",
+    "f1",
     "accuracy_estimated",
+    "precision_estimated",
+    "recall_estimated",
+    "f1_estimated",
     "coverage",  # share of predictions with a label
 )
 """Names that ``series`` knows. ``label`` is empty where none is named."""

@@ -138,6 +138,8 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         problem=watched.problem,
         false_alarm_days=settings.alerts.false_alarm_days,
         metric=watched.settings.outcomes.metric,
+        positive=watched.settings.prediction.positive or "",
+        kind=watched.settings.prediction.kind,
         horizon_days=max(1, watched.settings.outcomes.horizon.days),
     )
 

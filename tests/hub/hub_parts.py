@@ -161,5 +161,5 @@ class Watched:
         return -1 if state is None else state.watermark
 
 
-def kept(prediction_id: str, minute: int, predicted: str = "yes", version: str = "v1") -> KeptRow:
+def kept(prediction_id: str, minute: int, predicted: str | None = "yes", version: str = "v1") -> KeptRow:
     return KeptRow(prediction_id, "m", version, "", minute * MINUTE_NS, 0.9, predicted, None, None, "", "", "{}")

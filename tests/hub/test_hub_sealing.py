@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.hub import RECORDER_KEPT_NS, HubThread
-from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
-from mlmon_sidecar.records import Incident, Label, OutcomeCell, Tier
+from mlmon_sidecar.records import Incident, Label, Tier
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.packing import encode_samples, encode_vector
-from mlmon_sidecar.statistics.quality_detector import counts
 from mlmon_sidecar.store.contract import Seal
 
 ROWS = LAYOUT.traffic.rows
@@ -483,25 +481,6 @@ def test_slices_of_labels_enter_the_detector_once_when_they_close(
         watched.hub.tick()
     # [correct, total]: age 0 of day 0 closes on day 2; its age 1 and day 1's age 0 on day 3; age 5 is past the horizon
     assert steps == {1: [0, 0], 2: [1, 2], 3: [2, 2], 4: [0, 0], 5: [0, 0], 6: [0, 0]}
-
-
-def test_the_point_estimate_covers_a_week_of_closed_slices_of_every_age() -> None:
-    """Whether days close one by one or together."""
-    cells = [OutcomeCell("v", day, age, "yes", "yes" if day % 3 else "no", 2) for day in range(60) for age in range(4)]
-
-    def between(first: int, last: int) -> list[OutcomeCell]:
-        return [cell for cell in cells if first <= cell.day <= last]
-
-    watch = OutcomeWatch(plan(horizon_days=3))
-    state, together = watch.close_days(watch.restore(b""), 30, 40, between)
-    one_by_one, alone = [], watch.restore(b"")
-    for day in range(30, 41):
-        alone, judged = watch.close_days(alone, day, day, between)
-        one_by_one += judged
-    assert [(j.day, j.correct, j.total) for j in together] == [(j.day, j.correct, j.total) for j in one_by_one]
-    assert all(j.total == 7 * 3 * 2 for j in together)  # days, ages below the horizon, labels in a cell
-    assert state is not None and alone is not None and state.to_bytes() == alone.to_bytes()
-    assert counts(1, 2).tolist() == [1, 2]
 
 
 def test_worse_labels_open_an_incident_and_better_ones_end_it(watched: Watched) -> None:

@@ -260,11 +260,14 @@ def test_short_curves_are_by_the_minute_and_long_ones_by_the_hour(watched: Watch
     for name in ("requests", "p95_ms"):
         write(name, [(0, 60.0), (1, 120.0), (720, 30.0)])
         short = series(watched, name)
-        assert short["t"] == [(START + at) * 60_000 for at in (0, 1, 720)] and short["v"] == [60, 120, 30]
+        every = dict.fromkeys(range(721), 0.0) if name == "requests" else {}  # a minute without requests had none
+        expected = {**every, 0: 60, 1: 120, 720: 30}
+        assert short["t"] == [(START + at) * 60_000 for at in expected] and short["v"] == list(expected.values())
         write(name, [(721, 90.0)])
     requests, p95 = series(watched, "requests"), series(watched, "p95_ms")
-    assert requests["t"] == p95["t"] == [START * 60_000, (START + 720) * 60_000]
-    assert requests["v"] == [3.0, 2.0]  # per minute over the whole hour
+    assert p95["t"] == [START * 60_000, (START + 720) * 60_000]
+    assert requests["t"] == [(START + 60 * hour) * 60_000 for hour in range(13)]
+    assert requests["v"] == [3.0, *[0.0] * 11, 60.0]  # per minute, and of the last hour over its two minutes so far
     assert p95["v"] == [90.0, 60.0]  # the mean over minutes with traffic
     assert series(watched, "requests", since_minute=START + 700)["v"] == [30, 90]
 

@@ -131,7 +131,7 @@ export async function drawTiles(model, now) {
   const long = now - LONG_MS;
   const [requests, failed, p95, score, confidence, realised, estimated, coverage, evidence, shares] = await Promise.all([
     series("requests"), series("errors"), series("p95_ms"), series("score_mean"), series("confidence_mean"),
-    series("accuracy", "", long), series("accuracy_estimated", "", long), series("coverage", "", long),
+    series(model.outcome.metric, "", long), series(`${model.outcome.metric}_estimated`, "", long), series("coverage", "", long),
     Promise.all(leading.map((feature) => series("drift_evidence", feature.name))),
     Promise.all(classes.map((each) => series("class_ratio", each.name))),
   ]);
