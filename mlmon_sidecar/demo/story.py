@@ -73,11 +73,14 @@ class Story:
 
     def play(self) -> Summary:
         """Every phase, until what was sent is sealed and every incident is resolved or the patience ends."""
+        begun = time.monotonic()
         self._prepare()
         self._serve()
         periods = [self._phase(phase, rows) for phase, rows in _cast(self._loans)]
         self._settle()
-        return self._summary(periods)
+        summary = self._summary(periods)
+        self._say(f"Played in {time.monotonic() - begun:.0f} s.")
+        return summary
 
     def play_on(self) -> None:
         """Ordinary traffic until Ctrl-C."""

@@ -4,7 +4,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from mlmon_sidecar.demo.phases import NULL_COLUMN, PHASES, TOTAL_ROWS, assign
 
 pytestmark = pytest.mark.story
 
-MAX_SECONDS = 90.0
 KILL_AFTER_SECONDS = 150.0
 SCORE = "score"
 
@@ -30,7 +28,6 @@ class Told:
 
     summary: dict[str, Any]
     narration: str
-    seconds: float
     directory: Path
 
     def alerts(self, period: str) -> list[dict[str, Any]]:
@@ -41,16 +38,10 @@ class Told:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     directory = tmp_path_factory.mktemp("story")
     command = [sys.executable, "-m", "mlmon_sidecar.cli.main", "demo", "--once", "--json", "--keep", str(directory)]
-    started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=KILL_AFTER_SECONDS, check=False)
-    seconds = time.monotonic() - started
     sys.stdout.write(done.stdout + done.stderr)  # pytest shows it beside a failure
     assert done.returncode == 0, done.stderr
-    return Told(json.loads(done.stdout), done.stderr, seconds, directory)
-
-
-def test_it_ends_in_time(told: Told) -> None:
-    assert told.seconds <= MAX_SECONDS
+    return Told(json.loads(done.stdout), done.stderr, directory)
 
 
 def test_every_request_is_accounted_for(told: Told) -> None:

@@ -6,6 +6,7 @@ same panes, reach the same detector state and tell of the same incidents.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ from fixed_rows import (
 from mlmon_sidecar.baseline.document import Baseline
 
 HERE = Path(__file__).parent
+# Said, because the installed wheel is tested with a safe path, without a program's own folder on it.
+BESIDE = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 PATIENCE = 60.0  # seconds until something that should happen counts as not happening
 POLL = 0.05
 
@@ -41,12 +44,16 @@ class Program:
     """A child process that is spoken to by lines."""
 
     def __init__(self, *command: object) -> None:
+        # The programs share modules with the tests, wherever the interpreter looks by itself.
+        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
+            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(BESIDE)},
         )
 
     def tell(self, line: str) -> None:
