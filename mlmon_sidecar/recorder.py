@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,11 @@ RETRY_SECONDS = 0.05  # between attempts to hand over the last flush, while the 
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next slice
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_WAITING_BYTES = 32 * 1024 * 1024  # of kept rows while no hub answers; beyond it new ones are counted and dropped
-MAX_WAITING_PANES = 4_096  # while no hub answers; beyond it the oldest are counted and dropped
+MAX_WAITING_PANES = 4_096  # while no hub answers; beyond it, or the next, the oldest are counted and dropped
+MAX_WAITING_PANE_BYTES = 24 * 1024 * 1024
+MAX_VERSIONS = 64  # of one model, while this process lives; a version may come from a request, and costs panes
+OTHER_VERSION = "_other"
+EVENT_IDLE_NS = 60_000_000_000  # who observed nothing for so long holds up nobody's minutes
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 PANES_PER_FLUSH = 1_024
 MAX_RENEWALS = 3  # fresh identities in one delivery: a hub that forgets each at once gets no fourth
@@ -111,6 +115,8 @@ class Recorder:
         self._complete: Mapping[str, int] = {}
         self._panes: list[Pane] = []
         self._event_through: dict[str, int] = {}
+        self._observed_ns: dict[str, int] = {}  # model -> when rows were last observed, monotonic
+        self._versions: dict[str, set[str]] = {name: set() for name in models}
         self._told: Mapping[str, int] = {}
         self._totals: dict[tuple[str, str], IntVector] = {}
         self._slice = MIN_SLICE
@@ -207,13 +213,24 @@ class Recorder:
             self._telemetry.dropped(amount, reason)
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
+        batches = [self._of_known_version(batch) for batch in decoded.batches]
         try:
-            versions = decoded_versions(decoded.batches)
+            versions = decoded_versions(batches)
             self._builders[name].add_exchanges(exchanges, versions, model.decode.constant_version, self._clock.unix_at)
         except Exception as error:  # The rows are still good.
             self._telemetry.failed("aggregate", error)
-        for batch in decoded.batches:
+        for batch in batches:
             self._add(name, batch)
+
+    def _of_known_version(self, batch: PredictionBatch) -> PredictionBatch:
+        known = self._versions[batch.model]
+        if batch.version in known:
+            return batch
+        if len(known) < MAX_VERSIONS:
+            known.add(batch.version)
+            return batch
+        self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
+        return replace(batch, version=OTHER_VERSION)
 
     def _add(self, name: str, batch: PredictionBatch) -> None:
         """Into panes and kept rows. A fault of ours costs these rows, and is counted as that."""
@@ -256,12 +273,18 @@ class Recorder:
         with self._state:
             self._telemetry.add(names.ACCEPTED)
             self._telemetry.add(names.DECODED)
-            self._add(batch.model, batch)
-            newest = int(batch.event_ns.max()) // MINUTE_NS - 1 if batch.rows else -1
-            self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
-            many = self._waiting_bytes > FLUSH_BYTES or len(self._builders[batch.model]) > PANES_PER_FLUSH
-        if many:
-            self._deliver()
+        for part in _by_minutes(batch, self._pane_limit(batch.model) // 2):
+            with self._state:
+                self._add(batch.model, self._of_known_version(part))
+                newest = int(part.event_ns.max()) // MINUTE_NS - 1 if part.rows else -1
+                self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
+                self._observed_ns[batch.model] = self._clock.monotonic_ns()
+                panes = len(self._builders[batch.model])
+                many = self._waiting_bytes > FLUSH_BYTES or panes > min(
+                    PANES_PER_FLUSH, self._pane_limit(batch.model) // 4
+                )
+            if many:
+                self._deliver()
 
     def expect_event_times(self, model: str) -> None:
         """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""
@@ -408,13 +431,18 @@ class Recorder:
     def _forget_oldest_panes(self) -> None:
         """No hub takes them. Half of the bound goes at once: taken out, the panes of a minute no longer add up."""
         with self._state:
-            if len(self._panes) + sum(map(len, self._builders.values())) <= MAX_WAITING_PANES:
+            limit = min(map(self._pane_limit, self._models), default=0)
+            if len(self._panes) + sum(map(len, self._builders.values())) <= limit:
                 return
             self._collect_panes()
             self._panes.sort(key=lambda pane: pane.key.minute)
-            surplus = len(self._panes) - MAX_WAITING_PANES // 2
+            surplus = len(self._panes) - limit // 2
             self._telemetry.add("panes.dropped." + DropReason.HUB_UNREACHABLE, surplus)
             del self._panes[:surplus]
+
+    def _pane_limit(self, model: str) -> int:
+        """Panes that may wait where all were as large as this model's."""
+        return max(2, min(MAX_WAITING_PANES, MAX_WAITING_PANE_BYTES // (8 * self._models[model].layout.size)))
 
     def _increments(self) -> dict[str, int]:
         stats = self._handoff.stats()
@@ -435,7 +463,9 @@ class Recorder:
         """Minutes nobody has to wait for any more: their end lies ``GRACE_INTERVALS`` behind, in this clock."""
         grace_ns = int(GRACE_INTERVALS * self._interval_ns)
         settled = self._clock.unix_at(self._drained_ns - grace_ns) // MINUTE_NS - 1
-        return {name: self._event_through.get(name, settled) for name in self._models}
+        awake = self._clock.monotonic_ns() - EVENT_IDLE_NS
+        idle = {name for name in self._event_through if self._observed_ns.get(name, awake) <= awake}
+        return {name: self._event_through.get(name, settled) for name in self._models if name not in idle}
 
     # ------------------------------------------------------------ figures
 
@@ -472,6 +502,33 @@ class Recorder:
         figures.append(Measurement("mlmon.self.dropped", stats.dropped_full, full))
         figures.append(Measurement("mlmon.self.flush.lag", self._lag_seconds()))
         return figures
+
+
+def _by_minutes(batch: PredictionBatch, minutes: int) -> Iterator[PredictionBatch]:
+    """The batch itself, or parts of it in the order of time, of so many distinct minutes each: a year of rows at once
+    must not become half a million panes at once."""
+    distinct, of_row = np.unique(batch.event_ns // MINUTE_NS, return_inverse=True)
+    if len(distinct) <= minutes:
+        yield batch
+        return
+    part = of_row.reshape(-1) // minutes
+    for number in range(int(part.max()) + 1):
+        rows = np.flatnonzero(part == number)
+        pick = rows.tolist()
+        yield replace(
+            batch,
+            event_ns=batch.event_ns[rows],
+            weight=batch.weight[rows],
+            prediction_ids=[batch.prediction_ids[at] for at in pick],
+            aliases=[batch.aliases[at] for at in pick],
+            features={name: [column[at] for at in pick] for name, column in batch.features.items()},
+            score=batch.score[rows],
+            predicted=[batch.predicted[at] for at in pick],
+            confidence=batch.confidence[rows],
+            segments=[batch.segments[at] for at in pick],
+            traces=[batch.traces[at] for at in pick],
+            exemplar=[batch.exemplar[at] for at in pick],
+        )
 
 
 def _row_bytes(row: KeptRow) -> int:

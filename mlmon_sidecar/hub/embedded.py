@@ -8,6 +8,7 @@ cannot be opened.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
 from mlmon_sidecar.telemetry import logger
 
 STOP_SECONDS = 5.0
+CLOSE_SECONDS = 1.5  # of a serving process's five: the seal may wait for the next hub, the process may not
 
 Answer = TypeVar("Answer")
 
@@ -44,9 +46,13 @@ class HubHost:
         self._thread.start()
 
     def stop(self, deadline_seconds: float = STOP_SECONDS) -> None:
-        self._server.stop(deadline_seconds)
-        self._thread.stop(deadline_seconds)
-        self.hub.close()
+        """No door, then one last turn, then no store. What is not sealed in time the next hub seals."""
+        until = time.monotonic() + deadline_seconds
+        try:
+            self._server.stop(deadline_seconds / 2)
+            self._thread.stop(max(0.0, until - time.monotonic()))
+        finally:
+            self.hub.close()
 
 
 class EmbeddedHub:
@@ -59,6 +65,7 @@ class EmbeddedHub:
         self._remote = SocketHubClient(self._socket_path)
         self._host: HubHost | None = None
         self._changing = threading.RLock()
+        self._closed = False
         self.problem = ""  # why this process could not be the hub when it was its turn; "" when it could
 
     @property
@@ -89,6 +96,8 @@ class EmbeddedHub:
 
     def _ours(self) -> HubHost | None:
         with self._changing:
+            if self._closed:
+                raise HubUnavailable("this process is ending", code="hub_closed")
             if self._host is not None and (self._host.fenced or not self._election.held):
                 self._give_up()
             if self._host is None:
@@ -123,13 +132,17 @@ class EmbeddedHub:
         return HubUnavailable("the store cannot be used", code=code, hint=hint)
 
     def _give_up(self) -> None:
-        if self._host is not None:
-            self._host.stop()
-            self._host = None
-            self._election.release()
+        host, self._host = self._host, None
+        if host is not None:
+            try:
+                host.stop(CLOSE_SECONDS)
+            finally:
+                self._election.release()
 
     def close(self) -> None:
-        """Other workers may still flush: the lock is free for the next of them as soon as this returns."""
+        """Other workers may still flush: the lock is free for the next of them as soon as this returns. A call after
+        it finds no hub, and makes none."""
+        self._closed = True
         self._remote.close()
         with self._changing:
             self._give_up()

@@ -159,8 +159,11 @@ class Hub:
 
     # ------------------------------------------------------------ the hub's own work
 
-    def tick(self) -> int:
+    def tick(self, until_ns: int | None = None) -> int:
         """Join labels, seal what is complete, page what cannot wait. Returns the minutes sealed.
+
+        Args:
+            until_ns: no further piece is sealed after it, monotonic; the next tick, or hub, goes on.
 
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
@@ -172,7 +175,7 @@ class Hub:
             if self.troubles.waits(model):
                 continue
             try:
-                sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)))
+                sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)), until_ns)
                 self._page_early(model)
             except StoreError:
                 raise
@@ -211,9 +214,9 @@ class Hub:
         """The newest minute that no live recorder may still add to."""
         return min((r.complete_through[model] for r in recorders if model in r.complete_through), default=last)
 
-    def _seal_model(self, model: str, through: int) -> int:
+    def _seal_model(self, model: str, through: int, until_ns: int | None) -> int:
         sealed = 0
-        while True:
+        while until_ns is None or self.clock.monotonic_ns() < until_ns:
             stored = self.store.open_panes(model, through, SEAL_MINUTES)
             if not stored:
                 return sealed
@@ -223,6 +226,7 @@ class Hub:
                     sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
                     self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
+        return sealed
 
     @contextmanager
     def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:
@@ -329,10 +333,11 @@ class HubThread:
 
     def stop(self, deadline_seconds: float) -> None:
         """One last tick after the thread has ended, so that what was flushed is sealed if it is complete."""
+        until_ns = self._hub.clock.monotonic_ns() + int(deadline_seconds * 1e9)
         self._stopping.set()
         self._thread.join(deadline_seconds)
         if not self._thread.is_alive() and not self.fenced:
-            self._tick()
+            self._tick(until_ns)
 
     def _run(self) -> None:
         pause = self._hub.options.flush_interval_seconds / 2
@@ -344,10 +349,10 @@ class HubThread:
         if not self._hub.troubles.waits(""):
             self._tick()
 
-    def _tick(self) -> None:
+    def _tick(self, until_ns: int | None = None) -> None:
         hub = self._hub
         try:
-            hub.tick()
+            hub.tick(until_ns)
         except Exception as error:  # The hub outlives any fault of one tick; what was not committed is read again.
             self.fenced = isinstance(error, StoreError) and error.code == "fenced"
             hub.telemetry.failed("hub", error)

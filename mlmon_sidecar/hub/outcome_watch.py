@@ -11,8 +11,8 @@ import numpy as np
 
 from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.outcomes.confusion import closing_day
 from mlmon_sidecar.outcomes.metric import new_counts
+from mlmon_sidecar.outcomes.slices import closing_day
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step

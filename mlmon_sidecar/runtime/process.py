@@ -142,21 +142,29 @@ class MonitoredProcess:
                 self._registered = True
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
-            self._ready = threading.Event()
-            threading.Thread(target=self._start_worker, name="mlmon-start", daemon=True).start()
+            self._ready, self._stopped = threading.Event(), threading.Event()
+            threading.Thread(
+                target=self._start_worker, args=(self._ready, self._stopped), name="mlmon-start", daemon=True
+            ).start()
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, ready: threading.Event, stopped: threading.Event) -> None:
         try:
             from mlmon_sidecar.runtime.worker import Worker
 
-            self._worker = Worker(self)
-            self._worker.start()
+            worker = Worker(self)
+            with self._starting:
+                if stopped.is_set():  # the server ended while the libraries loaded: nobody would stop what starts now
+                    self.slot.empty()
+                    worker.hub.close()
+                    return
+                self._worker = worker
+            worker.start()
         except Exception as error:  # The host serves on; what is captured meanwhile is bounded and counted.
             self._start_problem = str(error) if isinstance(error, MlmonError) else type(error).__name__
             logger.error("mlmon: not recording: %s", self._start_problem)
             logger.debug("mlmon: not recording", exc_info=error)
         finally:
-            self._ready.set()
+            ready.set()
 
     def stop(self) -> None:
         """Drain, flush, seal what is complete, export once more: all within one deadline."""
@@ -164,6 +172,8 @@ class MonitoredProcess:
             return
         deadline = time.monotonic() + self.stop_seconds
         self._ready.wait(self.stop_seconds - LAST_SECONDS)
+        with self._starting:
+            self._stopped.set()
         if self._worker is not None:
             self._worker.stop(max(LAST_SECONDS, deadline - time.monotonic()))
         elif waiting := self.handoff.stats().items_in_queue:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +46,16 @@ def run_hub(loaded: Loaded, address: tuple[str, int] | None = None) -> None:
             code="hub_running",
             hint="Stop it first, or give this one another store.",
         )
+    try:
+        _run(loaded, address)
+    finally:
+        lock.release()
+
+
+def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
+    settings = loaded.settings
     listener = None if address is None else _listener(address)
+    page = None if listener is None else _page(settings)
     clock = assembly.make_clock(settings)
     telemetry = Telemetry()
     options = assembly.export_options(settings, dict(os.environ))
@@ -52,18 +64,20 @@ def run_hub(loaded: Loaded, address: tuple[str, int] | None = None) -> None:
     assembly.log_problems(watched)
     hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
     host = HubHost(hub, socket_path(settings))
-    exporter.start()
-    host.start()
-    logger.info("mlmon: hub of %s listens on %s", settings.store, socket_path(settings))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     try:
-        if listener is None:
-            _wait_for_signal()
-        else:
-            _serve_page(hub, settings, listener)
+        exporter.start()
+        host.start()
+        logger.info("mlmon: hub of %s listens on %s", settings.store, socket_path(settings))
+        if listener is not None and page is not None:
+            page(hub, listener, stopping)
+        stopping.wait()
     finally:
-        host.stop(STOP_SECONDS)
-        exporter.shutdown(STOP_SECONDS)
-        lock.release()
+        until = time.monotonic() + STOP_SECONDS
+        host.stop(STOP_SECONDS / 2)
+        exporter.shutdown(max(STOP_SECONDS / 4, until - time.monotonic()))
 
 
 def socket_path(settings: Settings) -> Path:
@@ -71,13 +85,6 @@ def socket_path(settings: Settings) -> Path:
     if settings.hub.url.startswith(UNIX):
         return Path(settings.hub.url.removeprefix(UNIX))
     return socket_path_for(store_path(settings.store))
-
-
-def _wait_for_signal() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
 
 
 def _listener(address: tuple[str, int]) -> socket.socket:
@@ -91,7 +98,8 @@ def _listener(address: tuple[str, int]) -> socket.socket:
         ) from error
 
 
-def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
+def _page(settings: Settings) -> Callable[[Hub, socket.socket, threading.Event], None]:
+    """What serves the page until ``stopping``; asked for before anything is open, because it may be impossible."""
     try:
         import uvicorn
     except ImportError:
@@ -99,6 +107,24 @@ def _serve_page(hub: Hub, settings: Settings, listener: socket.socket) -> None:
     tokens = page_tokens(settings)
     if tokens.empty:
         raise ConfigError("the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true.")
-    web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
-    server = uvicorn.Server(uvicorn.Config(web, log_level="warning", lifespan="off"))
-    server.run(sockets=[listener])
+
+    class Server(uvicorn.Server):
+        """Leaves the signals to us: uvicorn raises them again at its end, and SIGTERM then kills the hub half open."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    def serve(hub: Hub, listener: socket.socket, stopping: threading.Event) -> None:
+        web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
+        config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        server = Server(config)
+
+        def end() -> None:
+            stopping.wait()
+            server.should_exit = True
+
+        threading.Thread(target=end, name="mlmon-hub-end", daemon=True).start()
+        server.run(sockets=[listener])
+
+    return serve

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel import Exporter
-from mlmon_sidecar.hub.embedded import EmbeddedHub
+from mlmon_sidecar.hub.embedded import CLOSE_SECONDS, EmbeddedHub
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.interfaces import Clock, HubClient, Source
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.runtime.process import MonitoredProcess
 
 UNIX = "unix://"
+LEAST_SECONDS = 0.5  # however late it is: an end that hands over nothing was no end
 
 
 class Worker:
@@ -58,9 +60,13 @@ class Worker:
         self.recorder.start()
 
     def stop(self, deadline_seconds: float) -> None:
-        """Two thirds of the deadline for what was recorded, the rest for the last export."""
-        self.recorder.stop(deadline_seconds * 2 / 3)
-        self.exporter.shutdown(deadline_seconds / 3)
+        """What was recorded first, then the hub where it is here, then the last export with what is left of it."""
+        until = time.monotonic() + deadline_seconds
+        hub = CLOSE_SECONDS if isinstance(self.hub, EmbeddedHub) else 0.0
+        try:
+            self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+        finally:
+            self.exporter.shutdown(max(LEAST_SECONDS, until - time.monotonic()))
 
     @property
     def problem(self) -> str:
@@ -96,15 +102,20 @@ def make_hub(
     role: Literal["embedded", "separate"],
 ) -> Hub:
     """A hub on this configuration's store. Raises ``StoreError``."""
-    return Hub(
-        open_store(settings.store),
-        [assembly.model_plan(model, settings) for model in watched],
-        clock,
-        telemetry,
-        assembly.hub_options(settings, role),
-        telling=exporter,
-        export_outcome=lambda: export_outcome(exporter, options),
-    )
+    store = open_store(settings.store)
+    try:
+        return Hub(
+            store,
+            [assembly.model_plan(model, settings) for model in watched],
+            clock,
+            telemetry,
+            assembly.hub_options(settings, role),
+            telling=exporter,
+            export_outcome=lambda: export_outcome(exporter, options),
+        )
+    except BaseException:
+        store.close()  # it is tried again every second, and must not be open twice
+        raise
 
 
 def hub_figures(hub: HubClient) -> Sequence[Measurement | Distribution]:

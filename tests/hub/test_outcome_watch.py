@@ -11,7 +11,7 @@ from hub_parts import DAY_MINUTES, START, Watched, batch, kept, panes, plan, tra
 
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.outcomes.confusion import closing_day
+from mlmon_sidecar.outcomes.slices import closing_day
 from mlmon_sidecar.records import Label, OutcomeCell, Tier
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.quality_detector import counts
