@@ -44,11 +44,8 @@ class Program:
     """A child process that is spoken to by lines."""
 
     def __init__(self, *command: object) -> None:
-        # The programs share modules with the tests, wherever the interpreter looks by itself.
-        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")]))
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
-            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from mlmon_sidecar.errors import HubUnavailable
-from mlmon_sidecar.hub.view import FeatureView, IncidentView, ModelView, StatusView
+from mlmon_sidecar.hub.view import SERIES, FeatureView, IncidentView, ModelView, StatusView
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt, LabelStatus
 from mlmon_sidecar.web.app import WebOptions, build_web
@@ -160,7 +160,9 @@ def status() -> StatusView:
 
 
 def series(name: str, label: str) -> dict[str, Any]:
-    """24 hours: a daily wave, a drift in the last quarter, a gap, and a collapse at the end."""
+    """24 hours: a daily wave, a drift in the last quarter, a gap, and a collapse at the end. Unknown names are empty."""
+    if name not in SERIES:
+        return {"name": name, "label": label, "t": [], "v": []}
     step = 24 * HOUR_MS // 96 if name in {"requests", "errors", "p95_ms", "score_mean", "confidence_mean"} else HOUR_MS
     times = list(range(NOW_MS - 24 * HOUR_MS, NOW_MS, step))
     noise = random.Random(f"{name}{label}")
