@@ -22,7 +22,9 @@ class SystemClock:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self._ahead_ns = wall_ns() - monotonic_ns()  # of event time over monotonic time; one write, whole for any reader
+        self._ahead_ns = (
+            wall_ns() - monotonic_ns()
+        )  # of event time over monotonic time; one write, whole for any reader
 
     def monotonic_ns(self) -> int:
         return self._monotonic_ns()
