@@ -76,7 +76,7 @@ def test_days_and_nanoseconds() -> None:
     assert batch_from_columns("m", scores=[1, 2, 3], times=times, now_ns=0).event_ns.tolist() == [day, NS + 7, day]
 
 
-@pytest.mark.parametrize("bad", [None, "yesterday", float("nan"), object(), pd.NaT, True, np.datetime64("NaT")])
+@pytest.mark.parametrize("bad", [None, "yesterday", float("nan"), object(), pd.NaT, True, np.datetime64("NaT", "ns")])
 def test_times_that_are_none(bad: object) -> None:
     with pytest.raises(DecodeError) as caught:
         batch_from_columns("m", scores=[0.5], times=[bad], now_ns=0)
