@@ -85,7 +85,10 @@ def test_a_consumer_that_observes_nothing_holds_up_nobodys_minutes() -> None:
     for name in ("m", "n"):
         served.recorder.expect_event_times(name)
     served.recorder.flush()
-    assert served.hub.taken[-1].complete_through == {}, "nothing was observed of either yet"
+    assert served.hub.taken[-1].complete_through == {"m": -1, "n": -1}, "it may begin in a moment"
+    served.clock.now_ns += EVENT_IDLE_NS
+    served.recorder.flush()
+    assert served.hub.taken[-1].complete_through == {}
     served.recorder.observe(batch(3, minute=40))
     served.recorder.flush()
     assert served.hub.taken[-1].complete_through == {"m": 39}
