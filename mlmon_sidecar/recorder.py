@@ -115,7 +115,7 @@ class Recorder:
         self._complete: Mapping[str, int] = {}
         self._panes: list[Pane] = []
         self._event_through: dict[str, int] = {}
-        self._observed_ns: dict[str, int] = {}  # model -> when rows were last observed, or first expected; monotonic
+        self._observed_ns: dict[str, int] = {}  # model -> when rows were last observed, monotonic
         self._versions: dict[str, set[str]] = {name: set() for name in models}
         self._told: Mapping[str, int] = {}
         self._totals: dict[tuple[str, str], IntVector] = {}
@@ -287,10 +287,10 @@ class Recorder:
                 self._deliver()
 
     def expect_event_times(self, model: str) -> None:
-        """``model`` will be fed by ``observe``, and soon: nobody seals its minutes by the wall clock."""
+        """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""
         with self._state:
             self._event_through.setdefault(model, -1)
-            self._observed_ns.setdefault(model, self._clock.monotonic_ns())
+            self._observed_ns.setdefault(model, self._clock.monotonic_ns())  # from now on it may be too quiet
 
     def _tell(self, rows: Sequence[KeptRow]) -> None:
         if self._telling is None:
