@@ -22,9 +22,7 @@ class SystemClock:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self._ahead_ns = (
-            wall_ns() - monotonic_ns()
-        )  # of event time over monotonic time; one write, whole for any reader
+        self._ahead_ns = wall_ns() - monotonic_ns()  # of event time over monotonic time; written at once
 
     def monotonic_ns(self) -> int:
         return self._monotonic_ns()
