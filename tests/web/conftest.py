@@ -160,7 +160,7 @@ def status() -> StatusView:
 
 
 def series(name: str, label: str) -> dict[str, Any]:
-    """24 hours: a daily wave, a drift in the last quarter, a gap, and a collapse at the end. Unknown names are empty."""
+    """24 hours: a daily wave, a drift in the last quarter, a gap, a collapse at the end. Unknown names are empty."""
     if name not in SERIES:
         return {"name": name, "label": label, "t": [], "v": []}
     step = 24 * HOUR_MS // 96 if name in {"requests", "errors", "p95_ms", "score_mean", "confidence_mean"} else HOUR_MS
