@@ -290,6 +290,7 @@ class Recorder:
         """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""
         with self._state:
             self._event_through.setdefault(model, -1)
+            self._observed_ns.setdefault(model, self._clock.monotonic_ns())  # from now on it may be too quiet
 
     def _tell(self, rows: Sequence[KeptRow]) -> None:
         if self._telling is None:
@@ -464,7 +465,7 @@ class Recorder:
         grace_ns = int(GRACE_INTERVALS * self._interval_ns)
         settled = self._clock.unix_at(self._drained_ns - grace_ns) // MINUTE_NS - 1
         awake = self._clock.monotonic_ns() - EVENT_IDLE_NS
-        idle = {name for name in self._event_through if self._observed_ns.get(name, awake) <= awake}
+        idle = {name for name in self._event_through if self._observed_ns[name] <= awake}
         return {name: self._event_through.get(name, settled) for name in self._models if name not in idle}
 
     # ------------------------------------------------------------ figures

@@ -6,6 +6,7 @@ Pure: findings and ended names come in with their minute, transitions come out.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ WIDEN_MINUTES = 24 * 60
 """A further finding of the same rule within a day of the opening joins the open incident."""
 
 OPENED, RAISED, WIDENED, RESOLVED = "opened", "raised", "widened", "resolved"
+SHOWN_CLAUSES = 6  # one a feature; the rest are counted
+_REST = re.compile(r"and \d+ more")
 WAITING = "waiting"  # key in an incident's details: names that have not ended yet
 
 
@@ -110,12 +113,24 @@ class IncidentBook:
             tier=min(known.tier, finding.tier),
             features=known.features + added,
             evidence=max(known.evidence, finding.evidence),
-            summary=f"{known.summary}; {finding.summary}" if added else finding.summary,
+            summary=_summary(known, finding, added),
             provisional=False,
             details={**_merged(known.details, finding.details), WAITING: waiting + returned},
         )
         self._open[wider.key] = wider
         return Transition(wider, RAISED if raised else WIDENED if added else "", finding.minute)
+
+
+def _summary(known: Incident, finding: Finding, added: Sequence[str]) -> str:
+    """What is known and what is new, in one sentence that does not grow for ever."""
+    if set(known.features) <= set(finding.features):
+        return finding.summary
+    if not added:
+        return known.summary
+    clauses = [*known.summary.split("; "), *finding.summary.split("; ")]
+    named = [clause for clause in clauses if not _REST.fullmatch(clause)]
+    rest = len(known.features) + len(added) - SHOWN_CLAUSES
+    return "; ".join(named[:SHOWN_CLAUSES]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _merged(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:

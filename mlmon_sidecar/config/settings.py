@@ -58,9 +58,6 @@ class HubSettings(Table):
 class TokenSettings(Table):
     """Files that hold the tokens, one scope each. A file may hold two lines, so that a token can be changed."""
 
-    record: OptionalText = Field(
-        default=None, description="Path of the token for recorders.", examples=["/run/secrets/record"]
-    )
     label: OptionalText = Field(
         default=None, description="Path of the token for sending labels.", examples=["/run/secrets/label"]
     )

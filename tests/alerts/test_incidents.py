@@ -136,3 +136,19 @@ def test_a_book_made_anew_from_what_was_written_goes_on_the_same(
             stored[move.incident.key] = move.incident
     assert {i.key for i in stored.values() if i.resolved_minute is None} == {i.key for i in book.open}
     assert all(set(i.details[WAITING]) <= set(i.features) and i.details[WAITING] for i in book.open)
+
+
+def test_the_sentence_names_what_came_first_and_counts_the_rest() -> None:
+    book = IncidentBook("m")
+    for at in range(40):
+        move = book.find(finding(at, f"f{at}"))
+    assert move is not None and len(move.incident.features) == 40
+    assert move.incident.summary == "f0@0; f1@1; f2@2; f3@3; f4@4; f5@5; and 34 more"
+
+
+def test_a_name_that_came_back_does_not_take_the_others_out_of_the_sentence() -> None:
+    book = IncidentBook("m")
+    book.find(finding(0, "a", "b"))
+    book.end("feature_drift", ["a"], 5)
+    move = book.find(finding(9, "a"))
+    assert move is not None and move.incident.summary == "a+b@0"

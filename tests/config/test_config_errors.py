@@ -144,7 +144,7 @@ SECRET = "hunter2-0123456789"
     "text",
     [
         f"tokens = '{SECRET}'",
-        f"[tokens]\nrecord = ['{SECRET}']",
+        f"[tokens]\nread = ['{SECRET}']",
         f"[tokens]\n'{SECRET[:4]}' = '{SECRET}'",
         f"store = 'mysql://root:{SECRET}@db/x'",
         "store = 'mysql:${PASSWORD}'",
@@ -158,7 +158,7 @@ def test_secrets_are_not_repeated(text: str, tmp_path: Path) -> None:
 
 
 def test_a_token_in_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
-    assert SECRET not in message(tmp_path, "", tokens={"record": SECRET, "lable": SECRET})
+    assert SECRET not in message(tmp_path, "", tokens={"read": SECRET, "lable": SECRET})
 
 
 def test_line_breaks_in_values_and_keys_stay_escaped(tmp_path: Path) -> None:

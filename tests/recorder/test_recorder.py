@@ -610,7 +610,7 @@ def test_a_share_is_kept_by_the_hash_of_the_id_and_slow_ones_always() -> None:
 def test_observed_rows_seal_by_their_own_time(served: Served) -> None:
     served.recorder.expect_event_times("m")
     served.recorder.flush()
-    assert served.hub.taken[-1].complete_through == {"n": 999}
+    assert served.hub.taken[-1].complete_through == {"m": -1, "n": 999}
     served.recorder.observe(batch(3, minute=70, step=1))
     served.recorder.observe(batch(1, minute=20))
     served.recorder.flush()

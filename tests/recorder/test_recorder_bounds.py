@@ -80,15 +80,15 @@ def test_panes_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -
     assert kept + served.hub.counters()["panes.dropped.hub_unreachable"] == 1_000
 
 
-def test_a_consumer_that_observes_nothing_holds_up_nobodys_minutes() -> None:
+def test_a_consumer_is_waited_for_when_it_begins_and_not_when_it_stays_quiet() -> None:
     served = Served()
     for name in ("m", "n"):
         served.recorder.expect_event_times(name)
     served.recorder.flush()
-    assert served.hub.taken[-1].complete_through == {}, "nothing was observed of either yet"
+    assert served.hub.taken[-1].complete_through == {"m": -1, "n": -1}, "they begin"
     served.recorder.observe(batch(3, minute=40))
     served.recorder.flush()
-    assert served.hub.taken[-1].complete_through == {"m": 39}
+    assert served.hub.taken[-1].complete_through == {"m": 39, "n": -1}
     served.clock.now_ns += EVENT_IDLE_NS
     served.recorder.flush()
     assert served.hub.taken[-1].complete_through == {}
