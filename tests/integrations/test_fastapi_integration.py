@@ -15,7 +15,7 @@ import pytest
 from mlmon_sidecar import FeedbackClient, Label
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "fastapi"
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_orders_reach_the_store_and_a_label_finds_its_order(server: str, tmp_pat
 
     def stored() -> dict | None:
         status = httpx.get(f"{server}/mlmon/api/status", headers=headers).json()
-        return status if status["counters"]["stored"] else None
+        return status if status["counters"]["stored"] and status["models"][0]["versions"] else None
 
     status = eventually(stored)
     assert status["counters"]["requests"] == status["counters"]["captured"] == 1
