@@ -269,7 +269,7 @@ class Hub:
         waiting = self.store.outbox(self._outbox_told)
         if not waiting:
             return
-        known = {incident.key: incident for incident in self.store.incidents(limit=1_000)}
+        known = {incident.key: incident for incident in self.store.incidents_of({item[1] for item in waiting})}
         for _, key, transition, minute in waiting:
             incident = known.get(key)
             if incident is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -239,6 +239,15 @@ class SqliteStore:
             db.execute("INSERT OR IGNORE INTO layouts VALUES (?, ?, ?)", (layout_hash, model, _json(document)))
 
     # ------------------------------------------------------------ reading for people
+
+    def incidents_of(self, keys: Collection[str]) -> list[Incident]:
+        """Those with these keys, however old; in no order."""
+        rows = self._rows(
+            """SELECT key, model, rule, layer, tier, opened_minute, resolved_minute, summary, evidence, features,
+                      details, provisional FROM incidents WHERE key IN (SELECT value FROM json_each(?))""",
+            (_json(sorted(keys)),),
+        )
+        return [_incident(row) for row in rows]
 
     def incidents(self, model: str | None = None, *, only_open: bool = False, limit: int = 200) -> list[Incident]:
         """Newest first."""

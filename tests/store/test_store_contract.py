@@ -233,6 +233,12 @@ def test_the_outbox_keeps_what_was_not_delivered_and_tells_no_transition_twice(o
     assert open_again().outbox(0) == [second]
 
 
+def test_incidents_are_found_by_key_however_many_are_newer(store: Store) -> None:
+    store.write_incidents([(incident(minute), "", minute) for minute in range(1_200)])
+    found = store.incidents_of({"m:collapse:0", "m:collapse:1199", "m:collapse:5000"})
+    assert sorted(item.opened_minute for item in found) == [0, 1_199]
+
+
 # ---------------------------------------------------------------- fence, schema, files
 
 
