@@ -143,9 +143,14 @@ class MonitoredProcess:
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
             self._ready, self._stopped = threading.Event(), threading.Event()
-            threading.Thread(
+            worker = threading.Thread(
                 target=self._start_worker, args=(self._ready, self._stopped), name="mlmon-start", daemon=True
-            ).start()
+            )
+            try:
+                worker.start()
+            except RuntimeError as error:  # No thread to be had: the request that asked is served all the same.
+                self.faults.count("start", error)
+                self._ready.set()
 
     def _start_worker(self, ready: threading.Event, stopped: threading.Event) -> None:
         try:
