@@ -62,6 +62,9 @@ class Exchange(NamedTuple):
     span_id: int
     trace_sampled: bool
     annotations: tuple[Annotation, ...]
+    chunk_ns: tuple[int, ...] = ()  # monotonic; when the first few body messages of the answer went out
+    response_chunks: int = 0  # body messages of the answer that were not empty, all of them
+    response_tail: tuple[bytes, ...] = ()  # of an event stream longer than its cap: its last chunks, after a gap
 
 
 class Annotation(NamedTuple):

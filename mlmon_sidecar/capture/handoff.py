@@ -86,7 +86,7 @@ class Handoff:
         try:
             while len(taken) < limit:
                 bytes_queued, exchange = self._queue.popleft()
-                taken.append(Exchange._make(exchange))
+                taken.append(Exchange(*exchange))
                 size += bytes_queued
         except IndexError:
             pass  # empty
@@ -141,7 +141,7 @@ def size_of(exchange: tuple[Any, ...]) -> int:
         size += HEADER_BYTES + len(value)
     for _, value in out_headers:
         size += HEADER_BYTES + len(value)
-    _, _, _, annotations = rest
+    _, _, _, annotations, *_ = rest
     for annotation in annotations:
         size += annotation_size(annotation)
     return size
