@@ -273,6 +273,9 @@ class ExchangeTap:
                     span_id,
                     sampled,
                     tuple(self._annotations),
+                    (),
+                    0,
+                    (),
                 )
             )
             self._release()

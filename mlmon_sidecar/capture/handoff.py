@@ -86,7 +86,7 @@ class Handoff:
         try:
             while len(taken) < limit:
                 bytes_queued, exchange = self._queue.popleft()
-                taken.append(Exchange(*exchange))
+                taken.append(Exchange._make(exchange))
                 size += bytes_queued
         except IndexError:
             pass  # empty
@@ -141,7 +141,9 @@ def size_of(exchange: tuple[Any, ...]) -> int:
         size += HEADER_BYTES + len(value)
     for _, value in out_headers:
         size += HEADER_BYTES + len(value)
-    _, _, _, annotations, *_ = rest
+    _, _, _, annotations, _, _, tail = rest
+    for chunk in tail:
+        size += CHUNK_BYTES + len(chunk)
     for annotation in annotations:
         size += annotation_size(annotation)
     return size
