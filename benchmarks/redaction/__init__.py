@@ -1,0 +1,1 @@
+"""Redaction beside its peers on one generated set: ``python -m benchmarks.redaction``."""
