@@ -34,9 +34,8 @@ def main() -> None:
     corpus = list(documents(said.split, said.seed, said.documents))
     size = sum(len(document.encoded) for document in corpus)
     print(f"{said.split}: {len(corpus)} documents, {size / 1e6:.2f} MB, seed {said.seed}")
-    print(
-        f"{'':22}{'form':>7}{'key':>7}{'context':>9}{'all':>7}{'altered':>9}{'numbers':>9}{'MB/CPU s':>10}{'cold ms':>9}"
-    )
+    heads = (("form", 7), ("key", 7), ("context", 9), ("all", 7), ("altered", 9), ("numbers", 12), ("MB/CPU s", 9))
+    print(" " * 22 + "".join(f"{head:>{width}}" for head, width in (*heads, ("cold ms", 9))))
     rows = {}
     for name, make in engines():
         if said.engine and not name.startswith(said.engine):
@@ -82,7 +81,8 @@ def measure(name: str, make: Any, corpus: list[Document], *, show: bool) -> dict
         print(f"    unreadable {score.unreadable}, mutated {mutated}, idempotent {idempotent}/{score.documents}")
     return {
         "documents": score.documents, "recall": dict(zip(HOWS, recalls, strict=True)), "overall": score.overall,
-        "altered": score.altered_share, "numbers_altered": score.numbers_altered, "mb_per_cpu_second": size / 1e6 / spent,
+        "altered": score.altered_share, "numbers_altered": score.numbers_altered,
+        "mb_per_cpu_second": size / 1e6 / spent,
         "cold_ms": cold * 1e3, "unreadable": score.unreadable, "mutated": mutated, "score": score,
     }  # fmt: skip
 

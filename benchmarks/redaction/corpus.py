@@ -102,7 +102,8 @@ KEYS: Sequence[tuple[str, str, v.Make]] = (  # key name, entity, value
     ("mobile_phone", "phone", v.national_phone), ("telephone", "phone", v.national_phone),
     ("ssn", "ssn", v.ssn), ("social_security_number", "ssn", v.ssn),
     ("date_of_birth", "birth", v.birth), ("dateOfBirth", "birth", v.birth), ("dob", "birth", v.birth),
-    ("birthDate", "birth", v.birth), ("passport_number", "passport", v.passport), ("passportNo", "passport", v.passport),
+    ("birthDate", "birth", v.birth),
+    ("passport_number", "passport", v.passport), ("passportNo", "passport", v.passport),
     ("driver_license", "licence", v.licence), ("drivingLicence", "licence", v.licence),
     ("account_number", "account", v.account), ("bankAccount", "account", v.account),
     ("street_address", "address", v.street), ("homeAddress", "address", v.street),
@@ -145,7 +146,8 @@ CONTEXT: Sequence[tuple[str, str, v.Make]] = (  # sentence, entity, value
 )
 
 FORM_SENTENCES = (
-    "Please write to {} before noon.", "Contact: {}", "Kundin schrieb von {} aus.", "Veuillez répondre à {} rapidement.",
+    "Please write to {} before noon.", "Contact: {}", "Kundin schrieb von {} aus.",
+    "Veuillez répondre à {} rapidement.",
     "seen in the log: {} (twice)", "The value {} was rejected by the gateway.", "Wysłano na {} wczoraj.",
     "ok,{},done", "Responder a {} por favor.", "Found '{}' in the attachment.",
 )  # fmt: skip
@@ -156,7 +158,7 @@ HARMLESS_SENTENCES = (
     "Upgrade to {} before the freeze.", "model {} answered in 12 ms", "See row {} of the table.", "Lote {} revisado.",
 )  # fmt: skip
 
-HARMLESS_KEYS: Sequence[tuple[str, Callable[[random.Random], Any]]] = (  # names that hold a personal word, and do not mean it
+HARMLESS_KEYS: Sequence[tuple[str, Callable[[random.Random], Any]]] = (  # a personal word in a name that is none
     ("max_tokens", lambda c: c.randrange(16, 4096)), ("token_count", lambda c: c.randrange(900)),
     ("email_opt_in", lambda c: c.random() < 0.5), ("phone_type", lambda c: c.choice(["mobile", "fixed"])),
     ("address_age_months", lambda c: c.randrange(400)), ("ip_risk_score", lambda c: c.random()),
@@ -181,7 +183,7 @@ class Dealer:
     """Draws marks of one split."""
 
     def __init__(self, split: str, seed: int) -> None:
-        self.chance = random.Random(f"{split}-{seed}")  # noqa: S311 - a benchmark's data
+        self.chance = random.Random(f"{split}-{seed}")
         self._at = SPLITS.index(split)
 
     def pick(self, items: Sequence[Any]) -> Any:

@@ -120,7 +120,8 @@ def _presidio() -> Callable[[str], str]:
 def _scrubadub() -> Callable[[str], str]:
     import scrubadub
 
-    return lambda text, clean=scrubadub.Scrubber().clean: str(clean(text))
+    scrubber = scrubadub.Scrubber()
+    return lambda text: str(scrubber.clean(text))
 
 
 def _datafog() -> Callable[[str], str]:
