@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmon_sidecar.records import Event, Finding, Flush, FlushReceipt, Incident, Label, LabelReceipt
+from mlmon_sidecar.records import Erased, Event, Finding, Flush, FlushReceipt, Incident, Label, LabelReceipt
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import Distribution, Measurement
@@ -70,6 +70,9 @@ class HubClient(Protocol):
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """Read-only JSON for the page and the status API: ``status``, ``series``, ``incidents``."""
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        """Take kept predictions, rows of batches included, and their labels out of the store, beyond recovery."""
 
     def close(self) -> None: ...
 

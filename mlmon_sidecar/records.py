@@ -258,6 +258,13 @@ class LabelReceipt(NamedTuple):
     reason: str = ""
 
 
+class Erased(NamedTuple):
+    """What an erasure took out of the store."""
+
+    predictions: int
+    labels: int
+
+
 class OutcomeCell(NamedTuple):
     """Signed count of labelled predictions."""
 

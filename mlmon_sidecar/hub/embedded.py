@@ -20,7 +20,7 @@ from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.hub.socket_server import SocketServer
 from mlmon_sidecar.interfaces import HubClient
-from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
 from mlmon_sidecar.telemetry import logger
 
 STOP_SECONDS = 5.0
@@ -78,6 +78,9 @@ class EmbeddedHub:
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self._reach(lambda hub: hub.labels(labels))
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        return self._reach(lambda hub: hub.erase(ids, aliases))
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._reach(lambda hub: hub.query(path, params))

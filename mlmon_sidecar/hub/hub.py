@@ -29,6 +29,7 @@ from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
     DropReason,
+    Erased,
     Flush,
     FlushReceipt,
     Label,
@@ -143,6 +144,9 @@ class Hub:
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self.store.commit_labels(labels, self.clock.unix_ns())
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        return self.store.erase(ids, aliases)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """``status``, ``series`` (model, name, label, since) or ``incidents`` (model).

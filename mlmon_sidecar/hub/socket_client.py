@@ -16,7 +16,7 @@ from mlmon_sidecar.hub import wire
 from mlmon_sidecar.hub.after_fork import abandon_in_children
 from mlmon_sidecar.hub.framing import receive_frame, send_frame
 from mlmon_sidecar.hub.wire import Kind
-from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
 
 Answer = TypeVar("Answer")
 
@@ -50,6 +50,9 @@ class SocketHubClient:
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._call(Kind.QUERY, wire.encode_query(path, params), Kind.ANSWER, bytes)
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        return self._call(Kind.ERASE, wire.encode_erase(ids, aliases), Kind.ERASED, wire.decode_erased)
 
     def ping(self) -> None:
         """Returns when a hub answers."""

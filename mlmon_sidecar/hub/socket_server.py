@@ -213,6 +213,8 @@ class SocketServer:
             return Kind.LABEL_RECEIPTS, wire.encode_label_receipts(receipts)
         if kind is Kind.QUERY:
             return Kind.ANSWER, self._handler.query(*wire.decode_query(message))
+        if kind is Kind.ERASE:
+            return Kind.ERASED, wire.encode_erased(self._handler.erase(*wire.decode_erase(message)))
         if kind is Kind.PING:
             return Kind.PONG, b""
         raise WireError("that is an answer, not a request", code="frame_kind")

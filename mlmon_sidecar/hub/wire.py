@@ -20,6 +20,7 @@ import orjson
 
 from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.records import (
+    Erased,
     Flush,
     FlushReceipt,
     FlushStatus,
@@ -41,8 +42,9 @@ from mlmon_sidecar.statistics.packing import (
 
 __all__ = [
     "MAX_FRAME_BYTES", "MAX_HEADER_BYTES", "MAX_PANES", "WIRE_VERSION", "Kind",
-    "decode_error", "decode_flush", "decode_flush_receipt", "decode_label_receipts", "decode_labels", "decode_query",
-    "decode_samples", "decode_vector", "encode_error", "encode_flush", "encode_flush_receipt",
+    "decode_erase", "decode_erased", "decode_error", "decode_flush", "decode_flush_receipt", "decode_label_receipts",
+    "decode_labels", "decode_query", "decode_samples", "decode_vector", "encode_erase", "encode_erased", "encode_error",
+    "encode_flush", "encode_flush_receipt",
     "encode_label_receipts", "encode_labels", "encode_query", "encode_samples", "encode_vector",
 ]  # fmt: skip
 
@@ -82,6 +84,8 @@ class Kind(IntEnum):
     PING = 7  # empty
     PONG = 8  # empty
     ERROR = 9
+    ERASE = 10
+    ERASED = 11
 
 
 def encode_flush(flush: Flush) -> bytes:
@@ -159,6 +163,25 @@ def encode_query(path: str, params: Mapping[str, str]) -> bytes:
 def decode_query(data: bytes | bytearray) -> tuple[str, dict[str, str]]:
     header = _open_header(Kind.QUERY, data)
     return _field(header, "path", _TEXT), _mapping(header, "params", _TEXT)
+
+
+def encode_erase(ids: Sequence[str], aliases: Sequence[str]) -> bytes:
+    return _message(Kind.ERASE, {"ids": [[id_] for id_ in ids], "aliases": [[alias] for alias in aliases]})
+
+
+def decode_erase(data: bytes | bytearray) -> tuple[list[str], list[str]]:
+    header = _open_header(Kind.ERASE, data)
+    ids, aliases = ([name for (name,) in _tuples(header, key, (_TEXT,))] for key in ("ids", "aliases"))
+    return ids, aliases
+
+
+def encode_erased(erased: Erased) -> bytes:
+    return _message(Kind.ERASED, {"predictions": erased.predictions, "labels": erased.labels})
+
+
+def decode_erased(data: bytes | bytearray) -> Erased:
+    header = _open_header(Kind.ERASED, data)
+    return Erased(_field(header, "predictions", _INT), _field(header, "labels", _INT))
 
 
 def encode_error(error_type: str, code: str, hint: str) -> bytes:

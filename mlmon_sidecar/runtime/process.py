@@ -18,7 +18,7 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
-from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
 from mlmon_sidecar.runtime.assembly import Origin, decode_options, log_problems, make_clock, watched_models
 from mlmon_sidecar.runtime.checkup import problems
 from mlmon_sidecar.runtime.tokens import page_tokens
@@ -59,6 +59,9 @@ class HubSlot:
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
         return self._ready().labels(labels)
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        return self._ready().erase(ids, aliases)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._ready().query(path, params)

@@ -20,6 +20,7 @@ import orjson
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import (
     MINUTE_NS,
+    Erased,
     Flush,
     FlushReceipt,
     FlushStatus,
@@ -363,6 +364,26 @@ class SqliteStore:
         """Curves, panes, outcome cells, incidents and outbox rows, at most ``limit`` of each. Returns how many."""
         with self._transaction() as db:
             return sqlite_retention.forget_figures(db, model, keep, limit)
+
+    def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+        """Predictions and their labels. The file is then written anew, for a deleted row, or an earlier form of it,
+        lies in free space until that is used again; and the log of changes is cut to nothing.
+
+        Counts stay: they name nobody. Takes seconds a gigabyte, and as much free disk as the store is large. Raises
+        ``StoreError`` (``log_in_use``) where the rows are gone, but a reader kept the log from being cut.
+        """
+        with self._transaction(durable=True) as db:
+            erased = sqlite_retention.erase(db, ids, aliases)
+        with self._write_lock, self._read_lock, _as_store_error():
+            self._write.execute("VACUUM").fetchall()
+            busy, _, _ = self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
+        if busy:
+            raise StoreError(
+                "the rows are erased, but another process reads the store and the old ones may lie in its log",
+                code="log_in_use",
+                hint="Repeat it when nothing else has the store open.",
+            )
+        return erased
 
 
 @contextmanager

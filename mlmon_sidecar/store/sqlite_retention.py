@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 import orjson
 
+from mlmon_sidecar.records import Erased
 from mlmon_sidecar.store.contract import Keep
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, one
 
@@ -15,6 +16,19 @@ MINUTE_CURVES = ("requests", "errors", "p95_ms")
 _OLDEST = """SELECT prediction_id FROM predictions INDEXED BY predictions_by_time
              WHERE model = :model AND event_ns < :before ORDER BY event_ns LIMIT :limit"""
 
+# Row 7 of a batch is "<id>/7", its alias "<alias>/7"; "0" is the character after "/".
+_NAMED = """SELECT json_group_array(DISTINCT prediction_id) FROM (
+    SELECT prediction_id FROM json_each(:ids) AS said JOIN predictions
+        ON prediction_id = said.value OR (prediction_id >= said.value || '/' AND prediction_id < said.value || '0')
+    UNION ALL
+    SELECT prediction_id FROM json_each(:aliases) AS said JOIN predictions
+        ON alias = said.value OR (alias >= said.value || '/' AND alias < said.value || '0'))"""
+
+_NAMED_LABELS = """DELETE FROM labels WHERE prediction_id IN (SELECT value FROM json_each(:found)) OR label_id IN (
+    SELECT l.label_id FROM (SELECT value FROM json_each(:ids) UNION SELECT value FROM json_each(:aliases)) AS said
+    JOIN labels AS l
+        ON l.id = said.value OR (l.id >= said.value || '/' AND l.id < said.value || '0'))"""
+
 
 def forget_predictions(db: apsw.Connection, model: str, before_ns: int, limit: int) -> int:
     """At most ``limit`` of the oldest, with their labels. What labels were counted stays counted."""
@@ -22,6 +36,25 @@ def forget_predictions(db: apsw.Connection, model: str, before_ns: int, limit: i
                 {"model": model, "before": before_ns, "limit": limit})  # fmt: skip
     if found == "[]":
         return 0
+    _delete_predictions(db, found)
+    db.execute("DELETE FROM prediction_days WHERE model = ? AND rows <= 0", (model,)).fetchall()
+    return len(orjson.loads(found))
+
+
+def erase(db: apsw.Connection, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
+    """Predictions by minted id or alias, with the numbered rows of a batch, and every label that names them."""
+    bindings = {"ids": orjson.dumps(ids).decode(), "aliases": orjson.dumps(aliases).decode()}
+    found = one(db, _NAMED, bindings)
+    db.execute(_NAMED_LABELS, bindings | {"found": found}).fetchall()
+    labels = db.changes()
+    if found != "[]":
+        _delete_predictions(db, found)
+        db.execute("DELETE FROM prediction_days WHERE rows <= 0").fetchall()
+    return Erased(len(orjson.loads(found)), labels)
+
+
+def _delete_predictions(db: apsw.Connection, found: str) -> None:
+    """``found``: a JSON array of ids."""
     db.execute(
         """INSERT INTO prediction_days
            SELECT model, version, event_ns / :day, -count(*), max(event_ns) FROM predictions
@@ -29,10 +62,8 @@ def forget_predictions(db: apsw.Connection, model: str, before_ns: int, limit: i
            ON CONFLICT DO UPDATE SET rows = rows + excluded.rows""",
         {"day": DAY_NS, "found": found},
     ).fetchall()
-    db.execute("DELETE FROM prediction_days WHERE model = ? AND rows <= 0", (model,)).fetchall()
     db.execute("DELETE FROM labels WHERE prediction_id IN (SELECT value FROM json_each(?))", (found,)).fetchall()
     db.execute("DELETE FROM predictions WHERE prediction_id IN (SELECT value FROM json_each(?))", (found,)).fetchall()
-    return len(orjson.loads(found))
 
 
 def forget_pending(db: apsw.Connection, before_ns: int, limit: int) -> int:
