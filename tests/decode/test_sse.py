@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,7 @@ def test_it_reads_what_the_standard_says(stream: bytes) -> None:
 @given(streams, st.lists(st.integers(0, 200), max_size=30))
 def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    chunks = [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [stream[start:end] for start, end in pairwise(edges)]
     split, whole = parsed(*chunks), parsed(stream)
     assert [event[:3] for event in split] == [event[:3] for event in whole]
     ends = [sum(len(chunk) for chunk in chunks[: event.chunk + 1]) for event in split]
