@@ -110,6 +110,44 @@ class WhenFull(StrEnum):
 # ---------------------------------------------------------------- decode
 
 
+class GenerationEnd(StrEnum):
+    """How a generation ended. Only a done one is a prediction."""
+
+    DONE = "done"
+    ERROR = "error"  # an error status, an error event in the stream, or a stream that broke off by itself
+    ABORT = "abort"  # the client went away
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one request to a language or embedding model took and gave: figures, and content only where asked for."""
+
+    operation: str  # gen_ai.operation.name: "chat", "text_completion" or "embeddings"
+    system: str  # gen_ai.system: the dialect, "openai" or "huggingface"
+    request_model: str
+    response_model: str
+    response_id: str
+    end: GenerationEnd
+    error_type: str  # "" unless ``end`` is ERROR
+    streamed: bool
+    duration_ns: int
+    choices: int  # answers to the one request
+    finish_reasons: tuple[str, ...]  # one a choice, by its index; "" where none was given
+    input_tokens: int | None  # None: unknown
+    output_tokens: int | None  # over all choices
+    tokens_estimated: bool  # from the number of bytes, for want of a usage
+    time_to_first_token_ns: int | None  # None: not streamed, or the first content came too late to be timed
+    time_per_output_token_ns: float | None  # after the first
+    output_chars: int  # over all choices, reasoning left out
+    tool_calls: int
+    refusal: bool
+    empty: bool  # neither text nor a tool call nor a refusal
+    truncated: bool  # a choice ended at a token limit
+    partial: bool  # chunks were not kept: what is told by the text is told by a part of it
+    input_text: str = ""  # "" unless content is switched on or a text feature asks for it; never leaves unredacted
+    output_text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
     """Decoded rows of one model and version, column by column. ``rows`` counts them; a request may bring many.

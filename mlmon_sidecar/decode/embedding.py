@@ -108,7 +108,7 @@ def _grams(words: Sequence[bytes]) -> NDArray[np.uint32]:
     hashes = codes[:-2] * _GRAM[0] + codes[1:-1] * _GRAM[1] + codes[2:] * _GRAM[2]
     hashes ^= hashes >> np.uint32(15)
     hashes *= np.uint32(0x27D4EB2F)
-    return np.bitwise_xor(hashes, hashes >> np.uint32(13))
+    return np.asarray(hashes ^ (hashes >> np.uint32(13)), dtype=np.uint32)
 
 
 @lru_cache(maxsize=32)
@@ -124,4 +124,4 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     largest = np.max(np.abs(vectors), axis=1, keepdims=True, initial=0.0)
     scaled = vectors / np.where(largest > 0, largest, 1.0)  # squares of what is huge would overflow
     norms = np.sqrt(np.sum(scaled * scaled, axis=1, keepdims=True))
-    return np.asarray(scaled / np.where(norms > 0, norms, 1.0), dtype=np.float64)
+    return np.asarray(scaled / np.where(norms > 0, norms, 1.0)).astype(np.float64, copy=False)
