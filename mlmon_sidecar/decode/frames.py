@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import uuid_utils
 
-from mlmon_sidecar.decode.json_rows import Row, flatten
+from mlmon_sidecar.decode.columns import Row, flatten
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import class_text, complete, number, together
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain

@@ -10,13 +10,16 @@ from mlmon_sidecar.decode.outputs import (
     PREDICTED_KEYS,
     SCORE_KEYS,
     Output,
+    as_columns,
     combine,
     first_of,
     read_output,
+    read_outputs,
     read_score,
     together,
 )
 from mlmon_sidecar.decode.selectors import Selector
+from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 
@@ -24,26 +27,23 @@ Find = Callable[[Selector], object]
 """The value a selector finds in one exchange, whichever side it reads."""
 
 
-def predictions(response: object, find: Find, rows: int, options: DecodeOptions) -> list[Output]:
-    """``rows`` predictions; by selectors when any is configured, else by the usual keys.
+def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs | None:
+    """``rows`` predictions by the usual keys; None where there is no prediction.
 
     Raises:
-        DecodeError: ``wrong_shape`` when there is no prediction, ``row_mismatch`` when there are more or fewer.
+        DecodeError: ``row_mismatch`` when there are more or fewer.
     """
-    if options.score or options.predicted or options.confidence:
-        selectors = (options.predicted, options.score, options.confidence)
-        outputs = together([per_row(s and find(s), rows) for s in selectors], options)
-    elif isinstance(response, Mapping):
-        outputs = _from_object(response, rows, options)
-    else:
-        outputs = [read_output(value, options) for value in per_row(response, rows)]
-    if not any(output.given for output in outputs):
-        raise DecodeError(
-            "the answer holds no prediction",
-            code=DropReason.WRONG_SHAPE,
-            hint="Set models.<name>.prediction.score or .predicted, as in 'response.score'.",
-        )
-    return outputs
+    if not isinstance(response, Mapping):
+        return read_outputs(per_row(response, rows), options)
+    outputs = _from_object(response, rows, options)
+    return as_columns(outputs) if any(output.given for output in outputs) else None
+
+
+def selected(find: Find, rows: int, options: DecodeOptions) -> Outputs | None:
+    """``rows`` predictions where the configured selectors find them; nothing is guessed. Raises ``row_mismatch``."""
+    selectors = (options.predicted, options.score, options.confidence)
+    outputs = together([per_row(s and find(s), rows) for s in selectors], options)
+    return as_columns(outputs) if any(output.given for output in outputs) else None
 
 
 def per_row(value: object, rows: int) -> Sequence[object]:

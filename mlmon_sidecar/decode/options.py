@@ -31,7 +31,7 @@ class DecodeOptions:
         threshold: a binary class is ``positive`` when score >= threshold; None: 0.5 where kind is "binary".
         positive, negative: class names of a binary score; a missing ``negative`` is the usual opposite.
         feature_names: names of positional values, in order; further ones are ``feature_<index>``.
-        decoder: key in ``DECODERS``.
+        decoder: "auto", or a key in ``DECODERS``.
         max_rows: > 0.
         slow_ns: an exchange at least this long is kept as an exemplar; 0: none is.
     """
@@ -49,7 +49,7 @@ class DecodeOptions:
     positive: str = "1"
     negative: str | None = None
     feature_names: tuple[str, ...] = ()
-    decoder: str = "json"
+    decoder: str = "auto"
     max_rows: int = DEFAULT_MAX_ROWS
     slow_ns: int = 0
 
@@ -60,6 +60,11 @@ class DecodeOptions:
                 code="bad_kind",
                 hint=f"Use one of {', '.join(KINDS)}.",
             )
+
+    @property
+    def selects_outputs(self) -> bool:
+        """Whether predictions are where selectors say, and nowhere else."""
+        return self.score is not None or self.predicted is not None or self.confidence is not None
 
     @property
     def is_binary(self) -> bool:

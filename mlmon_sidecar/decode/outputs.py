@@ -14,6 +14,7 @@ import numpy as np
 
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.scalars import plain
+from mlmon_sidecar.decode.sides import Outputs
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
@@ -43,11 +44,11 @@ class Output(NamedTuple):
 NOTHING = Output()
 
 
-def read_output(value: object, options: DecodeOptions) -> Output:
-    """One prediction out of whatever a model calls one."""
+def read_output(value: object, options: DecodeOptions, names: Sequence[str] = ()) -> Output:
+    """One prediction out of whatever a model calls one. ``names``: of the classes, in a vector's order."""
     value = plain(value)
     if isinstance(value, list):
-        return _vector(value, options)
+        return _vector(value, options, names)
     if isinstance(value, Mapping):
         return _object(value, options)
     if options.kind != "regression" and _names_a_class(value, options):
@@ -87,6 +88,20 @@ def together(columns: Iterable[Iterable[object]], options: DecodeOptions) -> lis
         )
         for given, score, sure in zip(*columns, strict=True)
     ]
+
+
+def read_outputs(values: Sequence[object], options: DecodeOptions, names: Sequence[str] = ()) -> Outputs | None:
+    """Predictions of one row each, as columns; None where not one of them says anything.
+
+    ``names`` are those of the classes, in the order of probability vectors.
+    """
+    outputs = [read_output(value, options, names) for value in values]
+    return as_columns(outputs) if any(output.given for output in outputs) else None
+
+
+def as_columns(outputs: Sequence[Output]) -> Outputs:
+    score, predicted, confidence = zip(*outputs, strict=True)
+    return Outputs(score, predicted, confidence)
 
 
 def first_of(body: Mapping[str, object], keys: Sequence[str]) -> object:
@@ -152,18 +167,19 @@ def _object(body: Mapping[str, object], options: DecodeOptions) -> Output:
     )
 
 
-def _vector(values: Sequence[object], options: DecodeOptions) -> Output:
+def _vector(values: Sequence[object], options: DecodeOptions, names: Sequence[str] = ()) -> Output:
     numbers = [number(plain(value)) for value in values]
     if len(values) == 1:
         return read_output(values[0], options) if not isinstance(values[0], (list, Mapping)) else NOTHING
     if not numbers or any(math.isnan(item) for item in numbers) or options.kind == "regression":
         return NOTHING
     top = max(range(len(numbers)), key=numbers.__getitem__)
+    name = names[top] if len(names) == len(numbers) else str(top)
     if not _are_probabilities(numbers):
-        return Output(numbers[top], str(top)) if options.kind == "multiclass" else NOTHING
+        return Output(numbers[top], name) if options.kind == "multiclass" else NOTHING
     if len(numbers) == 2 and options.kind != "multiclass":
-        return Output(numbers[1], None if options.is_binary else str(top), numbers[top])
-    return Output(numbers[top], str(top), numbers[top])
+        return Output(numbers[1], None if options.is_binary else name, numbers[top])
+    return Output(numbers[top], name, numbers[top])
 
 
 def _named_probabilities(values: Mapping[str, object], options: DecodeOptions) -> Output:

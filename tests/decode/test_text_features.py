@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmon_sidecar.decode.embedding import DIMENSIONS, PROJECTIONS, hashing_embedding, make_embedder, projections
-from mlmon_sidecar.decode.text import (
+from mlmon_sidecar.decode.text_features import (
     EMBEDDING_FAILED,
     LONG_TEXT,
     READ_CHARACTERS,
