@@ -1,0 +1,291 @@
+"""What language models' protocols have in common: a request that asks, an answer or a stream that tells, and figures.
+
+One exchange is one row, however many choices the answer has: tokens, times and labels belong to the request. A stream
+that was aborted or failed is no prediction; its figures are kept beside the rows (``Unfinished``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlmon_sidecar.decode.event_stream import has_gap, is_event_stream
+from mlmon_sidecar.errors import DecodeError
+from mlmon_sidecar.records import DropReason, End, Exchange, Generation, GenerationEnd
+
+INPUT_TEXT: Final = "input.text"
+OUTPUT_TEXT: Final = "output.text"
+"""Columns that are there only where they are configured as text features, or with them where content is switched on."""
+
+BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokenizers of today; used where no usage is told
+MAX_TEXT = 65_536  # characters of a prompt or an answer that are held
+MAX_NAME = 128  # characters of a model, an id, a finish reason or an error type
+MAX_CHOICES = 128
+LENGTH_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+
+
+class Unfinished(DecodeError):
+    """No prediction, and yet a generation: aborted, failed, or answered with an error status."""
+
+    def __init__(self, cause: DecodeError, generation: Generation) -> None:
+        super().__init__("the generation was not finished", code=cause.code)
+        self.generation = generation
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for.
+
+    Attributes:
+        operation, system, model: as in ``Generation``.
+        features: figures of the request, by column name.
+        text_bytes: UTF-8 length of the prompt; None where it is not text.
+        text: the prompt where it is wanted.
+    """
+
+    operation: str
+    system: str
+    model: str = ""
+    features: Mapping[str, object] = field(default_factory=dict)
+    text_bytes: int | None = None
+    text: str = ""
+
+
+class Told:
+    """What an answer has told so far. Filled by one decoder, event by event; ``chunk`` is where an event came."""
+
+    def __init__(self, *, streamed: bool, keep_text: bool = False) -> None:
+        self.streamed = streamed
+        self.id = self.model = self.error_type = ""
+        self.done = False
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.finish_reasons: dict[int, str] = {}  # by choice
+        self.choices: set[int] = set()
+        self.chars = self.content_bytes = 0
+        self.calls: set[tuple[int, int | str]] = set()
+        self.refused = False
+        self.first_chunk: int | None = None  # the one with the first content
+        self.logprobs: list[float] = []
+        self._keep = keep_text
+        self._texts: dict[int, list[str]] = {}
+        self._kept = 0
+
+    def named(self, document: Mapping[str, Any], id_key: str = "id") -> None:
+        """The first id and model count: some servers give every chunk an id of its own."""
+        self.id = self.id or name_of(document.get(id_key))
+        self.model = self.model or name_of(document.get("model"))
+
+    def choice(self, index: object) -> int:
+        """The number of a choice, bounded: what a server numbers beyond is folded into the last."""
+        number = index if isinstance(index, int) and 0 <= index < MAX_CHOICES else 0
+        self.choices.add(number)
+        return number
+
+    def text(self, choice: int, text: object, chunk: int) -> None:
+        """A piece of the answer's text."""
+        if isinstance(text, str) and text:
+            self.chars += len(text)
+            self._content(text, chunk)
+            if self._keep and self._kept < MAX_TEXT:
+                self._texts.setdefault(choice, []).append(text)
+                self._kept += len(text)
+
+    def thought(self, text: object, chunk: int) -> None:
+        """A piece of reasoning: it costs tokens and time, and is no part of the answer."""
+        if isinstance(text, str) and text:
+            self._content(text, chunk)
+
+    def refusal(self, text: object, chunk: int) -> None:
+        if isinstance(text, str) and text:
+            self.refused = True
+            self._content(text, chunk)
+
+    def call(self, choice: int, number: int | str, arguments: object, chunk: int) -> None:
+        """A tool call, or a piece of one that began before under the same ``number``."""
+        if len(self.calls) < MAX_CHOICES:
+            self.calls.add((choice, number))
+        self._content(arguments if isinstance(arguments, str) else "", chunk)
+
+    def finished(self, choice: int, reason: object) -> None:
+        if isinstance(reason, str) and reason:
+            self.finish_reasons[choice] = reason[:MAX_NAME]
+
+    def usage(self, usage: object, asked: str, answered: str) -> None:
+        """Totals of tokens, under the names they have in this protocol; the last ones count."""
+        if isinstance(usage, Mapping):
+            self.input_tokens = _count(usage.get(asked), self.input_tokens)
+            self.output_tokens = _count(usage.get(answered), self.output_tokens)
+
+    def failed(self, error: object, kind: object = None) -> None:
+        """An error in place of, or in the middle of, an answer; ``kind`` where it is told beside it."""
+        said = error if isinstance(error, Mapping) else {}
+        self.error_type = name_of(kind) or name_of(said.get("type")) or name_of(said.get("code")) or "error"
+
+    @property
+    def said_anything(self) -> bool:
+        return bool(self.choices or self.finish_reasons or self.calls or self.chars or self.refused or self.error_type)
+
+    @property
+    def reason(self) -> str | None:
+        """The first choice's finish reason; None where it has none."""
+        return self.finish_reasons.get(min(self.finish_reasons)) if self.finish_reasons else None
+
+    @property
+    def confidence(self) -> float:
+        """exp of the mean log probability of the answer's tokens; NaN where none are told."""
+        if not self.logprobs:
+            return math.nan
+        return min(1.0, math.exp(min(0.0, sum(self.logprobs) / len(self.logprobs))))
+
+    @property
+    def output_text(self) -> str:
+        return "\n".join("".join(self._texts[choice]) for choice in sorted(self._texts))[:MAX_TEXT]
+
+    def logprob(self, value: object) -> None:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            self.logprobs.append(float(value))
+
+    def _content(self, text: str, chunk: int) -> None:
+        self.content_bytes += len(text.encode("utf-8", "surrogatepass"))
+        if self.first_chunk is None:
+            self.first_chunk = chunk
+
+
+def generation_of(exchange: Exchange, asked: Asked, told: Told) -> Generation:
+    """Both sides of one exchange and its times as figures."""
+    end, error_type = _end(exchange, told)
+    partial = told.streamed and has_gap(exchange)
+    reasons = tuple(told.finish_reasons.get(choice, "") for choice in sorted(told.choices))
+    input_tokens, output_tokens = told.input_tokens, told.output_tokens
+    estimated = output_tokens is None and (asked.operation != "embeddings" or input_tokens is None)
+    if estimated:
+        input_tokens = _estimate(asked.text_bytes) if input_tokens is None else input_tokens
+        output_tokens = None if partial or asked.operation == "embeddings" else _estimate(told.content_bytes)
+    first = _first_token_ns(exchange, told)
+    return Generation(
+        operation=asked.operation,
+        system=asked.system,
+        request_model=asked.model,
+        response_model=told.model,
+        response_id=told.id,
+        end=end,
+        error_type=error_type,
+        streamed=told.streamed,
+        duration_ns=exchange.ended_ns - exchange.started_ns,
+        choices=len(told.choices),
+        finish_reasons=reasons,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        tokens_estimated=estimated,
+        time_to_first_token_ns=None if first is None else first - exchange.started_ns,
+        time_per_output_token_ns=_per_token_ns(exchange, end, first, output_tokens),
+        output_chars=told.chars,
+        tool_calls=len(told.calls),
+        refusal=told.refused,
+        empty=not (told.chars or told.calls or told.refused or partial),
+        truncated=not LENGTH_REASONS.isdisjoint(reasons),
+        partial=partial,
+        input_text=asked.text,
+        output_text=told.output_text,
+    )
+
+
+def generation_columns(generation: Generation, wanted: frozenset[str]) -> dict[str, object]:
+    """Figures of a finished generation as columns of its row. ``wanted``: text columns that are configured."""
+    if generation.operation == "embeddings":
+        return {"input.tokens": generation.input_tokens}
+    first, each = generation.time_to_first_token_ns, generation.time_per_output_token_ns
+    columns: dict[str, object] = {
+        "input.tokens": generation.input_tokens,
+        "output.tokens": generation.output_tokens,
+        "output.chars": None if generation.partial else generation.output_chars,
+        "finish_reason": next(iter(generation.finish_reasons), "") or None,
+        "time_to_first_token_ms": None if first is None else first / 1e6,
+        "time_per_output_token_ms": None if each is None else each / 1e6,
+        "tool_calls": generation.tool_calls,
+        "refusal": generation.refusal,
+        "empty": generation.empty,
+        "truncated": generation.truncated,
+    }
+    texts = {INPUT_TEXT: generation.input_text, OUTPUT_TEXT: generation.output_text}
+    return columns | {name: text for name, text in texts.items() if name in wanted}
+
+
+def numbers(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
+    """The parameters of a request that are numbers or switches."""
+    found = {name: document.get(name) for name in names}
+    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+
+
+def name_of(value: object) -> str:
+    """A model, an id or an error's kind as text; "" for anything else."""
+    if isinstance(value, str):
+        return value[:MAX_NAME]
+    return str(value)[:MAX_NAME] if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value where it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> list[Any]:
+    """The value where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def texts_in(content: object) -> list[str]:
+    """The texts of a message's content: one text, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return [content]
+    return [text for part in items(content) if isinstance(text := mapping(part).get("text"), str)]
+
+
+def _end(exchange: Exchange, told: Told) -> tuple[GenerationEnd, str]:
+    if exchange.end is End.DISCONNECT:
+        return GenerationEnd.ABORT, ""
+    if exchange.end is End.ERROR:
+        return GenerationEnd.ERROR, exchange.error_type or "application_error"
+    if not 200 <= exchange.status < 300:
+        return GenerationEnd.ERROR, str(exchange.status)
+    if told.error_type:
+        return GenerationEnd.ERROR, told.error_type
+    if told.streamed and not told.done and not told.finish_reasons:
+        return GenerationEnd.ERROR, "incomplete_stream"
+    return GenerationEnd.DONE, ""
+
+
+def _first_token_ns(exchange: Exchange, told: Told) -> int | None:
+    """Monotonic; None beyond the chunks whose times are kept."""
+    at = told.first_chunk
+    if not told.streamed or at is None or not 0 <= at < len(exchange.chunk_ns):
+        return None
+    return exchange.chunk_ns[at]
+
+
+def _per_token_ns(exchange: Exchange, end: GenerationEnd, first: int | None, tokens: int | None) -> float | None:
+    if end is not GenerationEnd.DONE or first is None or tokens is None or tokens < 2:
+        return None
+    return (exchange.ended_ns - first) / (tokens - 1)
+
+
+def _estimate(text_bytes: int | None) -> int | None:
+    return None if text_bytes is None else -(-text_bytes // BYTES_PER_TOKEN)
+
+
+def _count(value: object, before: int | None) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else before
+
+
+def unfinished(exchange: Exchange, cause: DecodeError, asked: Asked, told: Told | None) -> Unfinished:
+    """``cause`` with the figures of what arrived before it."""
+    told = told or Told(streamed=is_event_stream(exchange))
+    return Unfinished(cause, generation_of(exchange, asked, told))
+
+
+def not_finished(generation: Generation) -> DecodeError:
+    """Why an exchange that ended well is no prediction all the same."""
+    return Unfinished(DecodeError("the answer is an error", code=DropReason.NOT_A_PREDICTION), generation)
