@@ -28,8 +28,8 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
     skipped: Counter[str] = Counter()
     generations: list[Generated] = []
     decoded = 0
+    left_out: Counter[str] = Counter()  # of one exchange
     for exchange in exchanges:
-        left_out: Counter[str] = Counter()
         try:
             result = decode_exchange(exchange, options, unix_at(exchange.started_ns), left_out)
         except DecodeError as error:
@@ -40,8 +40,10 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
             tables.setdefault(result.version, Table()).add(result.rows)
             if result.generated is not None:
                 generations.append(result.generated)
-            skipped.update(left_out)
+            if left_out:
+                skipped.update(left_out)
             decoded += 1
+        left_out.clear()
     batches = [batch for version, table in tables.items() for batch in table.batches(version, options, skipped)]
     return Decoded(
         batches=batches, exchanges=decoded, dropped=dict(dropped), skipped=dict(skipped), generations=generations

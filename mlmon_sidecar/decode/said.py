@@ -9,7 +9,8 @@ from typing import NamedTuple
 from mlmon_sidecar.decode.columns import Row, flatten
 from mlmon_sidecar.decode.json_predictions import per_row
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import Output, as_columns, number, read_output
+from mlmon_sidecar.decode.output_columns import as_columns
+from mlmon_sidecar.decode.outputs import Output, number, read_output
 from mlmon_sidecar.decode.scalars import plain
 from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.records import Annotation
@@ -65,7 +66,7 @@ class Said:
                 merged.confidence if row.confidence is None else row.confidence,
                 merged.segment if row.segment is None else row.segment,
             )
-        return [merged._replace(prediction=given) for given in per_row(merged.prediction, count)]
+        return [merged._replace(prediction=given) for given in per_row(merged.prediction, count) or [None] * count]
 
 
 def with_said(outputs: Outputs, said: Sequence[SaidRow], options: DecodeOptions) -> Outputs:

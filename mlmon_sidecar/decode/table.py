@@ -153,6 +153,9 @@ def _plain(column: Column) -> Sequence[object]:
 
 
 def _floats(parts: Iterable[Sequence[float] | FloatVector]) -> FloatVector:
+    parts = list(parts)
+    if not any(isinstance(part, np.ndarray) for part in parts):
+        return np.array(list(chain.from_iterable(parts)), dtype=np.float64)
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
 
