@@ -176,12 +176,11 @@ class PredictionBatch:
 
 
 class Generated(NamedTuple):
-    """One exchange with a language model: what its request asked for and what came out, as its decoder tells."""
+    """The generation of one exchange, a prediction or not."""
 
     prediction_id: str
     version: str
-    request: Any
-    answer: Any
+    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)

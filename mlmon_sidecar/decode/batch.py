@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from mlmon_sidecar.decode.exchange import decode_exchange
+from mlmon_sidecar.decode.generation import Unfinished
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.table import Table
 from mlmon_sidecar.errors import DecodeError
-from mlmon_sidecar.records import Decoded, DropReason, Exchange, Generated
+from mlmon_sidecar.records import Decoded, DropReason, Exchange, Generated, Generation
 
 
 def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Callable[[int], int]) -> Decoded:
@@ -34,6 +35,8 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
             result = decode_exchange(exchange, options, unix_at(exchange.started_ns), left_out)
         except DecodeError as error:
             dropped[DropReason(error.code)] += 1
+            if isinstance(error, Unfinished):
+                generations.append(_generated(exchange, error.generation, options))
         except Exception:  # a host's payload must never stop the recorder; the reason is counted
             dropped[DropReason.INTERNAL_ERROR] += 1
         else:
@@ -47,4 +50,13 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
     batches = [batch for version, table in tables.items() for batch in table.batches(version, options, skipped)]
     return Decoded(
         batches=batches, exchanges=decoded, dropped=dict(dropped), skipped=dict(skipped), generations=generations
+    )
+
+
+def _generated(exchange: Exchange, generation: Generation, options: DecodeOptions) -> Generated:
+    said = isinstance(options.version, str) and options.version
+    return Generated(
+        exchange.prediction_id,
+        options.constant_version if said else generation.response_model or options.constant_version,
+        generation,
     )

@@ -12,13 +12,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
+from mlmon_sidecar.decode.text_features import as_vector, vector_columns
 
 if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column
 
 MAX_DEPTH = 16  # objects inside objects; what lies deeper is left out and counted
 MAX_COLUMNS = 4096  # of one row
-MAX_ARRAY = 64  # elements of a list inside a row; a longer one is an embedding or a text, not 65 features
+MAX_ARRAY = 64  # elements of a list inside a row; a longer one is a vector, or nothing that is read
 MAX_CELLS = 4_000_000  # columns x rows of one block: 32 MB of references
 
 DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
@@ -94,7 +95,8 @@ def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Coun
             for key, inner in value.items():
                 _flatten_into(flat, f"{name}.{key}", inner, depth + 1, skipped)
         elif len(value) > MAX_ARRAY:
-            skipped[LONG_ARRAY] += 1
+            if not _embedding_into(flat, name, value):
+                skipped[LONG_ARRAY] += 1
         else:
             for at, inner in enumerate(value):
                 _flatten_into(flat, f"{name}.{at}", inner, depth + 1, skipped)
@@ -104,3 +106,11 @@ def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Coun
         skipped[COLUMNS] += 1
     else:
         flat[name] = value
+
+
+def _embedding_into(flat: Row, name: str, values: list[object]) -> bool:
+    """Figures of a long list of numbers; False where it is none. Whole numbers alone are ids of tokens."""
+    if float not in set(map(type, values)) or as_vector(values) is None:
+        return False
+    flat.update((part, column[0]) for part, column in vector_columns(name, [values]).items())
+    return True

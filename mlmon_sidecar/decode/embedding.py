@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from mlmon_sidecar.errors import ConfigError, MissingExtra
 
+Embedder = Callable[[Sequence[str]], Any]
+"""Texts to one vector each, (texts, dimensions); the same text gives the same vector in every process."""
+
 DIMENSIONS = 64
 PROJECTIONS = 8
 QUANTUM = 2.0**-24
@@ -58,7 +61,7 @@ def projections(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(whole @ signs * QUANTUM)
 
 
-def make_embedder(name: str | None) -> Callable[[Sequence[str]], Any]:
+def make_embedder(name: str | None) -> Embedder:
     """The embedder a configuration names; None: ``hashing_embedding``.
 
     Args:
@@ -76,7 +79,7 @@ def make_embedder(name: str | None) -> Callable[[Sequence[str]], Any]:
     return _sentence_transformer(name)
 
 
-def _own_function(name: str, module: str, function: str) -> Callable[[Sequence[str]], Any]:
+def _own_function(name: str, module: str, function: str) -> Embedder:
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
@@ -86,7 +89,7 @@ def _own_function(name: str, module: str, function: str) -> Callable[[Sequence[s
     return found  # type: ignore[no-any-return]
 
 
-def _sentence_transformer(name: str) -> Callable[[Sequence[str]], Any]:
+def _sentence_transformer(name: str) -> Embedder:
     try:
         library: Any = importlib.import_module("sentence_transformers")
     except ImportError:
@@ -117,11 +120,12 @@ def _signs(dimension: int) -> NDArray[np.float64]:
     if dimension > MAX_DIMENSION:
         raise ValueError(f"a vector has at most {MAX_DIMENSION} dimensions")
     drawn = hashlib.shake_256(f"mlmon projection of {dimension} dimensions".encode()).digest(dimension)
-    return np.unpackbits(np.frombuffer(drawn, dtype=np.uint8)).reshape(dimension, PROJECTIONS) * 2.0 - 1.0
+    bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8)).reshape(dimension, PROJECTIONS)
+    return bits.astype(np.float64) * 2 - 1
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     largest = np.max(np.abs(vectors), axis=1, keepdims=True, initial=0.0)
     scaled = vectors / np.where(largest > 0, largest, 1.0)  # squares of what is huge would overflow
     norms = np.sqrt(np.sum(scaled * scaled, axis=1, keepdims=True))
-    return np.asarray(scaled / np.where(norms > 0, norms, 1.0)).astype(np.float64, copy=False)
+    return np.asarray(scaled / np.where(norms > 0, norms, 1.0), dtype=np.float64)

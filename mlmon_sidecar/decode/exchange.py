@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from mlmon_sidecar.decode import DECODERS
+from mlmon_sidecar.decode import DECODERS, generates
 from mlmon_sidecar.decode.body import header
 from mlmon_sidecar.decode.columns import BAD_ROW
 from mlmon_sidecar.decode.detect import Detection
+from mlmon_sidecar.decode.event_stream import is_event_stream
+from mlmon_sidecar.decode.generation import finished, generation_columns, unfinished
 from mlmon_sidecar.decode.json_predictions import Find, selected
 from mlmon_sidecar.decode.json_rows import request_rows
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -44,10 +47,17 @@ class Result(NamedTuple):
 
 def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str]) -> Result:
     """The version and the rows of one exchange. Raises ``DecodeError`` whose code is a ``DropReason``."""
-    _expect_prediction(exchange)
+    fault = _fault(exchange)
+    if fault is not None:
+        raise _with_figures(exchange, options, fault)
     said = Said.of(exchange.annotations, skipped)
     request = _request(exchange, options, said)
     answers = _response(exchange, options, said, request.count)
+    generation = None
+    added = answers.columns
+    if answers.generation is not None:
+        generation = finished(exchange, request.generation, answers.generation)
+        added = {**added, **generation_columns(generation, request.count, options.text)}
 
     def find(selector: Selector) -> object:
         if selector.source == "header":
@@ -60,26 +70,40 @@ def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, s
     if said_rows:
         outputs = with_said(outputs, said_rows, options)
     version = _version(options, find, answers.version or request.version)
-    generated = None
-    if request.generation is not None or answers.generation is not None:
-        generated = Generated(exchange.prediction_id, version, request.generation, answers.generation)
     aliases = _aliases(options, find, request, answers)
-    rows = _rows(exchange, options, event_ns, find, request, outputs, said_rows, aliases)
+    rows = _rows(exchange, options, event_ns, find, request, outputs, said_rows, aliases, added)
     if request.bad:
         skipped[BAD_ROW] += len(request.bad)
         rows = _without(rows, request.bad)
-    return Result(version, rows, generated)
+    return Result(version, rows, None if generation is None else Generated(exchange.prediction_id, version, generation))
 
 
-def _expect_prediction(exchange: Exchange) -> None:
+def _fault(exchange: Exchange) -> DecodeError | None:
+    """Why the exchange cannot be a prediction, whatever its bodies say; None where it can."""
     if exchange.end is End.ERROR:
-        raise DecodeError("the application raised", code=DropReason.APPLICATION_ERROR)
+        return DecodeError("the application raised", code=DropReason.APPLICATION_ERROR)
     if exchange.end is End.DISCONNECT:
-        raise DecodeError("the client went away", code=DropReason.BODY_CUT_OFF)
+        return DecodeError("the client went away", code=DropReason.BODY_CUT_OFF)
     if exchange.status == 0:
-        raise DecodeError("the application did not answer", code=DropReason.APPLICATION_ERROR)
+        return DecodeError("the application did not answer", code=DropReason.APPLICATION_ERROR)
     if not 200 <= exchange.status < 300 or exchange.method in BODILESS_METHODS:
-        raise DecodeError("the answer is not a prediction", code=DropReason.NOT_A_PREDICTION)
+        return DecodeError("the answer is not a prediction", code=DropReason.NOT_A_PREDICTION)
+    return None
+
+
+def _with_figures(exchange: Exchange, options: DecodeOptions, fault: DecodeError) -> DecodeError:
+    """The fault, and what a language model did until then where one was at work."""
+    streamed = is_event_stream(exchange)
+    if exchange.method in BODILESS_METHODS or not (streamed or generates(exchange.path, options.decoder)):
+        return fault
+    nothing_said = Said([])
+    asked = told = None
+    with suppress(DecodeError):
+        asked = _request(exchange, options, nothing_said).generation
+    if streamed:
+        with suppress(DecodeError):
+            told = _response(exchange, options, nothing_said, 1).generation
+    return fault if asked is None and told is None else unfinished(exchange, fault, asked, told)
 
 
 def _request(exchange: Exchange, options: DecodeOptions, said: Said) -> RequestRows:
@@ -157,9 +181,10 @@ def _rows(
     outputs: Outputs,
     said: Sequence[SaidRow],
     aliases: Sequence[str | None],
+    added: Mapping[str, Column],
 ) -> DecodedExchange:
     count, own_id = request.count, exchange.prediction_id
-    records, columns = _features(request, options.feature_names, said)
+    records, columns = _features(request, options.feature_names, said, added)
     segments = _texts(None if options.segment is None else find(options.segment), count)
     return DecodedExchange(
         event_ns=event_ns,
@@ -176,16 +201,21 @@ def _rows(
 
 
 def _features(
-    request: RequestRows, names: Sequence[str], said: Sequence[SaidRow]
+    request: RequestRows, names: Sequence[str], said: Sequence[SaidRow], added: Mapping[str, Column]
 ) -> tuple[Sequence[Mapping[str, object]], Mapping[str, Column]]:
-    """Records or columns; what the handler said extends and replaces either."""
+    """Records or columns. What the answer ``added`` extends them; what the handler said extends and replaces all."""
     if request.records:
-        if not said:
+        if not said and not added:
             return request.records, {}
-        return [{**record, **row.features} for record, row in zip(request.records, said, strict=True)], {}
+        records = [
+            {**record, **{name: column[at] for name, column in added.items()}}
+            for at, record in enumerate(request.records)
+        ]
+        return [{**record, **row.features} for record, row in zip(records, said, strict=True)] if said else records, {}
     columns = dict(request.columns)
     if request.positional:
         columns = {names[at] if at < len(names) else name: columns[name] for at, name in enumerate(columns)}
+    columns |= added
     for name in dict.fromkeys(name for row in said for name in row.features):
         found = columns.get(name, [None] * request.count)
         columns[name] = [row.features.get(name, old) for row, old in zip(said, found, strict=True)]

@@ -7,30 +7,29 @@ that was aborted or failed is no prediction; its figures are kept beside the row
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlmon_sidecar.decode.event_stream import has_gap, is_event_stream
+from mlmon_sidecar.decode.loose_json import MAX_NAME, name_of
+from mlmon_sidecar.decode.options import INPUT_TEXT, OUTPUT_TEXT
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason, End, Exchange, Generation, GenerationEnd
 
-INPUT_TEXT: Final = "input.text"
-OUTPUT_TEXT: Final = "output.text"
-"""Columns that are there only where they are configured as text features, or with them where content is switched on."""
-
+EMBEDDINGS: Final = "embeddings"
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokenizers of today; used where no usage is told
 MAX_TEXT = 65_536  # characters of a prompt or an answer that are held
-MAX_NAME = 128  # characters of a model, an id, a finish reason or an error type
 MAX_CHOICES = 128
+INCOMPLETE: Final = "incomplete_stream"  # error type of a stream that ended without saying so
 LENGTH_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 
 
 class Unfinished(DecodeError):
     """No prediction, and yet a generation: aborted, failed, or answered with an error status."""
 
-    def __init__(self, cause: DecodeError, generation: Generation) -> None:
-        super().__init__("the generation was not finished", code=cause.code)
+    def __init__(self, code: str, generation: Generation) -> None:
+        super().__init__("the generation was not finished", code=code)
         self.generation = generation
 
 
@@ -56,7 +55,8 @@ class Asked:
 class Told:
     """What an answer has told so far. Filled by one decoder, event by event; ``chunk`` is where an event came."""
 
-    def __init__(self, *, streamed: bool, keep_text: bool = False) -> None:
+    def __init__(self, unasked: Asked, *, streamed: bool, keep_text: bool = False) -> None:
+        self.unasked = unasked  # what stands for a request that was read by no language model's decoder
         self.streamed = streamed
         self.id = self.model = self.error_type = ""
         self.done = False
@@ -154,16 +154,32 @@ class Told:
             self.first_chunk = chunk
 
 
+def finished(exchange: Exchange, asked: Asked | None, told: Told) -> Generation:
+    """Both sides of an exchange that ended well. Raises ``Unfinished`` where the answer did not."""
+    generation = generation_of(exchange, asked or told.unasked, told)
+    if generation.end is GenerationEnd.DONE:
+        return generation
+    code = DropReason.BODY_CUT_OFF if generation.error_type == INCOMPLETE else DropReason.NOT_A_PREDICTION
+    raise Unfinished(code, generation)
+
+
+def unfinished(exchange: Exchange, cause: DecodeError, asked: Asked | None, told: Told | None) -> DecodeError:
+    """``cause`` with the figures of what arrived before it, where a side was a language model's."""
+    if told is None and asked is not None:
+        told = Told(asked, streamed=is_event_stream(exchange))
+    return cause if told is None else Unfinished(cause.code, generation_of(exchange, asked or told.unasked, told))
+
+
 def generation_of(exchange: Exchange, asked: Asked, told: Told) -> Generation:
     """Both sides of one exchange and its times as figures."""
     end, error_type = _end(exchange, told)
     partial = told.streamed and has_gap(exchange)
     reasons = tuple(told.finish_reasons.get(choice, "") for choice in sorted(told.choices))
     input_tokens, output_tokens = told.input_tokens, told.output_tokens
-    estimated = output_tokens is None and (asked.operation != "embeddings" or input_tokens is None)
+    estimated = output_tokens is None and (asked.operation != EMBEDDINGS or input_tokens is None)
     if estimated:
         input_tokens = _estimate(asked.text_bytes) if input_tokens is None else input_tokens
-        output_tokens = None if partial or asked.operation == "embeddings" else _estimate(told.content_bytes)
+        output_tokens = None if partial or asked.operation == EMBEDDINGS else _estimate(told.content_bytes)
     first = _first_token_ns(exchange, told)
     return Generation(
         operation=asked.operation,
@@ -193,10 +209,10 @@ def generation_of(exchange: Exchange, asked: Asked, told: Told) -> Generation:
     )
 
 
-def generation_columns(generation: Generation, wanted: frozenset[str]) -> dict[str, object]:
+def generation_columns(generation: Generation, rows: int, wanted: frozenset[str]) -> dict[str, list[object]]:
     """Figures of a finished generation as columns of its row. ``wanted``: text columns that are configured."""
-    if generation.operation == "embeddings":
-        return {"input.tokens": generation.input_tokens}
+    if generation.operation == EMBEDDINGS:  # many rows, and the tokens of none by itself
+        return {}
     first, each = generation.time_to_first_token_ns, generation.time_per_output_token_ns
     columns: dict[str, object] = {
         "input.tokens": generation.input_tokens,
@@ -211,37 +227,8 @@ def generation_columns(generation: Generation, wanted: frozenset[str]) -> dict[s
         "truncated": generation.truncated,
     }
     texts = {INPUT_TEXT: generation.input_text, OUTPUT_TEXT: generation.output_text}
-    return columns | {name: text for name, text in texts.items() if name in wanted}
-
-
-def numbers(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
-    """The parameters of a request that are numbers or switches."""
-    found = {name: document.get(name) for name in names}
-    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
-
-
-def name_of(value: object) -> str:
-    """A model, an id or an error's kind as text; "" for anything else."""
-    if isinstance(value, str):
-        return value[:MAX_NAME]
-    return str(value)[:MAX_NAME] if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """The value where it is an object, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def items(value: object) -> list[Any]:
-    """The value where it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def texts_in(content: object) -> list[str]:
-    """The texts of a message's content: one text, or a list of parts of which some are text."""
-    if isinstance(content, str):
-        return [content]
-    return [text for part in items(content) if isinstance(text := mapping(part).get("text"), str)]
+    columns |= {name: text for name, text in texts.items() if name in wanted}
+    return {name: [value] * rows for name, value in columns.items()}
 
 
 def _end(exchange: Exchange, told: Told) -> tuple[GenerationEnd, str]:
@@ -254,7 +241,7 @@ def _end(exchange: Exchange, told: Told) -> tuple[GenerationEnd, str]:
     if told.error_type:
         return GenerationEnd.ERROR, told.error_type
     if told.streamed and not told.done and not told.finish_reasons:
-        return GenerationEnd.ERROR, "incomplete_stream"
+        return GenerationEnd.ERROR, INCOMPLETE
     return GenerationEnd.DONE, ""
 
 
@@ -278,14 +265,3 @@ def _estimate(text_bytes: int | None) -> int | None:
 
 def _count(value: object, before: int | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else before
-
-
-def unfinished(exchange: Exchange, cause: DecodeError, asked: Asked, told: Told | None) -> Unfinished:
-    """``cause`` with the figures of what arrived before it."""
-    told = told or Told(streamed=is_event_stream(exchange))
-    return Unfinished(cause, generation_of(exchange, asked, told))
-
-
-def not_finished(generation: Generation) -> DecodeError:
-    """Why an exchange that ended well is no prediction all the same."""
-    return Unfinished(DecodeError("the answer is an error", code=DropReason.NOT_A_PREDICTION), generation)

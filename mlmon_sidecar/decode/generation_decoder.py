@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 
@@ -22,14 +22,16 @@ FIRST_BYTES = 2048  # of a stream, that tell its dialect where the path does not
 class GenerationDecoder:
     """One dialect. Those that derive from it say how a request asks and how one document or event tells."""
 
-    name: ClassVar[str]
-    paths: ClassVar[tuple[str, ...]]  # ends of the paths it is served under
-    stream_marks: ClassVar[tuple[bytes, ...]]  # any of them among a stream's first bytes is its sign
+    name: str
+    operation: str  # as in ``Generation``
+    system: str = "openai"
+    paths: tuple[str, ...]  # ends of the paths it is served under
+    stream_marks: tuple[bytes, ...]  # any of them among a stream's first bytes is its sign
 
     def claims(self, side: Side, direction: Direction) -> str:
-        if self.by_path(side.path):
+        if side.path.endswith(self.paths):
             if side.media_type.partition("/")[0] in {"text", "application", ""}:
-                return f"path ends in {self.path_end(side.path)}"
+                return f"path ends in {max((end for end in self.paths if side.path.endswith(end)), key=len)}"
         elif direction is Direction.RESPONSE and is_event_stream(side.exchange):
             head = side.body[:FIRST_BYTES]
             mark = next((mark for mark in self.stream_marks if mark in head), None)
@@ -37,13 +39,6 @@ class GenerationDecoder:
         elif side.is_json and isinstance(document := side.json(), dict):
             return self.shape(document, direction)
         return ""
-
-    def by_path(self, path: str) -> bool:
-        """Whether ``path`` is one that this dialect is served under."""
-        return path.endswith(self.paths)
-
-    def path_end(self, path: str) -> str:
-        return max((end for end in self.paths if path.endswith(end)), key=len)
 
     def shape(self, document: Mapping[str, Any], direction: Direction) -> str:
         """Why a JSON object is in this dialect; "" where it is not."""
@@ -72,7 +67,7 @@ class GenerationDecoder:
         """Everything the answer tells, and its document where it is one."""
         if is_event_stream(side.exchange):
             return self._listen(side, options), None
-        told = Told(streamed=False, keep_text=options.keeps_text)
+        told = Told(Asked(self.operation, self.system), streamed=False, keep_text=options.keeps_text)
         document = side.json()
         for part in document if isinstance(document, list) else [document]:
             if isinstance(part, dict):
@@ -83,7 +78,7 @@ class GenerationDecoder:
 
     def _listen(self, side: Side, options: DecodeOptions) -> Told:
         """An event that is no JSON object says nothing: a stream may end in the middle of one."""
-        told = Told(streamed=True, keep_text=options.keeps_text)
+        told = Told(Asked(self.operation, self.system), streamed=True, keep_text=options.keeps_text)
         for event in stream_events(side.exchange):
             if event.data == DONE:
                 told.done = True

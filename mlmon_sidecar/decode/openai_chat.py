@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from mlmon_sidecar.decode.generation import Asked, Told, items, mapping, name_of, numbers, texts_in
+from mlmon_sidecar.decode.generation import Asked, Told
 from mlmon_sidecar.decode.generation_decoder import GenerationDecoder
+from mlmon_sidecar.decode.loose_json import items, mapping, name_of, numbers, texts_in
 from mlmon_sidecar.decode.prompt import prompt_figures
 from mlmon_sidecar.decode.sides import Direction
 
@@ -22,6 +23,7 @@ PARAMETERS = (
 
 class OpenAIChatDecoder(GenerationDecoder):
     name = "openai_chat"
+    operation = "chat"
     paths = ("/chat/completions",)
     stream_marks = (b'"chat.completion.chunk"',)
 
@@ -38,8 +40,8 @@ class OpenAIChatDecoder(GenerationDecoder):
         texts = list(chain.from_iterable(texts_in(message.get("content")) for message in messages))
         figures = prompt_figures(texts, keep_text=keep_text)
         return Asked(
-            operation="chat",
-            system="openai",
+            self.operation,
+            self.system,
             model=name_of(document.get("model")),
             features={
                 "input.messages": len(messages),

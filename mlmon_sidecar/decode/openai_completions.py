@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlmon_sidecar.decode.generation import Asked, Told, items, mapping, name_of, numbers
+from mlmon_sidecar.decode.generation import Asked, Told
 from mlmon_sidecar.decode.generation_decoder import GenerationDecoder
+from mlmon_sidecar.decode.loose_json import items, mapping, name_of, numbers
 from mlmon_sidecar.decode.prompt import prompt_figures
 from mlmon_sidecar.decode.sides import Direction
 
@@ -18,6 +19,7 @@ PARAMETERS = ("temperature", "top_p", "max_tokens", "n", "best_of", "stream", "s
 
 class OpenAICompletionsDecoder(GenerationDecoder):
     name = "openai_completions"
+    operation = "text_completion"
     paths = ("/v1/completions", "/openai/completions")
     stream_marks = (b'"text_completion"',)
 
@@ -31,8 +33,8 @@ class OpenAICompletionsDecoder(GenerationDecoder):
         texts = [text for text in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(text, str)]
         figures = prompt_figures(texts, keep_text=keep_text)
         return Asked(
-            operation="text_completion",
-            system="openai",
+            self.operation,
+            self.system,
             model=name_of(document.get("model")),
             features={
                 "input.prompts": len(texts) or 1,  # token ids are one prompt too

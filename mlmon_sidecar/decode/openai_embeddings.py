@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import nan
-from typing import Any
 
 import numpy as np
 
-from mlmon_sidecar.decode.generation import INPUT_TEXT, Asked, Told, items, mapping, name_of
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.generation import EMBEDDINGS, Asked, Told
+from mlmon_sidecar.decode.loose_json import items, mapping, name_of
+from mlmon_sidecar.decode.options import INPUT_TEXT, DecodeOptions
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.decode.text_features import vector_columns
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 
-PATH = "/embeddings"
 VECTOR = "output"  # ``output.norm``, ``output.embedding.0`` ...
 
 
@@ -28,12 +27,13 @@ class OpenAIEmbeddingsDecoder:
     """A row has no class and no score: its vector's columns are what is watched."""
 
     name = "openai_embeddings"
+    paths = ("/embeddings",)
 
     def claims(self, side: Side, direction: Direction) -> str:
         if not side.is_json:
             return ""
-        if side.path.endswith(PATH):
-            return f"path ends in {PATH}"
+        if side.path.endswith(self.paths):
+            return "path ends in /embeddings"
         document = side.json()
         if direction is Direction.RESPONSE and isinstance(document, dict):
             first = next(iter(items(document.get("data"))), None)
@@ -50,12 +50,12 @@ class OpenAIEmbeddingsDecoder:
         if INPUT_TEXT in options.text:
             columns[INPUT_TEXT] = texts
         size = None if None in texts else sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if text)
-        asked = Asked("embeddings", "openai", name_of(document.get("model")), text_bytes=size)
+        asked = Asked(EMBEDDINGS, "openai", name_of(document.get("model")), text_bytes=size)
         return RequestRows(len(inputs), columns=columns, document=document, model=asked.model, generation=asked)
 
     def response(self, side: Side, options: DecodeOptions, rows: int) -> Answers:
         document = mapping(side.json())
-        told = Told(streamed=False)
+        told = Told(Asked(EMBEDDINGS, "openai"), streamed=False)
         told.named(document)
         if document.get("error"):
             told.failed(document["error"])
@@ -85,7 +85,7 @@ def _inputs(given: object) -> Sequence[object]:
     return [found] if all(isinstance(item, int) for item in found) else found
 
 
-def _vector(value: object) -> Sequence[float] | None:
+def _vector(value: object) -> Sequence[object] | None:
     """A list of numbers, or little-endian 32-bit floats in base64, as OpenAI's own clients ask for."""
     if isinstance(value, list):
         return value

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from mlmon_sidecar.decode.generation import Asked, Told, items, mapping, name_of, numbers, texts_in
+from mlmon_sidecar.decode.generation import Asked, Told
 from mlmon_sidecar.decode.generation_decoder import GenerationDecoder
+from mlmon_sidecar.decode.loose_json import items, mapping, name_of, numbers, texts_in
 from mlmon_sidecar.decode.prompt import prompt_figures
 from mlmon_sidecar.decode.sides import Direction
 
@@ -22,6 +23,7 @@ class OpenAIResponsesDecoder(GenerationDecoder):
     """The finish reason is the response's status, or why it is incomplete."""
 
     name = "openai_responses"
+    operation = "chat"
     paths = ("/v1/responses", "/openai/responses")
     stream_marks = (b'"response.created"', b"event: response.")
 
@@ -37,8 +39,8 @@ class OpenAIResponsesDecoder(GenerationDecoder):
         texts += chain.from_iterable(texts_in(part.get("content")) for part in parts)
         figures = prompt_figures(texts, keep_text=keep_text)
         return Asked(
-            operation="chat",
-            system="openai",
+            self.operation,
+            self.system,
             model=name_of(document.get("model")),
             features={
                 "input.messages": len(parts) or 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlmon_sidecar.decode.embedding import Embedder, hashing_embedding
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError
 
@@ -11,6 +12,10 @@ KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"
 DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
 DEFAULT_THRESHOLD = 0.5  # where a binary model's class begins when nobody says otherwise
+INPUT_TEXT, OUTPUT_TEXT = "input.text", "output.text"
+GENERATED_TEXTS = frozenset({INPUT_TEXT, OUTPUT_TEXT})
+"""Columns a language model's row has where they are named as text."""
+
 ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding"})
 
 _OPPOSITE = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
@@ -36,6 +41,9 @@ class DecodeOptions:
         decoder: "auto", or a key in ``DECODERS``.
         max_rows: > 0.
         slow_ns: an exchange at least this long is kept as an exemplar; 0: none is.
+        text: columns of free text that become figures; ``input.text`` and ``output.text`` of a language model.
+        embedder: texts to vectors.
+        content: whether a generation carries its prompt and its answer.
     """
 
     name: str
@@ -56,6 +64,9 @@ class DecodeOptions:
     decoder: str = "auto"
     max_rows: int = DEFAULT_MAX_ROWS
     slow_ns: int = 0
+    text: frozenset[str] = frozenset()
+    embedder: Embedder = hashing_embedding
+    content: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -64,6 +75,11 @@ class DecodeOptions:
                 code="bad_kind",
                 hint=f"Use one of {', '.join(KINDS)}.",
             )
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether a language model's decoder holds prompt and answer."""
+        return self.content or not self.text.isdisjoint(GENERATED_TEXTS)
 
     @property
     def selects_outputs(self) -> bool:

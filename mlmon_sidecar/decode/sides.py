@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlmon_sidecar.decode.body import Headers, body_bytes, content_type
+from mlmon_sidecar.decode.event_stream import EVENT_STREAM, stream_chunks
 from mlmon_sidecar.decode.json_text import looks_like_json, not_json, parse_json
 from mlmon_sidecar.decode.text import text_of
 from mlmon_sidecar.errors import DecodeError
@@ -68,7 +69,10 @@ class Side:
             headers, chunks, length = exchange.response_headers, exchange.response_body, exchange.response_bytes
         media_type, parameters = content_type(headers)
         opaque = media_type[:5] in OPAQUE_TYPES
-        body = b"" if opaque else body_bytes(chunks, length, headers)
+        if media_type == EVENT_STREAM:
+            body = b"".join(stream_chunks(chunks, headers))  # as far as it came
+        else:
+            body = b"" if opaque else body_bytes(chunks, length, headers)
         side = cls(body, media_type, parameters, headers, exchange, direction)
         side.size = length
         return side
@@ -136,7 +140,7 @@ class RequestRows:
     aliases: Sequence[str | None] | str | None = None
     model: str = ""
     version: str = ""
-    generation: object = None
+    generation: Any = None
 
 
 @dataclass(slots=True)
@@ -157,6 +161,7 @@ class Answers:
 
     Attributes:
         outputs: one item a row; None where nothing is a prediction (a selector may still find one in ``document``).
+        columns: features that the answer adds to the rows, each of one item a row.
         document, aliases, model, version: as in ``RequestRows``.
         generation: of a language model: what came out.
     """
@@ -166,4 +171,5 @@ class Answers:
     aliases: Sequence[str | None] | str | None = None
     model: str = ""
     version: str = ""
-    generation: object = None
+    generation: Any = None
+    columns: Mapping[str, Column] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from mlmon_sidecar.decode.columns import Block, blocks_of, too_wide
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import complete
 from mlmon_sidecar.decode.sides import Outputs
+from mlmon_sidecar.decode.text_features import derived
 from mlmon_sidecar.records import WEIGHT_UNIT, PredictionBatch
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Table:
         hidden = None if options.id is None else options.id.member
         start = 0
         for rows, columns in _parts(self._blocks(skipped)):
-            features = {name: column for name, column in columns.items() if name != hidden}
+            shown = {name: column for name, column in columns.items() if name != hidden}
+            features = derived(shown, options.text, skipped, options.embedder)
             yield _cut(whole, start, start + rows, features)
             start += rows
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mlmon_sidecar.decode.embedding import MAX_DIMENSION, PROJECTIONS, hashing_embedding, projections
+from mlmon_sidecar.decode.embedding import MAX_DIMENSION, PROJECTIONS, Embedder, hashing_embedding, projections
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.decode.sides import Column
     from mlmon_sidecar.records import FloatVector
-
-    Embedder = Callable[[Sequence[str]], "np.typing.NDArray[np.float64]"]
-    """Texts to one vector each, (texts, dimensions), the same for the same text in every process."""
 
 LONG_TEXT = 512  # characters; a longer one is nobody's category, configured as text or not
 READ_CHARACTERS = 16_384  # of one text; what follows counts in its length alone
@@ -60,7 +58,7 @@ def text_columns(
     return _spread(name, names, at, rows, len(texts))
 
 
-def vector_columns(name: str, vectors: Sequence[Sequence[float] | None]) -> dict[str, list[float | None]]:
+def vector_columns(name: str, vectors: Sequence[Sequence[object] | None]) -> dict[str, list[float | None]]:
     """Columns of one vector column; None where there is no vector, or one that holds more than finite numbers."""
     at, rows = [], []
     for row, vector in enumerate(vectors):
@@ -112,25 +110,31 @@ def _spread(
 
 
 def derived(
-    columns: Mapping[str, Sequence[object]],
+    columns: Mapping[str, Column],
     text: frozenset[str],
     skipped: Counter[str],
     embedder: Embedder = hashing_embedding,
-) -> dict[str, Sequence[object]]:
+) -> dict[str, Column]:
     """The columns with those named in ``text``, and every text longer than ``LONG_TEXT``, taken apart.
 
     Each cell is judged by itself, so that a row gives the same figures whichever rows it is decoded with.
     """
-    result: dict[str, Sequence[object]] = {}
+    result: dict[str, Column] = {}
     for name, column in columns.items():
-        texts = [_text(value, named=name in text) for value in column]
-        if all(found is None for found in texts):
+        named = name in text
+        texts = [_text(value, named=named) for value in column] if named or _has_long_text(column) else []
+        if not named and all(found is None for found in texts):
             result[name] = column
             continue
-        if name not in text:
+        if not named:
             result[name] = [None if found is not None else value for value, found in zip(column, texts, strict=True)]
         result.update(text_columns(name, texts, skipped, embedder))
     return result
+
+
+def _has_long_text(column: Column) -> bool:
+    kinds = () if isinstance(column, np.ndarray) else set(map(type, column))
+    return str in kinds and any(len(value) > LONG_TEXT for value in column if type(value) is str)
 
 
 def _text(value: object, *, named: bool) -> str | None:

@@ -61,7 +61,7 @@ def test_what_meets_a_cap_is_left_out_and_counted() -> None:
     for _ in range(MAX_DEPTH + 50):
         deep = {"d": deep}
     skipped: Counter[str] = Counter()
-    flat = flatten({"ok": 1, "deep": deep, "embedding": [0.5] * (MAX_ARRAY + 1), "short": [1] * MAX_ARRAY}, skipped)
+    flat = flatten({"ok": 1, "deep": deep, "tokens": [5] * (MAX_ARRAY + 1), "short": [1] * MAX_ARRAY}, skipped)
     assert set(flat) == {"ok"} | {f"short.{at}" for at in range(MAX_ARRAY)}
     assert skipped == {"depth": 1, "long_array": 1}
     skipped.clear()
