@@ -201,7 +201,7 @@ def generation_of(exchange: Exchange, asked: Asked, told: Told) -> Generation:
         output_chars=told.chars,
         tool_calls=len(told.calls),
         refusal=told.refused,
-        empty=not (told.chars or told.calls or told.refused or partial),
+        empty=asked.operation != EMBEDDINGS and not (told.chars or told.calls or told.refused or partial),
         truncated=not LENGTH_REASONS.isdisjoint(reasons),
         partial=partial,
         input_text=asked.text,
@@ -217,6 +217,7 @@ def generation_columns(generation: Generation, rows: int, wanted: frozenset[str]
     columns: dict[str, object] = {
         "input.tokens": generation.input_tokens,
         "output.tokens": generation.output_tokens,
+        "tokens_estimated": generation.tokens_estimated,
         "output.chars": None if generation.partial else generation.output_chars,
         "finish_reason": next(iter(generation.finish_reasons), "") or None,
         "time_to_first_token_ms": None if first is None else first / 1e6,

@@ -77,7 +77,11 @@ class GenerationDecoder:
         return told, document
 
     def _listen(self, side: Side, options: DecodeOptions) -> Told:
-        """An event that is no JSON object says nothing: a stream may end in the middle of one."""
+        """An event that is no JSON object says nothing: a stream may end in the middle of one.
+
+        Raises ``DecodeError`` (``wrong_shape``) where all events are of some other dialect.
+        """
+        foreign = False
         told = Told(Asked(self.operation, self.system), streamed=True, keep_text=options.keeps_text)
         for event in stream_events(side.exchange):
             if event.data == DONE:
@@ -89,4 +93,7 @@ class GenerationDecoder:
                 continue
             if isinstance(document, dict):
                 self.tell(told, document, event.name, event.chunk)
+                foreign = True
+        if foreign and not (told.said_anything or told.id):
+            raise DecodeError("the stream is no completion", code=DropReason.WRONG_SHAPE)
         return told

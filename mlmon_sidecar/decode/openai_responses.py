@@ -58,7 +58,7 @@ class OpenAIResponsesDecoder(GenerationDecoder):
             self._output(told, document, chunk)
             self._conclude(told, document)
             return
-        kind = document.get("type")
+        kind = name_of(document.get("type"))
         response = mapping(document.get("response"))
         told.named(response)
         number = document.get("output_index")
