@@ -62,8 +62,10 @@ class TextGenerationInferenceDecoder(GenerationDecoder):
         if document.get("error"):
             told.failed(document["error"], document.get("error_type"))
             return
-        number = told.choice(document.get("index") if not event else 0)
         details, token = mapping(document.get("details")), mapping(document.get("token"))
+        if not token and "generated_text" not in document:
+            return
+        number = told.choice(0)
         if event:
             if not token.get("special"):
                 told.text(number, token.get("text"), chunk)
