@@ -50,7 +50,7 @@ class NumericCounter:
         tally.add(self._moments, fixed, where=valid)
         tally.add(self._moments + 1, fixed * fixed, where=valid)
         below, above = values < self._minimum, values > self._maximum
-        if codes is not None:
+        if codes is not None and valid is not None:
             below &= valid
             above &= valid
             tally.add_with_weight(self._null, codes == NULL)

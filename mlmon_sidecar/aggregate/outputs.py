@@ -42,7 +42,8 @@ class OutputCounter:
         scored = np.isfinite(score)
         classes, named = self._classes(predicted)
         given = scored | named
-        tally.add_with_weight(self._cells.rows, given)
+        tally.add(self._cells.rows, where=given)
+        tally.add(self._cells.rows + 1, tally.weight, where=given)
         tally.add(self._cells.classes.start + classes, where=named)
         tally.add(self._cells.class_weight.start + classes, tally.weight, where=named)
         if scored.any():

@@ -91,7 +91,7 @@ def inputs_with(hashes: Hashes, members: tuple[Sample, ...]) -> tuple[Sample, ..
         hashes = hashes[hashes < np.uint64(members[-1].hash)]
         if not len(hashes):
             return members
-    found = np.unique(hashes)[:INPUTS_KEPT].tolist()
+    found = sorted(set(hashes.tolist()))[:INPUTS_KEPT]
     return smallest((*members, *(Sample(word, "") for word in found)), INPUTS_KEPT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,39 +29,42 @@ class Tally:
         self.group = group  # (rows,) in [0, groups)
         self.groups = groups
         self.weight = weight  # (rows,)
+        self._rows = len(group)
         self._cells: IntVector = np.zeros((groups, size), dtype=np.int64)
         self._start: IntVector | int = group * size if groups > 1 else 0  # where each row's group begins, flat
-        self._shape = group.shape
-        self._index: list[IntVector] = []
-        self._amount: list[IntVector] = []
+        self._index: IntVector = np.empty(32 * self._rows, dtype=np.int64)  # the first ``_noted`` wait to be added
+        self._amount: IntVector = np.empty_like(self._index)
+        self._noted = 0
 
     @property
     def cells(self) -> IntVector:
         """(groups, size), everything added so far."""
-        if self._index:
-            np.add.at(self._cells.reshape(-1), np.concatenate(self._index), np.concatenate(self._amount))
-            self._index, self._amount = [], []
+        if self._noted:
+            np.add.at(self._cells.reshape(-1), self._index[: self._noted], self._amount[: self._noted])
+            self._noted = 0
         return self._cells
 
     def add(self, cell: IntVector | int, amount: Any = 1, where: Mask | None = None) -> None:
         """Add ``amount`` to a cell for each row.
 
-        ``cell`` and ``amount`` are one number, (rows,) or (columns, rows) or what stretches to it; ``where`` has the
-        shape they make together.
+        ``cell`` is a number, (rows,), (columns, 1) or (columns, rows); ``amount`` and ``where`` stretch to its rows.
         """
-        index = self._start + cell
-        shape = np.shape(index)[:-1] + self._shape
-        if where is None:
-            self._note(_stretched(index, shape).reshape(-1), _stretched(amount, shape).reshape(-1))
-        else:
-            self._note(_stretched(index, shape)[where], _stretched(amount, shape)[where])
+        shape = (len(cell), self._rows) if isinstance(cell, np.ndarray) and cell.ndim == 2 else (self._rows,)
+        index, added = self._note(shape)
+        np.add(self._start, cell, out=index)
+        added[...] = amount
+        if where is not None:
+            added *= where
 
     def add_with_weight(self, cell: IntVector | int, where: Mask) -> None:
-        """One row in ``cell`` and its weight in the next, where ``where`` (as in ``add``) says."""
+        """One row in ``cell`` and its weight in the next, where ``where`` (as in ``add``) says: seldom."""
         if where.any():
-            index = _stretched(self._start + cell, where.shape)[where]
-            self._note(index, np.ones(len(index), dtype=np.int64))
-            self._note(index + 1, self.weight[where.nonzero()[-1]])
+            index: IntVector = np.empty(where.shape, dtype=np.int64)
+            np.add(self._start, cell, out=index)
+            picked = index[where]
+            for at, amount in ((picked, 1), (picked + 1, self.weight[where.nonzero()[-1]])):
+                noted, added = self._note(picked.shape)
+                noted[...], added[...] = at, amount
 
     def by_group(self) -> Iterator[tuple[int, Any]]:
         """Each group that has rows, and which rows those are, as an index."""
@@ -71,17 +75,15 @@ class Tally:
         numbers, starts = np.unique(self.group[order], return_index=True)
         yield from zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)
 
-    def _note(self, index: IntVector, amount: IntVector) -> None:
-        self._index.append(index)
-        self._amount.append(amount)
-
-
-def _stretched(values: Any, shape: tuple[int, ...]) -> IntVector:
-    if np.shape(values) == shape:
-        return values  # type: ignore[no-any-return]  # an array of that shape
-    whole: IntVector = np.empty(shape, dtype=np.int64)
-    whole[...] = values
-    return whole
+    def _note(self, shape: tuple[int, ...]) -> tuple[IntVector, IntVector]:
+        """Index and amount, to be filled in."""
+        end = self._noted + math.prod(shape)
+        if end > len(self._index):
+            more = np.empty(end, dtype=np.int64)  # and as much again as there is
+            self._index, self._amount = np.concatenate((self._index, more)), np.concatenate((self._amount, more))
+        span = slice(self._noted, end)
+        self._noted = end
+        return self._index[span].reshape(shape), self._amount[span].reshape(shape)
 
 
 def fixed_point(values: FloatVector, center: Any, scale: Any) -> IntVector:
