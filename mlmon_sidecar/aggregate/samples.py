@@ -139,7 +139,8 @@ def _text_words(values: Sequence[object]) -> Hashes:
 
 
 def _mix(words: Hashes) -> None:
-    """Finaliser of SplitMix64, in place: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014."""
+    """In place, the finaliser of SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+    2014."""
     words ^= words >> np.uint64(30)
     words *= np.uint64(_FIRST)
     words ^= words >> np.uint64(27)
