@@ -13,9 +13,7 @@ import numpy as np
 from mlmon_sidecar.records import MINUTE_NS, PredictionBatch
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import FloatVector, IntVector
-
-    Column = Sequence[object] | FloatVector
+    from mlmon_sidecar.records import IntVector
 
 ROW_UNITS = 8  # what a row costs beyond its features, in cells
 _Kind = tuple[str, str, tuple[str, ...]]
@@ -124,9 +122,9 @@ def by_minutes(batch: PredictionBatch, minutes: int) -> Iterator[PredictionBatch
         def picked(items: Any, pick: list[int] = pick) -> list[Any]:
             return [items[row] for row in pick]
 
-        features: dict[str, Any] = {
-            name: column[rows] if isinstance(column, np.ndarray) else picked(column)
-            for name, column in batch.features.items()
+        columns: Mapping[str, Any] = batch.features
+        features = {
+            name: column[rows] if isinstance(column, np.ndarray) else picked(column) for name, column in columns.items()
         }
         yield _taken(batch, features, rows, picked)
 
@@ -148,7 +146,7 @@ def _taken(batch: PredictionBatch, features: Mapping[str, Any], rows: slice | In
     )
 
 
-def _joined(columns: Sequence[Column]) -> Any:
+def _joined(columns: Sequence[Any]) -> Any:
     if all(isinstance(column, np.ndarray) for column in columns):
         return np.concatenate(columns)
     return list(chain.from_iterable(c.tolist() if isinstance(c, np.ndarray) else c for c in columns))

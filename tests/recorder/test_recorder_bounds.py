@@ -72,8 +72,8 @@ def test_panes_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -
     for minute in range(1_000):
         served.recorder.observe(batch(1, minute=minute))
         served.recorder.flush()
-        waiting = len(served.recorder._builders["m"]) + served.recorder._waiting.panes
-        assert waiting <= 101
+        held = len(served.recorder._builders["m"]) + served.recorder._waiting.panes
+        assert held <= 101
     served.hub.failures = []
     assert served.recorder.flush()
     kept = sum(len(flush.panes) for flush in served.hub.taken)
