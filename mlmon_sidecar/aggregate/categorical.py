@@ -46,6 +46,7 @@ class CategoricalCounter:
         self._features = [_Feature(feature, cells, redact) for feature, cells in layout.categorical()]
         self.names = [feature.name for feature in self._features]
         self._slots = _Slots()
+        self.lines = 2 * len(self._features)  # of a tally
 
     def count(self, tally: Tally, columns: Sequence[Column]) -> tuple[Hashes, list[NewToken]]:
         """What each row's values add to its hash (rows,), and the new categories with the group they are in."""
@@ -59,8 +60,9 @@ class CategoricalCounter:
         found = np.empty((len(columns), rows), dtype=np.int64)
         for at, (feature, column) in enumerate(zip(self._features, columns, strict=True)):
             found[at] = feature.slots(column, rows, self._slots)
-        tally.add(self._slots.rows.take(found))
-        tally.add(self._slots.weight.take(found), tally.weight)
+        cell, amount = (lines.reshape(2, *found.shape) for lines in tally.lines(self.lines))
+        cell[0], cell[1] = self._slots.rows.take(found), self._slots.weight.take(found)
+        amount[0], amount[1] = 1, tally.weight
         hashes: Hashes = self._slots.hashes.take(found).sum(axis=0, dtype=np.uint64)
         return hashes, self._new(tally.group, found, self._slots.is_new.take(found))
 

@@ -31,39 +31,38 @@ class NumericCounter:
         self._invalid = _column([cells.invalid for _, cells in pairs])
         self._below = _column([cells.below for _, cells in pairs])
         self._above = _column([cells.above for _, cells in pairs])
-        self._moments = _column([cells.moments for _, cells in pairs])
+        moments = _column([cells.moments for _, cells in pairs])
+        self._moments = np.stack((moments, moments + 1))  # (2, features, 1)
         self._minimum = _floats([feature.minimum for feature, _ in pairs])
         self._maximum = _floats([feature.maximum for feature, _ in pairs])
         self._center = _floats([feature.center for feature, _ in pairs])
         self._scale = _floats([feature.scale for feature, _ in pairs])
+        self.lines = 4 * len(pairs)  # of a tally
 
     def count(self, tally: Tally, values: FloatVector, codes: Codes | None) -> None:
         """``values`` and ``codes`` as ``to_matrix`` makes them, in the order of ``names``."""
         if not self.names:
             return
-        valid = None if codes is None else codes == VALID
-        bins = self._bin(values)
-        tally.add(self._bins + bins, where=valid)
-        bins += self._alarm_start
-        tally.add(self._alarm_cell.take(bins), tally.weight, where=valid)
-        fixed = fixed_point(values, self._center, self._scale)
-        tally.add(self._moments, fixed, where=valid)
-        tally.add(self._moments + 1, fixed * fixed, where=valid)
+        cell, amount = (lines.reshape(4, *values.shape) for lines in tally.lines(self.lines))
+        for edges, column, bins in zip(self._edges, values, cell[0], strict=True):
+            bins[:] = edges.searchsorted(column)  # how many edges lie below, so that x <= edge goes left
+        cell[1] = self._alarm_cell.take(cell[0] + self._alarm_start)
+        cell[0] += self._bins
+        cell[2:] = self._moments
+        amount[0] = 1
+        amount[1] = tally.weight
+        amount[2] = fixed_point(values, self._center, self._scale)
+        np.multiply(amount[2], amount[2], out=amount[3])
         below, above = values < self._minimum, values > self._maximum
-        if codes is not None and valid is not None:
+        if codes is not None:
+            valid = codes == VALID
+            amount *= valid
             below &= valid
             above &= valid
             tally.add_with_weight(self._null, codes == NULL)
             tally.add_with_weight(self._invalid, codes == INVALID)
         tally.add_with_weight(self._below, below)
         tally.add_with_weight(self._above, above)
-
-    def _bin(self, values: FloatVector) -> IntVector:
-        """(features, rows): how many of the feature's edges lie below each value, so that x <= edge goes left."""
-        bins = np.empty(values.shape, dtype=np.int64)
-        for edges, column, found in zip(self._edges, values, bins, strict=True):
-            found[:] = edges.searchsorted(column)
-        return bins
 
 
 def _column(cells: list[int]) -> IntVector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -43,12 +43,11 @@ class RowCounter:
         self._numeric = NumericCounter(layout)
         self._categorical = CategoricalCounter(layout, redact_category)
         self._outputs = OutputCounter(layout, redact_category)
+        self._lines = self._numeric.lines + self._categorical.lines + self._outputs.lines
 
     def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
-        tally = Tally(group, groups, batch.weight[rows], self.layout.size)
-        tally.add(self.layout.traffic.rows)
-        tally.add(self.layout.traffic.rows + 1, tally.weight)
+        tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines)
         # Without a layout of features, every column tells rows apart.
         names = self._numeric.names if self.layout.features else sorted(batch.features)
         columns = _columns(batch, names, rows, len(group))
@@ -94,21 +93,19 @@ class PaneBuilder:
 
     def add_exchanges(
         self,
-        exchanges: Sequence[Exchange],
-        versions: Mapping[str, str],
+        exchanges: Sequence[tuple[Exchange, str | None]],
         default_version: str,
         unix_at: Callable[[int], int],
     ) -> None:
         """Count traffic.
 
         Args:
-            exchanges: of this model, whatever became of them.
-            versions: prediction id to version of those that were decoded (``traffic.decoded_versions``).
+            exchanges: of this model, whatever became of them, each with its version where it was decoded.
             default_version: of all others.
             unix_at: Unix ns at a monotonic reading.
         """
-        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS) for exchange in exchanges)
-        for (version, minute), (members, decoded) in exchanges_by_pane(timed, versions, default_version).items():
+        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS, version) for exchange, version in exchanges)
+        for (version, minute), (members, decoded) in exchanges_by_pane(timed, default_version).items():
             key = self._key(self._redact(VERSION, version), minute)
             count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
-from mlmon_sidecar.aggregate.traffic import decoded_versions
+from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
@@ -49,11 +49,14 @@ logger = logging.getLogger("mlmon_sidecar")
 BUSY_PAUSE_SECONDS = 0.001  # between two steps
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next step
 RETRY_SECONDS = 0.05  # between attempts to hand over the last flush, while the hub changes hands
-MAX_EXCHANGES = 64  # decoded in one step
+MAX_EXCHANGES = 64  # decoded, or counted as traffic, in one step
 EXCHANGE_UNITS = 256  # what decoding an exchange costs beyond its bytes, in bytes
-DECODE_NS_PER_UNIT = 60.0  # to begin with; both are measured from then on
-COUNT_NS_PER_UNIT = 600.0
-GATHER_UNITS = 640  # rows are counted when they make so many cells, or nothing else is waiting
+DECODE_FIXED = 2_500  # what a step of decoding costs before the first exchange, in the same unit
+DECODE_LEAST = 4_000
+DECODE_NS_PER_UNIT = 40.0  # to begin with; this and the next are measured from then on
+COUNT_NS_PER_UNIT = 350.0
+COUNT_FIXED = 500  # what a step of counting costs before the first row, in cells
+COUNT_LEAST = 400
 OBSERVE_UNITS = 20_000  # counted at once in the thread of who observes: its own time, but not the recorder's lock
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
 MAX_VERSIONS = 64  # of one model, while this process lives; a version may come from a request, and costs panes
@@ -100,7 +103,8 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._state = threading.RLock()  # what follows, to the flushes: the recorder's thread, observe() and flush()
         self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
-        self._gathered = Gathered()  # decoded and not counted
+        self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
+        self._gathered = Gathered()  # rows, decoded and not counted
         self._waiting = Waiting({name: model.layout.size for name, model in models.items()}, telemetry)
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
@@ -110,7 +114,8 @@ class Recorder:
         self._versions: dict[str, set[str]] = {name: set() for name in models}
         self._queued = False  # the hand-off held more than was taken
         self._emptied_ns = self._drained_ns = clock.monotonic_ns()
-        self._decode_pace, self._count_pace = Pace(DECODE_NS_PER_UNIT, cpu_ns), Pace(COUNT_NS_PER_UNIT, cpu_ns)
+        self._decode_pace = Pace(DECODE_NS_PER_UNIT, fixed=DECODE_FIXED, least=DECODE_LEAST, cpu_ns=cpu_ns)
+        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
         self._next_flush_ns = 0
         self._flushing = Flushing(
             models, hub, clock, telemetry,
@@ -178,11 +183,13 @@ class Recorder:
 
     def _step(self) -> bool:
         """One piece of work. True: another is waiting."""
-        if self._gathered.units >= GATHER_UNITS or (self._gathered and not self._queued):
-            self._count_some()
+        if len(self._passed) >= MAX_EXCHANGES or (self._passed and not self._queued):
+            self._count_traffic()
+        elif self._gathered.units >= self._count_pace.units or (self._gathered and not self._queued):
+            self._count_rows()
         else:
             self._take_some()
-        return self._queued or bool(self._gathered)
+        return self._queued or bool(self._passed or self._gathered)
 
     def _take_some(self) -> None:
         """Exchanges to decoded rows."""
@@ -229,11 +236,8 @@ class Recorder:
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
         batches = [self._of_known_version(batch) for batch in decoded.batches]
-        try:
-            versions = decoded_versions(batches)
-            self._builders[name].add_exchanges(exchanges, versions, model.decode.constant_version, self._clock.unix_at)
-        except Exception as error:  # The rows are still good.
-            self._telemetry.failed("aggregate", error)
+        versions = decoded_versions(batches)
+        self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
         for batch in batches:
             self._gathered.add(batch)
 
@@ -247,7 +251,22 @@ class Recorder:
         self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
         return replace(batch, version=OTHER_VERSION)
 
-    def _count_some(self) -> None:
+    def _count_traffic(self) -> None:
+        """Exchanges to panes, whatever became of them."""
+        with self._state:
+            passed, self._passed = self._passed, []
+            by_model: dict[str, list[tuple[Exchange, str | None]]] = {}
+            for item in passed:
+                by_model.setdefault(item[0].model, []).append(item)
+            for name, members in by_model.items():
+                default = self._models[name].decode.constant_version
+                try:
+                    self._builders[name].add_exchanges(members, default, self._clock.unix_at)
+                except Exception as error:  # The rows are still good.
+                    self._telemetry.failed("aggregate", error)
+            self._settle()
+
+    def _count_rows(self) -> None:
         """Decoded rows to panes and kept rows."""
         with self._state:
             if not self._gathered:
@@ -259,11 +278,12 @@ class Recorder:
             self._settle()
 
     def _count_gathered(self) -> None:
+        self._count_traffic()
         while self._gathered:
-            self._count_some()
+            self._count_rows()
 
     def _settle(self) -> None:
-        if not self._gathered:
+        if not self._gathered and not self._passed:
             self._drained_ns = self._emptied_ns  # what was decoded is in the panes
 
     def _add(self, batch: PredictionBatch) -> None:
