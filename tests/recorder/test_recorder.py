@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmon_sidecar import recorder as module
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.capture.faults import Faults
@@ -23,7 +22,8 @@ from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.recorder import RecordedModel, Recorder
+from mlmon_sidecar.recorder import RecordedModel, Recorder, waiting
+from mlmon_sidecar.recorder import recorder as module
 from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
@@ -158,7 +158,7 @@ class Served:
             self.handoff.put(tuple(item))
 
     def drain(self) -> None:
-        while self.recorder._take_slice():
+        while self.recorder._step():
             pass
 
     def told(self) -> tuple[int, int, int]:
@@ -248,7 +248,7 @@ def test_a_minute_is_complete_when_it_lies_behind_with_nothing_queued(served: Se
     assert through() == 1_000
     served.clock.now_ns += 60_000_000_000
     served.serve(*(exchange(n) for n in range(1_000)))
-    served.recorder._take_slice()
+    served.recorder._step()
     assert served.handoff.stats().items_in_queue > 0
     assert through() == 1_000  # what is queued may be older
     served.drain()
@@ -272,8 +272,9 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
 
     monkeypatch.setattr(served.handoff, "drain", drain_and_flush)
     served.serve(exchange(1))
-    served.recorder._take_slice()
-    assert seen == [999]
+    served.recorder._step()
+    assert served.recorder._gathered, "decoded, not yet counted"
+    assert set(seen) == {999}
 
 
 # ---------------------------------------------------------------- when the hub does not answer
@@ -296,7 +297,7 @@ def test_a_flush_in_doubt_is_sent_again_unchanged(served: Served, failure: Excep
     assert [row.prediction_id for row in wire.decode_flush(first).rows.rows] == ["p1"]
     assert [row.prediction_id for row in wire.decode_flush(rest).rows.rows] == ["p2"]
     assert served.hub.ids() == ["p1", "p2"] and served.told() == (2, 2, 0)
-    assert served.recorder._lag_seconds() == 0
+    assert served.recorder._flushing.lag_seconds == 0
 
 
 def test_a_registration_in_doubt_is_sent_again(served: Served) -> None:
@@ -376,7 +377,7 @@ def test_a_refused_flush_is_counted_and_not_sent_again(served: Served) -> None:
 
 
 def test_waiting_rows_are_bounded_and_the_rest_is_counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10 * (module.ROW_BYTES + len("{}")))
+    monkeypatch.setattr(waiting, "MAX_ROW_BYTES", 10 * (waiting.ROW_BYTES + len("{}") + len("c1")))
     served.hub.failures = [away()] * 100
     for n in range(30):
         served.serve(exchange(n))
@@ -396,14 +397,14 @@ def test_waiting_rows_are_bounded_and_the_rest_is_counted(served: Served, monkey
 
 
 def test_waiting_panes_are_bounded_while_no_hub_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_PANES", 8)
+    monkeypatch.setattr(waiting, "MAX_PANES", 8)
     served.recorder.flush()
     served.hub.failures = [away()] * 100
     for n in range(30):
         served.serve(exchange(n, ended_ns=n * MINUTE_NS + 2_000_000))
         served.drain()
         served.recorder.flush()
-        held = len(served.recorder._panes) + sum(map(len, served.recorder._builders.values()))
+        held = served.recorder._waiting.panes + sum(map(len, served.recorder._builders.values()))
         assert held <= 8
     served.hub.failures = []
     assert served.recorder.flush()
@@ -415,8 +416,8 @@ def test_waiting_panes_are_bounded_while_no_hub_answers(served: Served, monkeypa
 
 def test_a_hub_that_answers_takes_panes_of_any_number_of_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """History fed by ``observe`` spans more minutes at once than wait for an absent hub."""
-    monkeypatch.setattr(module, "MAX_WAITING_PANES", 8)
-    monkeypatch.setattr(module, "PANES_PER_FLUSH", 16)
+    monkeypatch.setattr(waiting, "MAX_PANES", 8)
+    monkeypatch.setattr(module, "FLUSH_PANES", 16)
     served = Served()
     served.recorder.expect_event_times("m")
     served.recorder.observe(batch(100, step=1))
@@ -429,7 +430,7 @@ def test_a_hub_that_answers_takes_panes_of_any_number_of_minutes(monkeypatch: py
 def test_a_backlog_goes_in_several_flushes_and_only_the_last_is_complete(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FLUSH_BYTES", 10 * module.ROW_BYTES)
+    monkeypatch.setattr(waiting, "FLUSH_BYTES", 10 * waiting.ROW_BYTES)
     served.recorder.flush()
     served.clock.now_ns = 10 * MINUTE_NS
     served.serve(*(exchange(n) for n in range(95)))
@@ -455,13 +456,13 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
 
 def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
-    record = Recorder._record
+    record = Recorder._decode
 
     def slow(self: Recorder, name: str, exchanges: Sequence[Exchange]) -> None:
         served.clock.now_ns += 1_000_000_000
         record(self, name, exchanges)
 
-    monkeypatch.setattr(Recorder, "_record", slow)
+    monkeypatch.setattr(Recorder, "_decode", slow)
     left = served.recorder.stop(deadline_seconds=3.0)
     assert 0 < left < 1_000
     counters = served.hub.counters()
