@@ -21,6 +21,7 @@ EMBEDDINGS: Final = "embeddings"
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokenizers of today; used where no usage is told
 MAX_TEXT = 65_536  # characters of a prompt or an answer that are held
 MAX_CHOICES = 128
+MAX_ID = 1024  # characters of a response's id; never cut, for half an id is another's
 INCOMPLETE: Final = "incomplete_stream"  # error type of a stream that ended without saying so
 LENGTH_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 
@@ -73,9 +74,11 @@ class Told:
         self._texts: dict[int, list[str]] = {}
         self._kept = 0
 
-    def named(self, document: Mapping[str, Any], id_key: str = "id") -> None:
+    def named(self, document: Mapping[str, Any]) -> None:
         """The first id and model count: some servers give every chunk an id of its own."""
-        self.id = self.id or name_of(document.get(id_key))
+        found = document.get("id")
+        if not self.id and isinstance(found, str) and len(found) <= MAX_ID:
+            self.id = found
         self.model = self.model or name_of(document.get("model"))
 
     def choice(self, index: object) -> int:

@@ -140,7 +140,7 @@ def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, C
         weight=whole.weight[rows],
         prediction_ids=whole.prediction_ids[rows],
         aliases=whole.aliases[rows],
-        features={name: _plain(column) for name, column in features.items()},
+        features={name: _listed(column) for name, column in features.items()},
         score=whole.score[rows],
         predicted=whole.predicted[rows],
         confidence=whole.confidence[rows],
@@ -150,8 +150,11 @@ def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, C
     )
 
 
-def _plain(column: Column) -> Sequence[object]:
-    return column.tolist() if isinstance(column, np.ndarray) else column
+def _listed(column: Column) -> Sequence[object]:
+    """Floats stay an array; whole numbers become Python's, which are categories of their own."""
+    if isinstance(column, np.ndarray):
+        return column.tolist() if column.dtype != np.float64 else column  # type: ignore[return-value]
+    return column if isinstance(column, list) else list(column)
 
 
 def _floats(parts: Iterable[Sequence[float] | FloatVector]) -> FloatVector:

@@ -12,14 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlmon_sidecar.decode import DECODERS, table
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.body import MAX_INFLATED_BYTES
+from mlmon_sidecar.decode.columns import blocks_of
+from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.exchange import decode_exchange
 from mlmon_sidecar.decode.json_text import parse_json
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.selectors import Selector
+from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, Decoded, End, Exchange
+from mlmon_sidecar.statistics.layout import category_token
 
 Make = Callable[..., Exchange]
 JSON = (b"content-type", b"application/json")
@@ -97,7 +102,9 @@ def test_a_constant_version_and_none_at_all(exchange: Make) -> None:
     assert run(one, options=DecodeOptions("m", version="v1")).batches[0].version == "v1"
     assert run(one).batches[0].version == "unversioned"
     by_header = DecodeOptions("m", version=Selector.compile("header.x-version"))
-    assert by_header.headers == {b"content-type", b"content-encoding", b"x-version"}
+    ids = {b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id"}
+    assert by_header.headers == {b"content-type", b"content-encoding", b"x-version"} | ids
+    assert not DecodeOptions("m", id=Selector.compile("request.tx")).headers & ids
     assert run(one._replace(response_headers=((b"x-version", b"7"),)), options=by_header).batches[0].version == "7"
 
 
@@ -158,6 +165,76 @@ def test_the_fault_is_placed_and_the_payload_is_not_told() -> None:
 @pytest.mark.parametrize("request_body", [5, [], "x", [1, {}]])
 def test_shapes_that_are_no_rows(exchange: Make, request_body: object) -> None:
     assert run(exchange(request_body, GOOD)).dropped == {"wrong_shape": 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "good"),
+    [(5, {"x": 1, "y": 2}), ([1], {"x": 1, "y": 2}), (None, {"x": 1, "y": 2}), ([1, 2, 3], [1, 2]), ([], [1, 2]),
+     ({"x": 1}, [1, 2]), ("text", [1, 2])],
+)  # fmt: skip
+def test_a_bad_row_costs_itself_alone(exchange: Make, bad: object, good: object) -> None:
+    options = DecodeOptions("m", feature_names=("x", "y"), id=Selector.compile("header.x-request-id"))
+    one = exchange([good, bad, good, good], [0.1, 0.2, 0.3, 0.4], request_headers=(JSON, (b"x-request-id", b"r")))
+    decoded = run(one, options=options)
+    batch = decoded.batches[0]
+    assert (batch.features["x"], batch.features["y"]) == ([1, 1, 1], [2, 2, 2])
+    assert batch.prediction_ids == ["0191/0", "0191/2", "0191/3"]
+    assert batch.aliases == ["r/0", "r/2", "r/3"]
+    assert batch.score.tolist() == [0.1, 0.3, 0.4]
+    assert batch.weight.tolist() == [round(WEIGHT_UNIT / 4)] * 3
+    assert decoded.skipped == {"bad_row": 1}
+
+
+def test_categories_keep_their_own_type(exchange: Make) -> None:
+    """1, 1.0 and true are equal in Python, and three categories."""
+    rows = [
+        {"whole": 1, "mixed": 1, "flag": True, "long": 2**53 + 1},
+        {"whole": 0, "mixed": 1.5, "flag": False, "long": 7},
+    ]
+    features = run(exchange(rows, [0.1, 0.2])).batches[0].features
+    tokens = {name: [category_token(value) for value in column] for name, column in features.items()}
+    assert tokens == {
+        "whole": ["1", "0"], "mixed": ["1", "1.5"], "flag": ["true", "false"], "long": ["9007199254740993", "7"]
+    }  # fmt: skip
+
+
+def test_requests_of_one_schema_become_columns_together(exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(
+        table, "blocks_of", lambda records, skipped: calls.append(len(records)) or blocks_of(records, skipped)
+    )
+    many = [exchange({"a": at}, GOOD, prediction_id=str(at)) for at in range(40)]
+    assert run(*many).batches[0].features == {"a": list(range(40))}
+    assert calls == [40]
+
+
+def test_arrays_and_lists_are_joined(exchange: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol of tensors beside one of rows, in one slice."""
+
+    class Tensors:
+        name = "tensors"
+
+        def claims(self, side: Side, direction: Direction) -> str:
+            return "path" if side.path == "/tensors" else ""
+
+        def request(self, side: Side, options: DecodeOptions) -> RequestRows:
+            columns = {"feature_0": np.array([0.5, 1.0]), "feature_1": np.array([1, 2])}
+            return RequestRows(2, columns, positional=True, aliases="t", version="v2")
+
+        def response(self, side: Side, options: DecodeOptions, rows: int) -> Answers:
+            return Answers(Outputs(np.array([0.25, 0.75]), [None, None], np.full(2, np.nan)))
+
+    monkeypatch.setattr("mlmon_sidecar.decode.exchange.DETECTION", Detection({"tensors": Tensors(), **DECODERS}))
+    options = DecodeOptions("m", feature_names=("x",))
+    tensors = exchange({}, {}, path="/tensors", prediction_id="b")
+    alone = run(tensors, options=options).batches[0]
+    assert isinstance(alone.features["x"], np.ndarray)
+    assert (alone.features["x"].tolist(), alone.features["feature_1"]) == ([0.5, 1.0], [1, 2])
+    rows = exchange({"x": 3, "z": "q"}, {"prediction": "a"}, request_headers=(JSON, (b"x", b"")), prediction_id="a")
+    both = run(rows._replace(path="/versions/v2/x"), tensors, options=options).batches[0]
+    assert both.features == {"x": [3, 0.5, 1.0], "z": ["q", None, None], "feature_1": [None, 1, 2]}
+    assert (both.version, both.aliases, both.predicted) == ("v2", [None, "t/0", "t/1"], ["a", None, None])
+    assert np.array_equal(both.score, [np.nan, 0.25, 0.75], equal_nan=True)
 
 
 def test_rows_and_predictions_must_match(exchange: Make) -> None:
