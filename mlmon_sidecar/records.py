@@ -306,6 +306,19 @@ class LabelReceipt(NamedTuple):
     reason: str = ""
 
 
+class LabelledCompletion(NamedTuple):
+    """A label that joined a language model's answer."""
+
+    model: str
+    version: str
+    response_id: str
+    label: str
+    source: str
+    observed_ns: int
+    trace_id: str  # 32 hex digits or "": the answer's own
+    span_id: str
+
+
 class OutcomeCell(NamedTuple):
     """Signed count of labelled predictions."""
 

@@ -111,6 +111,18 @@ class ModelSettings(Table):
         description="Names for features that come as bare lists, in their order.",
         examples=[["age", "income"]],
     )
+    text: tuple[str, ...] = Field(
+        default=(),
+        description="Features that are free text: they become figures and a hashed embedding, and go no further. Of a "
+        "language model: `input.text`, `output.text`.",
+        examples=[["request.note"]],
+    )
+    embedder: OptionalText = Field(
+        default=None,
+        description="Texts to vectors: `module:function` of your own, or a sentence-transformers model on this "
+        "machine. Not set: a hashing embedding without a model.",
+        examples=["mypackage.embedding:embed"],
+    )
     decoder: Literal["auto", *DECODERS] = Field(  # type: ignore[valid-type]
         default="auto",
         description="Protocol of the bodies; `auto` tells it by path, content type and shape.",

@@ -43,6 +43,13 @@ class PrivacySettings(Table):
         examples=[["country"]],
     )
 
+    content: bool = Field(
+        default=False,
+        description="Whether a language model's prompt and answer go, redacted and cut, with its exported log record. "
+        "`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` does the same.",
+        examples=[True],
+    )
+
 
 class HubSettings(Table):
     """Where the hub runs."""

@@ -12,14 +12,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
-from mlmon_sidecar.decode.text_features import as_vector, vector_columns
+from mlmon_sidecar.decode.text_features import MAX_ARRAY, is_vector, vector_columns
 
 if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column
 
 MAX_DEPTH = 16  # objects inside objects; what lies deeper is left out and counted
 MAX_COLUMNS = 4096  # of one row
-MAX_ARRAY = 64  # elements of a list inside a row; a longer one is a vector, or nothing that is read
 MAX_CELLS = 4_000_000  # columns x rows of one block: 32 MB of references
 
 DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
@@ -128,7 +127,9 @@ def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Coun
             for key, inner in value.items():
                 _flatten_into(flat, f"{name}.{key}", inner, depth + 1, skipped)
         elif len(value) > MAX_ARRAY:
-            if not _embedding_into(flat, name, value):
+            if is_vector(value):
+                flat.update((part, column[0]) for part, column in vector_columns(name, [value]).items())
+            else:
                 skipped[LONG_ARRAY] += 1
         else:
             for at, inner in enumerate(value):
@@ -139,11 +140,3 @@ def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Coun
         skipped[COLUMNS] += 1
     else:
         flat[name] = value
-
-
-def _embedding_into(flat: Row, name: str, values: list[object]) -> bool:
-    """Figures of a long list of numbers; False where it is none. Whole numbers alone are ids of tokens."""
-    if float not in set(map(type, values)) or as_vector(values) is None:
-        return False
-    flat.update((part, column[0]) for part, column in vector_columns(name, [values]).items())
-    return True

@@ -19,6 +19,7 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.output_columns import together
 from mlmon_sidecar.decode.outputs import class_text, complete, number
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
+from mlmon_sidecar.decode.text_features import derived
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import WEIGHT_UNIT, DropReason, PredictionBatch
 
@@ -65,7 +66,7 @@ def batch_from_columns(
             that cannot be read.
     """
     options = options or DecodeOptions(name=model)
-    columns = _columns(features, feature_names or options.feature_names)
+    columns: Mapping[str, Any] = _columns(features, feature_names or options.feature_names)
     given = {"predictions": predictions, "scores": scores, "confidences": confidences, "ids": ids, "times": times}
     lists = {name: _items(value) for name, value in given.items() if value is not None}
     rows = _common_length({**columns, **lists})
@@ -78,7 +79,7 @@ def batch_from_columns(
         weight=np.full(rows, WEIGHT_UNIT, dtype=np.int64),
         prediction_ids=[str(uuid_utils.uuid7()) for _ in range(rows)],
         aliases=[class_text(plain(item)) for item in lists["ids"]] if "ids" in lists else [None] * rows,
-        features=columns,
+        features=derived(columns, options.text, Counter(), options.embedder),
         score=score,
         predicted=classes,
         confidence=sure,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column
     from mlmon_sidecar.records import FloatVector
 
+MAX_ARRAY = 64  # elements of a list inside a row; a longer one is a vector, or nothing that is read
 LONG_TEXT = 512  # characters; a longer one is nobody's category, configured as text or not
 READ_CHARACTERS = 16_384  # of one text; what follows counts in its length alone
 SHARES: Final = ("digits", "upper", "punctuation", "non_ascii")
@@ -121,6 +122,9 @@ def derived(
     """
     result: dict[str, Column] = {}
     for name, column in columns.items():
+        if _has_vectors(column):
+            result.update(vector_columns(name, [value if isinstance(value, list) else None for value in column]))
+            continue
         named = name in text
         texts = [_text(value, named=named) for value in column] if named or _has_long_text(column) else []
         if not named and all(found is None for found in texts):
@@ -130,6 +134,19 @@ def derived(
             result[name] = [None if found is not None else value for value, found in zip(column, texts, strict=True)]
         result.update(text_columns(name, texts, skipped, embedder))
     return result
+
+
+def _has_vectors(column: Column) -> bool:
+    """Whether every value is a list, and any of them a vector. In requests they were taken apart before."""
+    kinds = () if isinstance(column, np.ndarray) else set(map(type, column))
+    return list in kinds and {list, type(None)}.issuperset(kinds) and any(is_vector(value) for value in column)
+
+
+def is_vector(value: object) -> bool:
+    """Whether a value is a list of numbers too long to be features of their own. Whole numbers are ids of tokens."""
+    if not isinstance(value, list) or len(value) <= MAX_ARRAY:
+        return False
+    return float in set(map(type, value)) and as_vector(value) is not None
 
 
 def _has_long_text(column: Column) -> bool:

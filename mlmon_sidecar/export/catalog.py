@@ -303,7 +303,37 @@ EVENTS = {
             PREDICTION_EVENT,
             (Severity.INFO,),
             "One prediction, sampled and redacted.",
-            (*_M, PREDICTION_ID, CLASS, "mlmon.prediction.score", "mlmon.prediction.confidence"),
+            (
+                *_M,
+                PREDICTION_ID,
+                CLASS,
+                "mlmon.prediction.score",
+                "mlmon.prediction.confidence",
+                "gen_ai.operation.name",  # these of a language model's answer alone
+                GEN_AI_SYSTEM,
+                "gen_ai.request.model",
+                "gen_ai.response.model",
+                "gen_ai.response.id",
+                "gen_ai.response.finish_reasons",
+                "gen_ai.usage.input_tokens",
+                "gen_ai.usage.output_tokens",
+                "mlmon.tokens.estimated",
+                "mlmon.time_to_first_token",
+                "gen_ai.input.messages",  # redacted, and only where content is switched on
+                "gen_ai.output.messages",
+            ),
+        ),
+        EventType(
+            "gen_ai.evaluation.result",
+            (Severity.INFO,),
+            "A label joined a language model's answer. It carries the answer's trace.",
+            (
+                "gen_ai.evaluation.name",  # the label's source, else "feedback"
+                "gen_ai.evaluation.score.value",  # a label that is a number
+                "gen_ai.evaluation.score.label",  # any other
+                "gen_ai.response.id",
+                *_M,
+            ),
         ),
         EventType(
             "mlmon.alert",

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
-from mlmon_sidecar.export.catalog import EVENTS
+from mlmon_sidecar.export.catalog import EVENTS, NEWER_NAMES
 from mlmon_sidecar.export.otel_senders import Sender
 from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX
 from mlmon_sidecar.export.text import MAX_BODY_CHARACTERS, clean
@@ -113,7 +113,9 @@ class LogsLane:
         if len(self._waiting) >= self._limit:
             self._lost(1, DropReason.QUEUE_FULL)
             return
-        allowed = {key: _plain(value) for key, value in event.attributes if key in kind.attributes}
+        allowed = {
+            key: _plain(value) for key, value in event.attributes if NEWER_NAMES.get(key, key) in kind.attributes
+        }
         if len(allowed) < len(event.attributes):
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_attribute")
         body = clean(event.body, MAX_BODY_CHARACTERS)

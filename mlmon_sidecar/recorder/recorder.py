@@ -26,6 +26,7 @@ from mlmon_sidecar.recorder.batches import Gathered, by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
 from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
+from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.pace import Pace
 from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
@@ -91,6 +92,7 @@ class Recorder:
         faults: Faults | None = None,
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
+        generations: GenerationBook | None = None,
     ) -> None:
         self._models = models
         self._handoff = handoff
@@ -99,6 +101,7 @@ class Recorder:
         self._telemetry = telemetry
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._telling = telling
+        self._generations = generations or GenerationBook()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = threading.RLock()  # what follows, to the flushes: the recorder's thread, observe() and flush()
@@ -235,6 +238,7 @@ class Recorder:
             self._telemetry.dropped(amount, reason)
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
+        self._generations.add(name, decoded.generations)
         batches = [self._of_known_version(batch) for batch in decoded.batches]
         versions = decoded_versions(batches)
         self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
@@ -325,7 +329,8 @@ class Recorder:
             return
         try:
             for row in rows:
-                self._telling.event(prediction_event(row))
+                redact = self._models[row.model].redactor.redact_text
+                self._telling.event(prediction_event(row, self._generations.attributes(row.prediction_id, redact)))
         except Exception as error:
             self._telemetry.failed("telling", error)
 
@@ -405,6 +410,7 @@ class Recorder:
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
             *self._totals.measurements(),
+            *self._generations.measurements(),
             Measurement("mlmon.self.queue.size", stats.bytes_in_queue),
             Measurement("mlmon.self.queue.limit", self._handoff.max_bytes),
             Measurement("mlmon.self.dropped", stats.dropped_full, full),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from mlmon_sidecar.aggregate.generations import LATEST
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
+from mlmon_sidecar.decode.embedding import make_embedder
 from mlmon_sidecar.decode.options import DecodeOptions, version_path
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import BaselineError, MlmonError
@@ -26,6 +28,7 @@ from mlmon_sidecar.telemetry import logger
 Origin = Callable[[tuple[str, ...]], str]
 """Where the value of a key was set: a file's path, a variable's name, "keyword" or "default"."""
 
+CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
 
 
@@ -88,10 +91,20 @@ def redaction_policy(settings: Settings) -> RedactionPolicy:
     return RedactionPolicy.of(settings.privacy.preset)
 
 
-def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:
+def captures_content(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Whether prompts and answers go with a language model's log records."""
+    return settings.privacy.content or environ.get(CAPTURE_CONTENT, "").strip().lower() == "true"
+
+
+def latest_gen_ai(environ: Mapping[str, str]) -> bool:
+    """Whether the newer names of the ``gen_ai`` conventions are asked for."""
+    return LATEST in map(str.strip, environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(","))
+
+
+def recorded_model(watched: Watched, settings: Settings, *, content: bool = False) -> RecordedModel:
     """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
     return RecordedModel(
-        decode=decode_options(watched, settings.model_version),
+        decode=replace(decode_options(watched, settings.model_version), content=content),
         layout=watched.layout,
         redactor=Redactor(redaction_policy(settings)),
         store_features=frozenset(settings.privacy.store_features),
@@ -126,7 +139,14 @@ def decode_options(watched: Watched, other_version: str | None = None) -> Decode
         decoder=model.decoder,
         max_rows=model.max_rows,
         slow_ns=int((model.slow_ms or 0.0) * 1e6),
+        text=text_columns(model),
+        embedder=make_embedder(model.embedder),
     )
+
+
+def text_columns(model: ModelSettings) -> frozenset[str]:
+    """Names of the columns that are free text: ``request.note`` is the column ``note``."""
+    return frozenset(name.removeprefix("request.") for name in model.text)
 
 
 def _other_class(positive: str, classes: Sequence[str]) -> str | None:
