@@ -66,10 +66,11 @@ def batch_from_columns(
             that cannot be read.
     """
     options = options or DecodeOptions(name=model)
-    columns: Mapping[str, Any] = _columns(features, feature_names or options.feature_names)
+    columns = _columns(features, feature_names or options.feature_names)
     given = {"predictions": predictions, "scores": scores, "confidences": confidences, "ids": ids, "times": times}
     lists = {name: _items(value) for name, value in given.items() if value is not None}
     rows = _common_length({**columns, **lists})
+    taken_apart: Mapping[str, Any] = derived(columns, options.text, Counter(), options.embedder)
     score, predicted, confidence = _outputs(lists, rows, options)
     classes, sure = complete(score, predicted, confidence, options)
     return PredictionBatch(
@@ -79,7 +80,7 @@ def batch_from_columns(
         weight=np.full(rows, WEIGHT_UNIT, dtype=np.int64),
         prediction_ids=[str(uuid_utils.uuid7()) for _ in range(rows)],
         aliases=[class_text(plain(item)) for item in lists["ids"]] if "ids" in lists else [None] * rows,
-        features=derived(columns, options.text, Counter(), options.embedder),
+        features=taken_apart,
         score=score,
         predicted=classes,
         confidence=sure,

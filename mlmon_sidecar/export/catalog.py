@@ -295,6 +295,8 @@ CATALOG = _table((*_INFRASTRUCTURE, *_GENERATION, *_DATA, *_PREDICTION, *_OUTCOM
 
 PREDICTION_EVENT = "mlmon.prediction"
 PREDICTION_ID = "mlmon.prediction.id"
+CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
+"""Redacted, and only where content is switched on."""
 
 EVENTS = {
     event.name: event
@@ -319,8 +321,7 @@ EVENTS = {
                 "gen_ai.usage.output_tokens",
                 "mlmon.tokens.estimated",
                 "mlmon.time_to_first_token",
-                "gen_ai.input.messages",  # redacted, and only where content is switched on
-                "gen_ai.output.messages",
+                *CONTENT,
             ),
         ),
         EventType(
