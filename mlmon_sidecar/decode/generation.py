@@ -212,6 +212,16 @@ def generation_of(exchange: Exchange, asked: Asked, told: Told) -> Generation:
     )
 
 
+def answer_size(exchange: Exchange, told: Told) -> float:
+    """Bytes of everything that was generated, which is the row's score: answers differ in it that end alike.
+
+    Of a stream that was not kept whole it is reckoned from the tokens; NaN where they are not told.
+    """
+    if not has_gap(exchange):
+        return float(told.content_bytes)
+    return math.nan if told.output_tokens is None else float(told.output_tokens * BYTES_PER_TOKEN)
+
+
 def generation_columns(generation: Generation, rows: int, wanted: frozenset[str]) -> dict[str, list[object]]:
     """Figures of a finished generation as columns of its row. ``wanted``: text columns that are configured."""
     if generation.operation == EMBEDDINGS:  # many rows, and the tokens of none by itself

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import nan
 from typing import Any
 
 import orjson
 
 from mlmon_sidecar.decode.event_stream import is_event_stream, stream_events
-from mlmon_sidecar.decode.generation import Asked, Told
+from mlmon_sidecar.decode.generation import Asked, Told, answer_size
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.errors import DecodeError
@@ -60,7 +59,8 @@ class GenerationDecoder:
 
     def response(self, side: Side, options: DecodeOptions, rows: int) -> Answers:
         told, document = self.hear(side, options)
-        outputs = Outputs([nan] * rows, [told.reason] * rows, [told.confidence] * rows)
+        size = answer_size(side.exchange, told)
+        outputs = Outputs([size] * rows, [told.reason] * rows, [told.confidence] * rows)
         return Answers(outputs, document=document, aliases=told.id or None, version=told.model, generation=told)
 
     def hear(self, side: Side, options: DecodeOptions) -> tuple[Told, object]:

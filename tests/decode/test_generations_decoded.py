@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import time
 import zlib
 from dataclasses import replace
 from itertools import pairwise
@@ -359,3 +360,28 @@ def test_times_are_counted_from_the_requests_start() -> None:
     first, second = generation(exchange).time_to_first_token_ns, generation(later).time_to_first_token_ns
     assert first is not None
     assert second == first + 100 * MS
+
+
+def test_answers_that_end_alike_differ_in_their_score() -> None:
+    """Else a hundred healthy answers that all end with "stop" would look like a model that always says the same."""
+    (batch,) = run(exchange_of("litserve_chat"), exchange_of("litserve_chat_stream", prediction_id="2")).batches
+    assert batch.score.tolist() == [17.0, 17.0]
+    assert run(exchange_of("litellm_chat")).batches[0].score.tolist() == [37.0]
+    assert run(exchange_of("openai_chat_tools_stream")).batches[0].score.tolist() == [17.0]
+    assert run(exchange_of("vllm_chat_reasoning_stream")).batches[0].score.tolist() == [17.0]
+
+
+@pytest.mark.parametrize(
+    "unit", [b"data: {}\n\n", b"data: {\n\n", b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n']
+)
+def test_time_grows_with_the_length_of_a_stream(unit: bytes) -> None:
+    def cost(size: int) -> float:
+        exchange = stream_exchange((unit * (size // len(unit)),), [1.0])
+        best = math.inf
+        for _ in range(3):
+            begun = time.process_time()
+            run(exchange)
+            best = min(best, time.process_time() - begun)
+        return best
+
+    assert cost(400_000) < 12 * cost(100_000) + 0.02

@@ -1,7 +1,7 @@
 """Record what real OpenAI-compatible servers send, for tests/decode/llm_fixtures.
 
 Each server needs an environment of its own: pip install litserve httpx, or pip install 'litellm[proxy]' httpx
-    python scripts/record_llm_fixtures.py litserve tests/decode/llm_fixtures
+    python tests/decode/record_llm_fixtures.py litserve tests/decode/llm_fixtures
 Both servers run on 127.0.0.1 and answer from a few lines of Python or a canned text; no model, no network.
 """
 
@@ -25,7 +25,7 @@ import httpx
 
 HOST = "127.0.0.1"
 ASK = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is the answer?"}]
-LITSERVE = '''
+LITSERVE = """
 import random, sys, time
 import litserve as ls
 
@@ -51,7 +51,7 @@ class Vectors(ls.LitAPI):
 if __name__ == "__main__":
     api = Words(spec=ls.OpenAISpec()) if sys.argv[1] == "chat" else Vectors(spec=ls.OpenAIEmbeddingSpec())
     ls.LitServer(api, accelerator="cpu").run(port=int(sys.argv[2]), host="127.0.0.1", generate_client_file=False)
-'''  # noqa: E501 - another program's text
+"""  # noqa: E501 - another program's text
 LITELLM = """
 model_list:
   - model_name: canned
@@ -106,7 +106,7 @@ def record(folder: Path, server: str, port: int, headers: dict[str, str]) -> Non
                 chunks = [(round((time.monotonic() - begun) * 1e3, 3), chunk) for chunk in answer.iter_raw()]
             wanted = ("content-type", "content-encoding")
             fixture = {
-                "origin": f"recorded from {package} {version(package)} by scripts/record_llm_fixtures.py",
+                "origin": f"recorded from {package} {version(package)} by tests/decode/record_llm_fixtures.py",
                 "path": path,
                 "request": body,
                 "status": answer.status_code,
