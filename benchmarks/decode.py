@@ -19,7 +19,7 @@ from pathlib import Path
 
 import orjson
 
-from mlmon_sidecar.aggregate import PaneBuilder, decoded_versions
+from mlmon_sidecar.aggregate import PaneBuilder
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Roles
 from mlmon_sidecar.decode.batch import decode
@@ -54,9 +54,7 @@ class Case:
         return decode(self.exchanges, OPTIONS, unix_at)
 
     def count(self, builder: PaneBuilder) -> None:
-        decoded = self.decode()
-        builder.add_exchanges(self.exchanges, decoded_versions(decoded.batches), OPTIONS.constant_version, unix_at)
-        for batch in decoded.batches:
+        for batch in self.decode().batches:
             builder.add_batch(batch)
 
 
