@@ -98,7 +98,7 @@ def test_one_row_that_differs_costs_the_others_nothing() -> None:
 
 
 def test_rows_that_share_no_member_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "MAX_CELLS", 100)
+    monkeypatch.setattr(columns, "FEW_CELLS", 100)
     rows = [{f"c{at}": at} for at in range(50)]
     blocks = list(blocks_of(rows, Counter()))
     assert sum(count for count, _ in blocks) == 50
