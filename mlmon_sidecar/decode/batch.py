@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from mlmon_sidecar.decode.exchange import decode_exchange
 from mlmon_sidecar.decode.generation import Unfinished
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.options import UNVERSIONED, DecodeOptions
 from mlmon_sidecar.decode.table import Table
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import Decoded, DropReason, Exchange, Generated, Generation
+from mlmon_sidecar.telemetry import logger
+
+
+@lru_cache(maxsize=1024)
+def tell_unversioned(model: str) -> None:
+    """Say once that predictions of this model name no version: a drift between two versions could not be told."""
+    logger.warning(
+        "mlmon: predictions of model %s name no version; set models.%s.version or model_version", model, model
+    )
 
 
 def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Callable[[int], int]) -> Decoded:
@@ -47,6 +57,8 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
                 skipped.update(left_out)
             decoded += 1
         left_out.clear()
+    if UNVERSIONED in tables:
+        tell_unversioned(options.name)
     batches = [batch for version, table in tables.items() for batch in table.batches(version, options, skipped)]
     return Decoded(
         batches=batches, exchanges=decoded, dropped=dict(dropped), skipped=dict(skipped), generations=generations

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 16  # objects inside objects; what lies deeper is left out and counted
 MAX_COLUMNS = 4096  # of one row
 MAX_CELLS = 4_000_000  # columns x rows of one block: 32 MB of references
+FEW_CELLS = 30_000  # a block this small may be as empty as it likes
+MOST_EMPTY = 4  # cells of a larger one for each value in it: rows that share no member must not fill the memory
 
 DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
     "depth", "columns", "long_array", "unreadable_value", "bad_row",
@@ -43,21 +45,23 @@ def blocks_of(records: Sequence[Mapping[str, object]], skipped: Counter[str]) ->
         return
     rows: list[Row] = []
     names: dict[str, None] = {}
+    values = 0
     for record in records:
         row = flatten(record, skipped)
-        if row.keys() - names.keys():
-            wider = names | dict.fromkeys(row)
-            if rows and too_wide(len(wider), len(rows) + 1):
-                yield len(rows), {name: [row.get(name) for row in rows] for name in names}
-                rows, wider = [], dict.fromkeys(row)
-            names = wider
+        wider = names if row.keys() <= names.keys() else names | dict.fromkeys(row)
+        values += len(row)
+        if rows and too_wide(len(wider), len(rows) + 1, MOST_EMPTY * values):
+            yield len(rows), {name: [row.get(name) for row in rows] for name in names}
+            rows, wider, values = [], dict.fromkeys(row), len(row)
+        names = wider
         rows.append(row)
     if rows:
         yield len(rows), {name: [row.get(name) for row in rows] for name in names}
 
 
-def too_wide(columns: int, rows: int) -> bool:
-    return columns > MAX_COLUMNS or columns * rows > MAX_CELLS
+def too_wide(columns: int, rows: int, worth: int) -> bool:
+    """Whether a block is too wide, too large, or larger than what is in it is ``worth``, in cells."""
+    return columns > MAX_COLUMNS or columns * rows > min(MAX_CELLS, max(FEW_CELLS, worth))
 
 
 def flatten(row: Mapping[str, object], skipped: Counter[str]) -> Row:

@@ -69,7 +69,7 @@ def _positional(
     width = widths.most_common(1)[0][0]
     if len(widths) > 1:
         bad = frozenset(bad).union(at for at, row in enumerate(rows) if len(row) != width)
-    names = positional_names(width, options.feature_names)
+    names = positional_names(min(width, MAX_COLUMNS + 1), options.feature_names)  # one too many is told as left out
     if not bad and len(rows) > 1 and 0 < width <= MAX_COLUMNS:
         columns = dict(zip(names, zip(*rows, strict=True), strict=True))
         if all(FLAT_TYPES.issuperset(map(type, column)) for column in columns.values()):

@@ -106,12 +106,13 @@ def _parts(blocks: Iterable[Block]) -> Iterator[Block]:
     """Neighbours joined, as long as the union of their columns stays small."""
     members: list[Block] = []
     names: dict[str, None] = {}
-    rows = 0
+    rows = cells = 0
     for block in blocks:
+        cells += block[0] * len(block[1])
         wider = names if block[1].keys() <= names.keys() else names | dict.fromkeys(block[1])
-        if members and len(wider) > len(names) and too_wide(len(wider), rows + block[0]):
+        if members and too_wide(len(wider), rows + block[0], 3 * cells // 2):
             yield rows, _joined(members, names)
-            members, rows, wider = [], 0, dict.fromkeys(block[1])
+            members, rows, wider, cells = [], 0, dict.fromkeys(block[1]), block[0] * len(block[1])
         members.append(block)
         rows, names = rows + block[0], wider
     if members:

@@ -20,7 +20,7 @@ from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
-from mlmon_sidecar.decode.options import UNVERSIONED, DecodeOptions
+from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, HubClient, Telling
 from mlmon_sidecar.recorder.batches import Gathered, by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
@@ -251,12 +251,6 @@ class Recorder:
             return batch
         if len(known) < MAX_VERSIONS:
             known.add(batch.version)
-            if batch.version == UNVERSIONED:
-                logger.warning(
-                    "mlmon: predictions of model %s name no version; set models.%s.version or model_version",
-                    batch.model,
-                    batch.model,
-                )
             return batch
         self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
         return replace(batch, version=OTHER_VERSION)

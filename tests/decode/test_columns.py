@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlmon_sidecar.decode import columns
 from mlmon_sidecar.decode.columns import MAX_ARRAY, MAX_COLUMNS, MAX_DEPTH, blocks_of, flatten
 
-SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text("aé", max_size=3)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -98,7 +98,7 @@ def test_one_row_that_differs_costs_the_others_nothing() -> None:
 
 
 def test_rows_that_share_no_member_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "MAX_CELLS", 100)
+    monkeypatch.setattr(columns, "FEW_CELLS", 100)
     rows = [{f"c{at}": at} for at in range(50)]
     blocks = list(blocks_of(rows, Counter()))
     assert sum(count for count, _ in blocks) == 50

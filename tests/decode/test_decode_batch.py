@@ -1,50 +1,21 @@
 """The stage as a whole: golden columns, and an account of every exchange whatever it holds."""
 
-import gzip
-import tracemalloc
-import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from decode_run import GOOD, JSON, OPTIONS, Make, run, unix_at
 
 from mlmon_sidecar.decode import DECODERS, table
 from mlmon_sidecar.decode.batch import decode
-from mlmon_sidecar.decode.body import MAX_INFLATED_BYTES
 from mlmon_sidecar.decode.columns import blocks_of
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.exchange import decode_exchange
-from mlmon_sidecar.decode.json_text import parse_json
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
-from mlmon_sidecar.errors import DecodeError
-from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, Decoded, End, Exchange
+from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, End
 from mlmon_sidecar.statistics.layout import category_token
-
-Make = Callable[..., Exchange]
-JSON = (b"content-type", b"application/json")
-OPTIONS = DecodeOptions("m", kind="binary")
-
-
-def unix_at(monotonic_ns: int) -> int:
-    return 1_700_000_000_000_000_000 + monotonic_ns
-
-
-def run(*exchanges: Exchange, options: DecodeOptions = OPTIONS) -> Decoded:
-    decoded = decode(exchanges, options, unix_at)
-    assert decoded.exchanges + sum(decoded.dropped.values()) == len(exchanges)
-    ids = {name.partition("/")[0] for batch in decoded.batches for name in batch.prediction_ids}
-    assert decoded.exchanges == len(ids)
-    for batch in decoded.batches:
-        columns = [*batch.features.values(), batch.event_ns, batch.weight, batch.aliases, batch.score, batch.predicted]
-        columns += [batch.confidence, batch.segments, batch.traces, batch.exemplar]
-        assert {len(column) for column in columns} == {batch.rows}
-    return decoded
 
 
 def test_golden_columns(exchange: Make) -> None:
@@ -108,7 +79,6 @@ def test_a_constant_version_and_none_at_all(exchange: Make) -> None:
     assert run(one._replace(response_headers=((b"x-version", b"7"),)), options=by_header).batches[0].version == "7"
 
 
-GOOD = {"score": 0.5}
 REASONS: dict[str, tuple[str, dict[str, Any]]] = {
     "client error": ("not_a_prediction", {"status": 422}),
     "server error": ("not_a_prediction", {"status": 503}),
@@ -133,33 +103,6 @@ def test_reasons(exchange: Make, name: str) -> None:
     decoded = run(exchange({"a": 1}, GOOD), exchange({"a": 1}, GOOD, **{"prediction_id": "bad", **changes}))
     assert decoded.dropped == {reason: 1}
     assert decoded.batches[0].prediction_ids == ["0191"]
-
-
-HOSTILE = [
-    b"{", b"", b"\xff\xfe", b"[" * 5000 + b"]" * 5000, b'{"a": ' * 3000 + b"1" + b"}" * 3000, b"\x00",
-    b'{"a": 01}', b"{'a': 1}", b'{"a": 1}x', b"nul", b'{"a": "\x01"}', b"\xed\xa0\x80", b'{"a":1,}',
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "-" + "9" * 400])
-def test_numbers_beyond_json_cost_their_value_alone(exchange: Make, number: str) -> None:
-    batch = run(exchange(f'{{"a": {number}, "b": 1}}'.encode(), GOOD)).batches[0]
-    assert (batch.features["b"], np.isfinite(batch.features["a"]).tolist()) == ([1], [False])
-
-
-@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_bodies_on_either_side(exchange: Make, body: bytes) -> None:
-    assert run(exchange(body, GOOD)).dropped == {"not_json": 1}
-    assert run(exchange({"a": 1}, body)).dropped == {"not_json": 1}
-
-
-def test_the_fault_is_placed_and_the_payload_is_not_told() -> None:
-    with pytest.raises(DecodeError) as caught:
-        parse_json('{"é": secret}'.encode())
-    assert caught.value.at_byte == 7
-    assert "secret" not in str(caught.value)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("request_body", [5, [], "x", [1, {}]])
@@ -241,50 +184,6 @@ def test_rows_and_predictions_must_match(exchange: Make) -> None:
     assert run(exchange([{"a": 1}] * 3, [GOOD] * 2)).dropped == {"row_mismatch": 1}
 
 
-@pytest.mark.parametrize(
-    ("encoding", "pack"),
-    [
-        (b"gzip", gzip.compress),
-        (b"GZIP", lambda body: gzip.compress(body[:9]) + gzip.compress(body[9:])),
-        (b"deflate", zlib.compress),
-        (b"deflate", lambda body: zlib.compress(body)[2:-4]),
-        (b"identity", bytes),
-    ],
-    ids=["gzip", "members", "zlib", "raw", "identity"],
-)
-def test_compressed_bodies(exchange: Make, encoding: bytes, pack: Callable[[bytes], bytes]) -> None:
-    body = pack(orjson.dumps({"a": 1, "b": "text"}))
-    halves = (body[:5], body[5:])
-    one = exchange({}, GOOD, request_body=halves, request_bytes=len(body))
-    one = one._replace(request_headers=((b"content-encoding", encoding),))
-    assert run(one).batches[0].features == {"a": [1], "b": ["text"]}
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (gzip.compress(b" " * (MAX_INFLATED_BYTES + 1)), "body_too_large"),
-        (gzip.compress(b"{}")[:-9], "unsupported_encoding"),
-        (gzip.compress(b"") * 10_000, "unsupported_encoding"),
-    ],
-    ids=["bomb", "cut", "members"],
-)
-def test_compressed_bombs(exchange: Make, body: bytes, reason: str) -> None:
-    one = exchange(body, GOOD, request_headers=((b"content-encoding", b"gzip"),))
-    assert run(one).dropped == {reason: 1}
-
-
-def test_a_bomb_is_never_unpacked(exchange: Make) -> None:
-    bomb = gzip.compress(bytes(64 << 20), compresslevel=1)
-    one = exchange(bomb, GOOD, request_headers=((b"content-encoding", b"gzip"),))
-    tracemalloc.start()
-    try:
-        assert run(one).dropped == {"body_too_large": 1}
-        assert tracemalloc.get_traced_memory()[1] < 4 * MAX_INFLATED_BYTES
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.parametrize("media_type", [b"application/vnd.x+json", b"APPLICATION/JSON;charset=UTF-8", b"text/json"])
 def test_json_by_another_name(exchange: Make, media_type: bytes) -> None:
     assert run(exchange({"a": 1}, GOOD, request_headers=((b"content-type", media_type),))).exchanges == 1
@@ -351,24 +250,3 @@ def test_an_own_fault_is_counted(exchange: Make, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(f"{decode.__module__}.{decode_exchange.__name__}", broken)
     assert decode([exchange({}, GOOD)], OPTIONS, unix_at).dropped == {"internal_error": 1}
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
-    max_leaves=12,
-)
-BODIES = st.binary(max_size=40) | JSON_VALUES.map(lambda value: orjson.dumps(value))
-
-
-@given(
-    cases=st.lists(
-        st.tuples(BODIES, BODIES, st.sampled_from([200, 201, 404, 500, 0]), st.sampled_from(End)), max_size=8
-    )
-)
-def test_every_exchange_is_accounted_for(exchange: Make, cases: list[tuple[bytes, bytes, int, End]]) -> None:
-    made = [
-        exchange(request, response, status=status, end=end, prediction_id=f"p{at}")
-        for at, (request, response, status, end) in enumerate(cases)
-    ]
-    assert "internal_error" not in run(*made).dropped
