@@ -1,9 +1,9 @@
 """What the monitor adds to the answers' times of a server with one core: ``python benchmarks/latency.py``.
 
 The server (uvicorn, a raw ASGI application that parses its body and answers) has one core to itself, the load and
-``mlmon hub`` share the other. Requests leave at their times whether or not earlier ones were answered, and a time counts
-from when the request was due. Each round measures every variant in turn, each in a server of its own, and compares it
-with the round's unmonitored server; the medians over all rounds are printed.
+``mlmon hub`` share the other. Requests leave at their times whether or not earlier ones were answered, and a time
+counts from when the request was due. Each round measures every variant in turn, each in a server of its own, and
+compares it with the round's unmonitored server; the medians over all rounds are printed.
 
 Variants: ``none``; ``naive``, a middleware that keeps both bodies and a thread that does all the monitor's work on what
 came in half a second at once; ``thread``, the monitor as it is installed; ``raw`` (with ``--raw``), the monitor that
@@ -276,15 +276,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mlmon-latency-") as directory:
         found = rounds(said, Path(directory))
     bare = found.pop("none")
-    middle = statistics.median
-    print(f"none:   p50 {middle(p50 for p50, _ in bare):6.2f}  p99 {middle(p99 for _, p99 in bare):6.2f} ms")
+    print(f"none:   {spoken(bare)}")
     for name, figures in found.items():
-        added50 = middle(ours[0] - theirs[0] for ours, theirs in zip(figures, bare, strict=True))
-        added99 = middle(ours[1] - theirs[1] for ours, theirs in zip(figures, bare, strict=True))
-        print(
-            f"{name + ':':<7} p50 {middle(p50 for p50, _ in figures):6.2f}  p99 {middle(p99 for _, p99 in figures):6.2f} ms"
-            f"   added: p50 {added50:+.2f}  p99 {added99:+.2f} ms (median of {len(bare)} paired rounds)"
-        )
+        added = [(ours[0] - theirs[0], ours[1] - theirs[1]) for ours, theirs in zip(figures, bare, strict=True)]
+        print(f"{name + ':':<7} {spoken(figures)}   added: {spoken(added)} (median of {len(bare)} paired rounds)")
+
+
+def spoken(figures: list[tuple[float, float]]) -> str:
+    p50, p99 = (statistics.median(column) for column in zip(*figures, strict=True))
+    return f"p50 {p50:6.2f}  p99 {p99:6.2f} ms"
 
 
 if __name__ == "__main__":

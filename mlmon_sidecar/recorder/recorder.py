@@ -182,14 +182,15 @@ class Recorder:
     # ------------------------------------------------------------ stages
 
     def _step(self) -> bool:
-        """One piece of work. True: another is waiting."""
+        """One piece of work. False: nothing was found to do any more."""
         if len(self._passed) >= MAX_EXCHANGES or (self._passed and not self._queued):
             self._count_traffic()
         elif self._gathered.units >= self._count_pace.units or (self._gathered and not self._queued):
             self._count_rows()
         else:
             self._take_some()
-        return self._queued or bool(self._passed or self._gathered)
+            return self._queued or bool(self._passed or self._gathered)
+        return True  # what came meanwhile is not known
 
     def _take_some(self) -> None:
         """Exchanges to decoded rows."""

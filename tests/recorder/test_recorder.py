@@ -454,6 +454,14 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
     assert served.hub.closed
 
 
+def test_stop_drains_what_came_while_rows_were_waiting_to_be_counted(served: Served) -> None:
+    served.serve(exchange(1))
+    assert served.recorder._step()
+    served.serve(*(exchange(n) for n in range(2, 5)))  # the queue was empty when it was looked into
+    assert served.recorder.stop() == 0
+    assert len(served.hub.ids()) == 4 and served.told() == (4, 4, 0)
+
+
 def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
     record = Recorder._decode
