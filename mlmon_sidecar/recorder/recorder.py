@@ -26,8 +26,10 @@ from mlmon_sidecar.recorder.batches import Gathered, by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
 from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
+from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
 from mlmon_sidecar.recorder.telling import prediction_event
+from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
 from mlmon_sidecar.records import (
     MINUTE_NS,
@@ -58,11 +60,7 @@ COUNT_NS_PER_UNIT = 350.0
 COUNT_FIXED = 500  # what a step of counting costs before the first row, in cells
 COUNT_LEAST = 1_000  # 16 rows of 50 features
 OBSERVE_UNITS = 20_000  # counted at once in the thread of who observes: its own time, but not the recorder's lock
-GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
-MAX_VERSIONS = 64  # of one model, while this process lives; a version may come from a request, and costs panes
-OTHER_VERSION = "_other"
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
-EVENT_IDLE_NS = 60_000_000_000  # who observed nothing for so long holds up nobody's minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +107,9 @@ class Recorder:
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
         self._complete: Mapping[str, int] = dict.fromkeys(models, -1)
-        self._event_through: dict[str, int] = {}
-        self._observed_ns: dict[str, int] = {}  # model -> when rows were last observed, monotonic
-        self._versions: dict[str, set[str]] = {name: set() for name in models}
+        self._versions = Versions(models)
+        self._minutes = Minutes(models, clock, self._interval_ns)
         self._queued = False  # the hand-off held more than was taken
-        self._emptied_ns = self._drained_ns = clock.monotonic_ns()
         self._decode_pace = Pace(DECODE_NS_PER_UNIT, fixed=DECODE_FIXED, least=DECODE_LEAST, cpu_ns=cpu_ns)
         self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
         self._next_flush_ns = 0
@@ -164,8 +160,8 @@ class Recorder:
             self._telemetry.failed("recorder", error)
         left = self._handoff.stats().items_in_queue
         self._telemetry.dropped(left, DropReason.SHUTDOWN)
+        self._minutes.taken(self._clock.monotonic_ns())  # what is left is dropped
         self._count_gathered()
-        self._drained_ns = self._clock.monotonic_ns()
         if not self._deliver_until(time.monotonic() + deadline_seconds / 2):
             logger.warning("mlmon: no hub answered at shutdown; what was recorded since the last flush is lost")
         self._hub.close()
@@ -204,7 +200,7 @@ class Recorder:
             for name, group in by_model.items():
                 self._decode(name, group)
             if not self._queued:
-                self._emptied_ns = begun  # everything that ended before this reading is decoded
+                self._minutes.taken(begun)
             self._settle()
         if exchanges:
             self._decode_pace.end(cost)
@@ -243,11 +239,7 @@ class Recorder:
             self._gathered.add(batch)
 
     def _of_known_version(self, batch: PredictionBatch) -> PredictionBatch:
-        known = self._versions[batch.model]
-        if batch.version in known:
-            return batch
-        if len(known) < MAX_VERSIONS:
-            known.add(batch.version)
+        if self._versions.known(batch.model, batch.version):
             return batch
         self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
         return replace(batch, version=OTHER_VERSION)
@@ -285,7 +277,7 @@ class Recorder:
 
     def _settle(self) -> None:
         if not self._gathered and not self._passed:
-            self._drained_ns = self._emptied_ns  # what was decoded is in the panes
+            self._minutes.counted()
 
     def _add(self, batch: PredictionBatch) -> None:
         """Into panes and kept rows. A fault of ours costs these rows, and is counted as that."""
@@ -340,9 +332,7 @@ class Recorder:
                 with self._state:
                     self._add(part(known, slice(start, start + step)))
             with self._state:
-                newest = int(known.event_ns.max()) // MINUTE_NS - 1 if known.rows else -1
-                self._event_through[batch.model] = max(newest, self._event_through.get(batch.model, -1))
-                self._observed_ns[batch.model] = self._clock.monotonic_ns()
+                self._minutes.observed(batch.model, int(known.event_ns.max()) // MINUTE_NS if known.rows else -1)
                 panes = len(self._builders[batch.model])
                 many = self._waiting.row_bytes > FLUSH_BYTES or panes > min(FLUSH_PANES, limit // 4)
             if many:
@@ -351,8 +341,7 @@ class Recorder:
     def expect_event_times(self, model: str) -> None:
         """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""
         with self._state:
-            self._event_through.setdefault(model, -1)
-            self._observed_ns.setdefault(model, self._clock.monotonic_ns())  # from now on it may be too quiet
+            self._minutes.expect(model)
 
     # ------------------------------------------------------------ flushes
 
@@ -367,7 +356,7 @@ class Recorder:
             self._collect_panes()
             panes, rows, more = self._waiting.take()
             if not more:
-                self._complete = self._through()
+                self._complete = self._minutes.through()
             return Contents(panes, rows, self._counters.increments(), self._complete, more)
 
     def _collect_panes(self) -> None:
@@ -383,14 +372,6 @@ class Recorder:
             if self._waiting.panes + sum(map(len, self._builders.values())) > self._waiting.least_pane_limit:
                 self._collect_panes()
                 self._waiting.forget_oldest_panes()
-
-    def _through(self) -> dict[str, int]:
-        """Minutes nobody has to wait for any more: their end lies ``GRACE_INTERVALS`` behind, in this clock."""
-        grace_ns = int(GRACE_INTERVALS * self._interval_ns)
-        settled = self._clock.unix_at(self._drained_ns - grace_ns) // MINUTE_NS - 1
-        awake = self._clock.monotonic_ns() - EVENT_IDLE_NS
-        idle = {name for name in self._event_through if self._observed_ns[name] <= awake}
-        return {name: self._event_through.get(name, settled) for name in self._models if name not in idle}
 
     # ------------------------------------------------------------ figures
 

@@ -8,7 +8,8 @@ from test_recorder import Served, away, batch, exchange
 
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.recorder import waiting
-from mlmon_sidecar.recorder.recorder import EVENT_IDLE_NS, MAX_VERSIONS, OTHER_VERSION
+from mlmon_sidecar.recorder.minutes import EVENT_IDLE_NS
+from mlmon_sidecar.recorder.versions import MAX_VERSIONS, OTHER_VERSION
 from mlmon_sidecar.records import MINUTE_NS
 
 
