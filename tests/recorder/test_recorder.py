@@ -256,6 +256,19 @@ def test_a_minute_is_complete_when_it_lies_behind_with_nothing_queued(served: Se
     assert through() == 1_001
 
 
+def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> None:
+    served.recorder.flush()
+    served.clock.now_ns = 10 * MINUTE_NS
+    served.serve(exchange(1))
+    served.recorder._stages.step()  # decoded, and the queue is empty
+    seen = []
+    for _ in range(3):
+        assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
+        seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
+        served.recorder._stages.step()  # the traffic, then the rows
+    assert seen == [(0, 999), (0, 999), (1, 1_008)]
+
+
 def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush from another thread, while a slice is between queue and panes, must not call its minute complete."""
     served.recorder.flush()
