@@ -17,6 +17,7 @@ import asyncio
 import os
 import random
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ async def score(scope: Message, receive: Receive, send: Send) -> None:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    answer = orjson.dumps([{"score": (row["x0"] + 8.0) / 16.0} for row in orjson.loads(body)])
+    answer = orjson.dumps([{"score": abs(row["x0"] * 997.0) % 1.0} for row in orjson.loads(body)])
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": answer})
@@ -147,6 +148,7 @@ class Load:
             for body in bodies
         ]
         self._chance = random.Random(seed)
+        self.answered = 0
 
     async def run(self) -> list[float]:
         """ms of each answer after the warm-up, from the moment its request was due."""
@@ -177,6 +179,7 @@ class Load:
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
         taken.append(1000 * (time.perf_counter() - due))
+        self.answered += 1
         idle.put_nowait((reader, writer))
 
 
@@ -215,8 +218,8 @@ def wait_for(port: int) -> None:
             time.sleep(0.05)
 
 
-def measured(variant: str, said: argparse.Namespace, folder: Path, seed: int) -> list[float]:
-    """ms of every answer of one variant's server."""
+def measured(variant: str, said: argparse.Namespace, folder: Path, seed: int) -> tuple[list[float], int]:
+    """ms of every answer of one variant's server after the warm-up, and how many answers there were in all."""
     config, port = folder / f"{variant}.toml", free_port()
     with process(
         sys.executable, __file__, "--serve", variant, "--port", str(port), "--config", str(config),
@@ -226,15 +229,15 @@ def measured(variant: str, said: argparse.Namespace, folder: Path, seed: int) ->
         load = Load(port, said.rate, said.seconds, seed)
         if seed == 1:
             print(f"  {variant:<7} bodies of {load.body_bytes:,} bytes", file=sys.stderr)
-        return asyncio.run(load.run())
+        return asyncio.run(load.run()), load.answered
 
 
 def percentile(times: list[float], percent: int) -> float:
     return statistics.quantiles(times, n=100)[percent - 1]
 
 
-def rounds(said: argparse.Namespace, folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Variant to (p50, p99) of each round."""
+def rounds(said: argparse.Namespace, folder: Path) -> tuple[dict[str, list[tuple[float, float]]], int]:
+    """Variant to (p50, p99) of each round, and how many answers the monitor has seen."""
     variants = ["none", *([] if said.only_ours else ["naive"]), "thread", *(["raw"] if said.raw else [])]
     for variant in variants:
         ship = 'ship = "raw"' if variant == "raw" else ""
@@ -242,6 +245,7 @@ def rounds(said: argparse.Namespace, folder: Path) -> dict[str, list[tuple[float
         (folder / f"{variant}.toml").write_text(settings)
     baseline_of(FEATURES).save(folder / "baseline.json")
     found: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
+    seen = 0
     with process(
         sys.executable, "-m", "mlmon_sidecar.cli.main", "hub", "--config", str(folder / f"{variants[-1]}.toml"),
         core=said.load_core,
@@ -249,11 +253,18 @@ def rounds(said: argparse.Namespace, folder: Path) -> dict[str, list[tuple[float
         for number in range(said.rounds):
             order = variants[number % len(variants) :] + variants[: number % len(variants)]
             for variant in order:
-                times = measured(variant, said, folder, number + 1)
+                times, answered = measured(variant, said, folder, number + 1)
+                seen += answered if variant in ("thread", "raw") else 0
                 found[variant].append((percentile(times, 50), percentile(times, 99)))
             line = "  ".join(f"{name} {found[name][-1][0]:.2f}/{found[name][-1][1]:.2f}" for name in variants)
             print(f"round {number + 1}: p50/p99 ms  {line}", flush=True)
-    return found
+    return found, seen
+
+
+def stored(folder: Path) -> dict[str, int]:
+    """What the hub has counted."""
+    with closing(sqlite3.connect(folder / "mlmon.db")) as db:
+        return dict(db.execute("SELECT name, value FROM counters"))
 
 
 def main() -> None:
@@ -274,12 +285,15 @@ def main() -> None:
         return
     os.sched_setaffinity(0, {said.load_core})
     with tempfile.TemporaryDirectory(prefix="mlmon-latency-") as directory:
-        found = rounds(said, Path(directory))
+        found, seen = rounds(said, Path(directory))
+        counters = stored(Path(directory))
     bare = found.pop("none")
     print(f"none:   {spoken(bare)}")
     for name, figures in found.items():
         added = [(ours[0] - theirs[0], ours[1] - theirs[1]) for ours, theirs in zip(figures, bare, strict=True)]
         print(f"{name + ':':<7} {spoken(figures)}   added: {spoken(added)} (median of {len(bare)} paired rounds)")
+    kept, lost = counters.get("rows.kept", 0), sum(n for name, n in counters.items() if ".dropped." in name)
+    print(f"recorded {kept:,} rows of {seen:,} monitored requests of {ROWS} rows; {lost:,} counted as lost")
 
 
 def spoken(figures: list[tuple[float, float]]) -> str:
