@@ -57,6 +57,11 @@ Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[
 
 async def score(scope: Message, receive: Receive, send: Send) -> None:
     """One score for each row."""
+    if scope["type"] == "lifespan":
+        for said in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{said}.complete"})
+        return
     body, more = b"", True
     while more:
         message = await receive()
@@ -90,6 +95,8 @@ class Naive:
             answered.append(message.get("body", b""))
             await send(message)
 
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
         await self._app(scope, receiving, sending)
         self._kept.append((begun, time.monotonic_ns(), b"".join(asked), b"".join(answered)))
 
@@ -129,7 +136,7 @@ def serve(variant: str, port: int, core: int, config: str) -> None:
         from mlmon_sidecar import MonitorMiddleware
 
         app = MonitorMiddleware(score, config=config)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off")
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
 # ---------------------------------------------------------------- the load

@@ -27,7 +27,8 @@ from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
 
-BUSY_PAUSE_SECONDS = 0.001  # between two steps
+LEAST_PAUSE_SECONDS = 0.0002  # between two steps: as long as the last one took, within these bounds, so that most of
+MOST_PAUSE_SECONDS = 0.001  # the interpreter's time is the server's, and more of it the more the server needs
 CALM_PAUSE_SECONDS = 0.05  # nothing is waiting: gather some before the next step
 RETRY_SECONDS = 0.05  # between attempts to hand over the last flush, while the hub changes hands
 OBSERVE_UNITS = 20_000  # counted at once in the thread of who observes: its own time, but not the recorder's lock
@@ -84,6 +85,7 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            begun = self._clock.monotonic_ns()
             try:
                 more = self._stages.step()
                 if self._clock.monotonic_ns() >= self._next_flush_ns:
@@ -93,10 +95,13 @@ class Recorder:
             except Exception as error:  # The recorder outlives any fault in its stages.
                 self._telemetry.failed("recorder", error)
                 more = False
-            self._stopping.wait(BUSY_PAUSE_SECONDS if more else CALM_PAUSE_SECONDS)
+            spent = (self._clock.monotonic_ns() - begun) / 1e9
+            self._stopping.wait(
+                min(max(spent, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS) if more else CALM_PAUSE_SECONDS
+            )
 
     def _rest(self) -> None:
-        self._stopping.wait(BUSY_PAUSE_SECONDS)
+        self._stopping.wait(MOST_PAUSE_SECONDS)
 
     def stop(self, deadline_seconds: float = 5.0) -> int:
         """Drain, flush once more, and return how many accepted exchanges were still queued at the deadline.
