@@ -62,7 +62,7 @@ def exchanges_of(count: int, rows: int, features: int, seed: int = 3) -> list[Ex
         said = [{"score": chance.random()} for _ in asked]
         request, response = orjson.dumps(asked if rows > 1 else asked[0]), orjson.dumps(said if rows > 1 else said[0])
         made.append(Exchange(
-            str(uuid_utils.uuid7()), MODEL, "POST", "/score", 10**9, 10**9 + 10**6, 10**9 + 10**6, 200, End.COMPLETE, "",
+            str(uuid_utils.uuid7()), MODEL, "POST", "/score", 0, 10**6, 10**6, 200, End.COMPLETE, "",
             JSON, (request,), len(request), JSON, (response,), len(response), 0, 0, False, (),
         ))  # fmt: skip
     return made

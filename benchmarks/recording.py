@@ -95,7 +95,7 @@ def whole(layout: Layout, exchanges: Sequence[Exchange], rows: int, repeat: int)
             more = True
             while more:
                 at = time.thread_time_ns()
-                more = recorder._step()
+                more = recorder._stages.step()
                 steps.append((time.thread_time_ns() - at) / 1e6)
         recorder.flush()
         costs.append((time.thread_time_ns() - begun) / (1 + 2_000 // rows) / rows)

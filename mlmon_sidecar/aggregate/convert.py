@@ -39,9 +39,8 @@ def to_matrix(columns: Sequence[Column], rows: int) -> tuple[FloatVector, Codes 
 
 def _all_numbers(columns: Sequence[Column], rows: int) -> FloatVector | None:
     """(columns, rows), or None where a list holds anything but numbers."""
-    arrays = sum(isinstance(column, np.ndarray) for column in columns)
     shape = (len(columns), rows)
-    if not arrays:
+    if np.ndarray not in set(map(type, columns)):
         flat = _numbers(chain.from_iterable(columns), len(columns) * rows)
         return None if flat is None else flat.reshape(shape)
     parts: list[FloatVector] = []

@@ -126,11 +126,9 @@ class PaneBuilder:
 
 
 def _columns(batch: PredictionBatch, names: Sequence[str], rows: slice, taken: int) -> list[Column]:
-    columns: list[Column] = []
-    for name in names:
-        column = batch.features.get(name)
-        columns.append([None] * taken if column is None else column[rows])
-    return columns
+    absent: Column = [None] * taken
+    whole = [batch.features.get(name, absent) for name in names]
+    return whole if taken == batch.rows else [column if column is absent else column[rows] for column in whole]
 
 
 def _groups(minutes: IntVector) -> tuple[list[int], IntVector]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import orjson
 
 from mlmon_sidecar.aggregate.generations import Generations
+from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.records import Distribution, Generated, Generation, GenerationEnd, Measurement
 
 MAX_UNTOLD = 4_096  # generations whose log record is still to come; a row that is not kept has none
@@ -30,9 +31,11 @@ class GenerationBook:
         self._logged = logged
         self._untold: OrderedDict[str, Generation] = OrderedDict()
 
-    def add(self, model: str, generated: Iterable[Generated]) -> None:
+    def add(self, model: str, generated: Iterable[Generated], versions: Versions) -> None:
+        """``versions``: those that are told apart."""
         for prediction_id, version, generation in generated:
-            self._figures.add(model, version, [generation])
+            known = version if versions.known(model, version) else OTHER_VERSION
+            self._figures.add(model, known, [generation])
             if generation.end is GenerationEnd.DONE and self._logged(prediction_id):
                 self._untold[prediction_id] = generation
                 if len(self._untold) > MAX_UNTOLD:

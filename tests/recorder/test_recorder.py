@@ -22,8 +22,9 @@ from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.recorder import RecordedModel, Recorder, waiting
+from mlmon_sidecar.recorder import RecordedModel, Recorder, stages, waiting
 from mlmon_sidecar.recorder import recorder as module
+from mlmon_sidecar.recorder.stages import Stages
 from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
@@ -158,7 +159,7 @@ class Served:
             self.handoff.put(tuple(item))
 
     def drain(self) -> None:
-        while self.recorder._step():
+        while self.recorder._stages.step():
             pass
 
     def told(self) -> tuple[int, int, int]:
@@ -248,11 +249,24 @@ def test_a_minute_is_complete_when_it_lies_behind_with_nothing_queued(served: Se
     assert through() == 1_000
     served.clock.now_ns += 60_000_000_000
     served.serve(*(exchange(n) for n in range(1_000)))
-    served.recorder._step()
+    served.recorder._stages.step()
     assert served.handoff.stats().items_in_queue > 0
     assert through() == 1_000  # what is queued may be older
     served.drain()
     assert through() == 1_001
+
+
+def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> None:
+    served.recorder.flush()
+    served.clock.now_ns = 10 * MINUTE_NS
+    served.serve(exchange(1))
+    served.recorder._stages.step()  # decoded, and the queue is empty
+    seen = []
+    for _ in range(3):
+        assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
+        seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
+        served.recorder._stages.step()  # the traffic, then the rows
+    assert seen == [(0, 999), (0, 999), (1, 1_008)]
 
 
 def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,8 +286,8 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
 
     monkeypatch.setattr(served.handoff, "drain", drain_and_flush)
     served.serve(exchange(1))
-    served.recorder._step()
-    assert served.recorder._gathered, "decoded, not yet counted"
+    served.recorder._stages.step()
+    assert served.recorder._stages._gathered, "decoded, not yet counted"
     assert set(seen) == {999}
 
 
@@ -404,7 +418,7 @@ def test_waiting_panes_are_bounded_while_no_hub_answers(served: Served, monkeypa
         served.serve(exchange(n, ended_ns=n * MINUTE_NS + 2_000_000))
         served.drain()
         served.recorder.flush()
-        held = served.recorder._waiting.panes + sum(map(len, served.recorder._builders.values()))
+        held = served.recorder._waiting.panes + served.recorder._stages.panes()
         assert held <= 8
     served.hub.failures = []
     assert served.recorder.flush()
@@ -454,15 +468,23 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
     assert served.hub.closed
 
 
+def test_stop_drains_what_came_while_rows_were_waiting_to_be_counted(served: Served) -> None:
+    served.serve(exchange(1))
+    assert served.recorder._stages.step()
+    served.serve(*(exchange(n) for n in range(2, 5)))  # the queue was empty when it was looked into
+    assert served.recorder.stop() == 0
+    assert len(served.hub.ids()) == 4 and served.told() == (4, 4, 0)
+
+
 def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
-    record = Recorder._decode
+    record = Stages._decode
 
-    def slow(self: Recorder, name: str, exchanges: Sequence[Exchange]) -> None:
+    def slow(self: Stages, name: str, exchanges: Sequence[Exchange]) -> None:
         served.clock.now_ns += 1_000_000_000
         record(self, name, exchanges)
 
-    monkeypatch.setattr(Recorder, "_decode", slow)
+    monkeypatch.setattr(Stages, "_decode", slow)
     left = served.recorder.stop(deadline_seconds=3.0)
     assert 0 < left < 1_000
     counters = served.hub.counters()
@@ -531,12 +553,12 @@ def fail(*_: object, **__: object) -> Any:
 @pytest.fixture(name="broken", params=["decode", "add_exchanges", "add_batch", "redact_batch", "keep_rows", "event"])
 def _broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     targets: dict[str, tuple[object, str]] = {
-        "decode": (module, "decode"),
+        "decode": (stages, "decode"),
         "add_exchanges": (PaneBuilder, "add_exchanges"),
         "add_batch": (PaneBuilder, "add_batch"),
         "redact_batch": (Redactor, "redact_batch"),
-        "keep_rows": (module, "keep_rows"),
-        "event": (module, "prediction_event"),
+        "keep_rows": (stages, "keep_rows"),
+        "event": (stages, "prediction_event"),
     }
     monkeypatch.setattr(*targets[request.param], fail)
     yield request.param
@@ -606,6 +628,39 @@ def test_a_share_is_kept_by_the_hash_of_the_id_and_slow_ones_always() -> None:
     counters = served.hub.counters()
     assert counters[names.ROWS] == 200 == counters[names.ROWS_KEPT] + counters[names.ROWS_SAMPLED_OUT]
     assert served.hub.cell("rows") == 200
+
+
+def test_a_model_that_keeps_no_rows_has_them_counted_as_aggregated_only() -> None:
+    served = Served(keep=0.0, slow_ns=2_000_000_000)
+    served.serve(*(exchange(n, started_ns=4_000_000_000 - 3_000_000_000 * (n % 10 == 0)) for n in range(100)))
+    served.drain()
+    served.recorder.flush()
+    counters = served.hub.counters()
+    assert len(served.hub.ids()) == counters[names.ROWS_KEPT] == 10, "slow ones are kept all the same"
+    assert counters[names.ROWS_AGGREGATED_ONLY] == 90 and counters[names.ROWS] == 100 == served.hub.cell("rows")
+    assert names.ROWS_SAMPLED_OUT not in counters
+
+
+def test_stored_features_are_json_whether_they_were_decoded_as_lists_or_arrays() -> None:
+    served = Served(store_features=frozenset({"x", "town", "absent"}))
+    made = batch(3)
+    features: dict[str, Any] = {"x": np.array([1.5, 2.0, 3.0]), "town": ["Ulm", None, "Bonn"], "y": [1, 2, 3]}
+    served.recorder.observe(replace(made, features=features))
+    assert served.recorder.flush()
+    stored = [orjson.loads(row.features) for flush in served.hub.taken for row in flush.rows.rows]
+    assert stored == [{"x": 1.5, "town": "Ulm"}, {"x": 2.0}, {"x": 3.0, "town": "Bonn"}]
+
+
+def test_many_small_exchanges_of_two_models_and_versions_end_as_one_pane_each(served: Served) -> None:
+    """They are decoded a few at a time, and gathered until counting is worth its cost."""
+    served.serve(*(exchange(n, model="mn"[n % 2]) for n in range(500)))
+    steps = 0
+    while served.recorder._stages.step():
+        steps += 1
+    assert served.recorder.flush()
+    assert steps > 20
+    assert sorted(pane.key.model for flush in served.hub.taken for pane in flush.panes) == ["m", "n"]
+    assert served.hub.cell("rows") == served.hub.cell("requests") == 500 == len(set(served.hub.ids()))
 
 
 def test_observed_rows_seal_by_their_own_time(served: Served) -> None:

@@ -58,7 +58,7 @@ class Recorded:
     def record(self, *exchanges: Exchange) -> "Recorded":
         for exchange in exchanges:
             self.handoff.put(tuple(exchange))
-        while self.recorder._step():
+        while self.recorder._stages.step():
             pass
         assert not [name for name in self.telemetry.snapshot() if name.startswith("errors.")]
         return self
