@@ -95,6 +95,8 @@ def _bar() -> Progress:
 def _purpose(settings: Settings) -> Purpose:
     """How the one model in question reads its predictions. Raises ``ConfigError`` where several could be meant."""
     from mlmon_sidecar.baseline.build import Purpose
+    from mlmon_sidecar.decode.embedding import make_embedder
+    from mlmon_sidecar.runtime.assembly import text_columns
 
     captured = settings.captured()
     if len(captured) > 1:
@@ -106,6 +108,8 @@ def _purpose(settings: Settings) -> Purpose:
         model=name,
         kind=model.prediction.kind,
         threshold=model.prediction.threshold,
+        text=text_columns(model),
+        embedder=make_embedder(model.embedder),
         **{field: text for field, text in given.items() if text is not None},
     )
 

@@ -43,6 +43,13 @@ class PrivacySettings(Table):
         examples=[["country"]],
     )
 
+    content: bool = Field(
+        default=False,
+        description="Whether a language model's prompt and answer go, redacted and cut, with its exported log record. "
+        "`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` does the same.",
+        examples=[True],
+    )
+
 
 class HubSettings(Table):
     """Where the hub runs."""
@@ -136,6 +143,11 @@ class Settings(BaseSettings):
     )
     flush_interval_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two flushes to the hub.", examples=[1.0]
+    )
+    model_version: OptionalText = Field(
+        default=None,
+        description="Version of predictions whose model, path and bodies name none. Not set: `unversioned`.",
+        examples=["${IMAGE_TAG}"],
     )
     max_body_bytes: int = Field(
         default=DEFAULT_MAX_BODY_BYTES,

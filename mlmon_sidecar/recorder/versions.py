@@ -1,0 +1,22 @@
+"""A bound on versions: one may come from a request, and each costs panes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MAX_VERSIONS = 64  # of one model, while this process lives
+OTHER_VERSION = "_other"
+
+
+class Versions:
+    """Which versions were seen first."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        self._known: dict[str, set[str]] = {name: set() for name in models}
+
+    def known(self, model: str, version: str) -> bool:
+        """Whether it may keep its name; further ones are ``OTHER_VERSION`` together."""
+        known = self._known[model]
+        if version not in known and len(known) < MAX_VERSIONS:
+            known.add(version)
+        return version in known
