@@ -86,6 +86,7 @@ class DropReason(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     BODY_CUT_OFF = "body_cut_off"
     NOT_JSON = "not_json"
+    MALFORMED = "malformed"  # text, tables or tensors that break their own format
     WRONG_SHAPE = "wrong_shape"
     ROW_MISMATCH = "row_mismatch"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
@@ -136,6 +137,15 @@ class PredictionBatch:
         return len(self.prediction_ids)
 
 
+class Generated(NamedTuple):
+    """One exchange with a language model: what its request asked for and what came out, as its decoder tells."""
+
+    prediction_id: str
+    version: str
+    request: Any
+    answer: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """What one slice of exchanges became. ``sum(requests) + sum(dropped) == exchanges in``."""
@@ -144,6 +154,7 @@ class Decoded:
     exchanges: int  # decoded exchanges
     dropped: Mapping[DropReason, int]
     skipped: Mapping[str, int] = field(default_factory=dict)  # values left out of decoded rows, by the cap they met
+    generations: Sequence[Generated] = ()
 
 
 # ---------------------------------------------------------------- redact

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 DECODERS: Mapping[str, Decoder] = {
     "json": JsonDecoder(),
 }
-"""Every wire protocol, by the name the configuration uses. Decoders keep no state."""
+"""Every wire protocol, by the name the configuration uses: the most specific first, as they are asked in this order."""

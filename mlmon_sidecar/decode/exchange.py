@@ -3,82 +3,72 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from math import nan
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlmon_sidecar.decode import DECODERS
-from mlmon_sidecar.decode.body import body_bytes, header, readable
-from mlmon_sidecar.decode.json_predictions import Find
+from mlmon_sidecar.decode.body import header
+from mlmon_sidecar.decode.columns import BAD_ROW
+from mlmon_sidecar.decode.detect import Detection
+from mlmon_sidecar.decode.json_predictions import Find, selected
+from mlmon_sidecar.decode.json_rows import request_rows
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import NOTHING, Output, class_text, number, read_output
-from mlmon_sidecar.decode.said import Said, SaidRow
-from mlmon_sidecar.decode.scalars import plain
+from mlmon_sidecar.decode.outputs import class_text
+from mlmon_sidecar.decode.said import Said, SaidRow, with_said
 from mlmon_sidecar.decode.selectors import Selector
-from mlmon_sidecar.decode.table import DecodedRow, row_weight
+from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
+from mlmon_sidecar.decode.table import DecodedExchange, row_weight
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.interfaces import Decoder
-from mlmon_sidecar.records import DropReason, End, Exchange
+from mlmon_sidecar.records import DropReason, End, Exchange, Generated
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.decode.sides import Column
 
 MAX_NAME_TEXT = 128  # characters of a version, a segment or an alias; the rest is cut
 BODILESS_METHODS = frozenset({"HEAD", "OPTIONS"})
+DETECTION = Detection(DECODERS)
+
+Read = TypeVar("Read", RequestRows, Answers)
 
 
-class _Side(NamedTuple):
-    """A parsed body; not ``present`` when an annotation made it unnecessary and it could not be read."""
+class Result(NamedTuple):
+    """What one exchange became."""
 
-    document: object = None
-    present: bool = False
+    version: str
+    rows: DecodedExchange
+    generated: Generated | None = None
 
 
-def decode_exchange(
-    exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str]
-) -> tuple[str, list[DecodedRow]]:
+def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str]) -> Result:
     """The version and the rows of one exchange. Raises ``DecodeError`` whose code is a ``DropReason``."""
     _expect_prediction(exchange)
-    decoder = DECODERS[options.decoder]
     said = Said.of(exchange.annotations, skipped)
-    request = _request(exchange, decoder, said)
-    response = _response(exchange, decoder, said)
+    request = _request(exchange, options, said)
+    answers = _response(exchange, options, said, request.count)
 
     def find(selector: Selector) -> object:
         if selector.source == "header":
             name = str(selector.steps[0]).encode("latin-1")
             return header(exchange.request_headers, name) or header(exchange.response_headers, name)
-        return selector.find((request if selector.source == "request" else response).document)
+        return selector.find((request if selector.source == "request" else answers).document)
 
-    rows = decoder.rows(request.document, options, skipped) if request.present else [{}]
-    said_rows = said.for_rows(len(rows))
-    outputs = _outputs(decoder, response, find, len(rows), options, said)
-    return _version(options, find), _decoded(exchange, options, event_ns, find, rows, said_rows, outputs)
-
-
-def _decoded(
-    exchange: Exchange,
-    options: DecodeOptions,
-    event_ns: int,
-    find: Find,
-    rows: Sequence[Mapping[str, object]],
-    said: Sequence[SaidRow],
-    outputs: Sequence[Output],
-) -> list[DecodedRow]:
-    count = len(rows)
-    own_id = exchange.prediction_id
-    aliases, segments = _texts(options.id, find, count, numbered=True), _texts(options.segment, find, count)
-    id_column = None if options.id is None else options.id.member
-    return [
-        DecodedRow(
-            event_ns=event_ns,
-            weight=row_weight(count),
-            prediction_id=own_id if count == 1 else f"{own_id}/{at}",
-            alias=aliases[at],
-            features=_features(rows[at], said[at].features, id_column),
-            output=_with_said(outputs[at], said[at], options),
-            segment=segments[at] if said[at].segment is None else said[at].segment,
-            trace=(exchange.trace_id, exchange.span_id),
-            exemplar=0 < options.slow_ns <= exchange.ended_ns - exchange.started_ns,
-        )
-        for at in range(count)
-    ]
+    said_rows = said.for_rows(request.count)
+    outputs = _outputs(answers, find, request.count, options, said)
+    if said_rows:
+        outputs = with_said(outputs, said_rows, options)
+    version = _version(options, find, answers.version or request.version)
+    generated = None
+    if request.generation is not None or answers.generation is not None:
+        generated = Generated(exchange.prediction_id, version, request.generation, answers.generation)
+    aliases = _aliases(options, find, request, answers)
+    rows = _rows(exchange, options, event_ns, find, request, outputs, said_rows, aliases)
+    if request.bad:
+        skipped[BAD_ROW] += len(request.bad)
+        rows = _without(rows, request.bad)
+    return Result(version, rows, generated)
 
 
 def _expect_prediction(exchange: Exchange) -> None:
@@ -92,62 +82,152 @@ def _expect_prediction(exchange: Exchange) -> None:
         raise DecodeError("the answer is not a prediction", code=DropReason.NOT_A_PREDICTION)
 
 
-def _request(exchange: Exchange, decoder: Decoder, said: Said) -> _Side:
-    needless = not exchange.request_bytes or not readable(exchange.request_headers, decoder.media_types)
-    if needless and said.has_features:
-        return _Side()
-    return _side(exchange.request_headers, exchange.request_body, exchange.request_bytes, decoder)
-
-
-def _response(exchange: Exchange, decoder: Decoder, said: Said) -> _Side:
+def _request(exchange: Exchange, options: DecodeOptions, said: Said) -> RequestRows:
+    """The request's rows; one empty row where the handler said the features and the body is none of ours."""
+    if said.has_features and not exchange.request_bytes:
+        return RequestRows(1)
     try:
-        return _side(exchange.response_headers, exchange.response_body, exchange.response_bytes, decoder)
+        side = Side.of(exchange, Direction.REQUEST)
+        rows: RequestRows | None = _read(
+            side, options, lambda decoder: decoder.request(side, options), options.features is not None
+        )
+    except DecodeError as error:
+        if said.has_features and error.code == DropReason.UNSUPPORTED_MEDIA_TYPE:
+            return RequestRows(1)
+        raise
+    if rows is None:
+        return request_rows(side.json(), options)
+    if options.features is not None and rows.document is not None:
+        chosen = request_rows(rows.document, options)
+        return replace(chosen, aliases=rows.aliases, model=rows.model, version=rows.version, generation=rows.generation)
+    return rows
+
+
+def _response(exchange: Exchange, options: DecodeOptions, said: Said, count: int) -> Answers:
+    try:
+        side = Side.of(exchange, Direction.RESPONSE)
+        answers: Answers | None = _read(
+            side, options, lambda decoder: decoder.response(side, options, count), options.selects_outputs
+        )
     except DecodeError:
         if said.has_prediction:
-            return _Side()
+            return Answers(None)
         raise
+    return answers or Answers(None, document=side.json())
 
 
-def _side(headers: Sequence[tuple[bytes, bytes]], chunks: Sequence[bytes], length: int, decoder: Decoder) -> _Side:
-    if not readable(headers, decoder.media_types):
-        raise DecodeError("the body is of another media type", code=DropReason.UNSUPPORTED_MEDIA_TYPE)
-    return _Side(decoder.parse(body_bytes(chunks, length, headers)), True)
+def _read(side: Side, options: DecodeOptions, read: Callable[[Decoder], Read], by_selectors: bool) -> Read | None:
+    """What the first decoder that can read the body makes of it. None: none can, but selectors can walk it."""
+    fault: DecodeError | None = None
+    for claim in DETECTION.claims(side, options.decoder):
+        try:
+            return read(claim.decoder)
+        except DecodeError as error:
+            fault = fault or error
+    if by_selectors and side.is_json:
+        return None
+    assert fault is not None
+    raise fault
 
 
-def _outputs(
-    decoder: Decoder, response: _Side, find: Find, count: int, options: DecodeOptions, said: Said
-) -> Sequence[Output]:
+def _outputs(answers: Answers, find: Find, count: int, options: DecodeOptions, said: Said) -> Outputs:
     try:
-        return decoder.predictions(response.document, find, count, options)
+        outputs = selected(find, count, options) if options.selects_outputs else answers.outputs
+        if outputs is not None and len(outputs) != count:
+            raise DecodeError("rows and predictions differ in number", code=DropReason.ROW_MISMATCH)
+        if outputs is None:
+            raise DecodeError(
+                "the answer holds no prediction",
+                code=DropReason.WRONG_SHAPE,
+                hint="Set models.<name>.prediction.score or .predicted, as in 'response.score'.",
+            )
     except DecodeError:
         if said.has_prediction:
-            return [NOTHING] * count
+            return Outputs([nan] * count, [None] * count, [nan] * count)
         raise
+    return outputs
 
 
-def _with_said(output: Output, said: SaidRow, options: DecodeOptions) -> Output:
-    if said.prediction is not None:
-        output = read_output(said.prediction, options)
-    if said.confidence is not None:
-        output = output._replace(confidence=number(plain(said.confidence)))
-    return output
+def _rows(
+    exchange: Exchange,
+    options: DecodeOptions,
+    event_ns: int,
+    find: Find,
+    request: RequestRows,
+    outputs: Outputs,
+    said: Sequence[SaidRow],
+    aliases: Sequence[str | None],
+) -> DecodedExchange:
+    count, own_id = request.count, exchange.prediction_id
+    records, columns = _features(request, options.feature_names, said)
+    segments = _texts(None if options.segment is None else find(options.segment), count)
+    return DecodedExchange(
+        event_ns=event_ns,
+        weight=row_weight(count),
+        prediction_ids=[own_id] if count == 1 else [f"{own_id}/{at}" for at in range(count)],
+        aliases=aliases,
+        records=records,
+        columns=columns,
+        outputs=outputs,
+        segments=[row.segment or found for row, found in zip(said, segments, strict=True)] if said else segments,
+        trace=(exchange.trace_id, exchange.span_id),
+        exemplar=0 < options.slow_ns <= exchange.ended_ns - exchange.started_ns,
+    )
 
 
-def _features(row: Mapping[str, object], said: Mapping[str, object], id_column: str | None) -> Mapping[str, object]:
-    if id_column in row:
-        row = {name: value for name, value in row.items() if name != id_column}
-    return {**row, **said} if said else row
+def _features(
+    request: RequestRows, names: Sequence[str], said: Sequence[SaidRow]
+) -> tuple[Sequence[Mapping[str, object]], Mapping[str, Column]]:
+    """Records or columns; what the handler said extends and replaces either."""
+    if request.records:
+        if not said:
+            return request.records, {}
+        return [{**record, **row.features} for record, row in zip(request.records, said, strict=True)], {}
+    columns = dict(request.columns)
+    if request.positional:
+        columns = {names[at] if at < len(names) else name: columns[name] for at, name in enumerate(columns)}
+    for name in dict.fromkeys(name for row in said for name in row.features):
+        found = columns.get(name, [None] * request.count)
+        columns[name] = [row.features.get(name, old) for row, old in zip(said, found, strict=True)]
+    return (), columns
 
 
-def _version(options: DecodeOptions, find: Find) -> str:
-    found = find(options.version) if isinstance(options.version, Selector) else None
-    first = found[0] if isinstance(found, list) and found else found
-    return (class_text(first) or options.constant_version)[:MAX_NAME_TEXT]
+def _without(rows: DecodedExchange, bad: Collection[int]) -> DecodedExchange:
+    """The rows that can be read. Raises ``DecodeError`` (``wrong_shape``) where there is none."""
+    keep = [at for at in range(len(rows.prediction_ids)) if at not in bad]
+    if not keep:
+        raise DecodeError("no row can be read", code=DropReason.WRONG_SHAPE)
+    score, predicted, confidence = rows.outputs.score, rows.outputs.predicted, rows.outputs.confidence
+    return rows._replace(
+        prediction_ids=[rows.prediction_ids[at] for at in keep],
+        aliases=[rows.aliases[at] for at in keep],
+        records=[rows.records[at] for at in keep] if rows.records else (),
+        columns={name: [column[at] for at in keep] for name, column in rows.columns.items()},
+        outputs=Outputs([score[at] for at in keep], [predicted[at] for at in keep], [confidence[at] for at in keep]),
+        segments=[rows.segments[at] for at in keep],
+    )
 
 
-def _texts(selector: Selector | None, find: Find, count: int, *, numbered: bool = False) -> Sequence[str | None]:
+def _version(options: DecodeOptions, find: Find, named: str) -> str:
+    if isinstance(options.version, Selector):
+        found = find(options.version)
+        named = class_text(found[0] if isinstance(found, list) and found else found) or named
+    elif options.version:
+        return options.constant_version
+    return named[:MAX_NAME_TEXT] or options.constant_version
+
+
+def _aliases(options: DecodeOptions, find: Find, request: RequestRows, answers: Answers) -> Sequence[str | None]:
+    if options.id is not None:
+        return _texts(find(options.id), request.count, numbered=True)
+    own = request.aliases if request.aliases is not None else answers.aliases
+    return _texts(own if own is None or isinstance(own, str) else list(own), request.count, numbered=True)
+
+
+def _texts(found: object, count: int, *, numbered: bool = False) -> Sequence[str | None]:
     """One text a row. A single value is every row's; ``numbered``, it gets the row's number as a suffix."""
-    found = None if selector is None else find(selector)
+    if found is None:
+        return [None] * count
     if isinstance(found, list):
         texts = [class_text(item) for item in found[:count]]
         return [text and text[:MAX_NAME_TEXT] for text in texts] + [None] * (count - len(texts))

@@ -29,9 +29,11 @@ class DecodeOptions:
         segment: one dimension to split by.
         kind: "auto" takes whole numbers, booleans and texts for classes and other numbers for scores.
         threshold: a binary class is ``positive`` when score >= threshold; None: 0.5 where kind is "binary".
+        margin: confidence derived from probabilities is how far the first is ahead of the second, not the first itself.
         positive, negative: class names of a binary score; a missing ``negative`` is the usual opposite.
+        class_names: of a probability vector, in order, where the answer itself does not name them.
         feature_names: names of positional values, in order; further ones are ``feature_<index>``.
-        decoder: key in ``DECODERS``.
+        decoder: "auto", or a key in ``DECODERS``.
         max_rows: > 0.
         slow_ns: an exchange at least this long is kept as an exemplar; 0: none is.
     """
@@ -46,10 +48,12 @@ class DecodeOptions:
     segment: Selector | None = None
     kind: str = "auto"
     threshold: float | None = None
+    margin: bool = False
     positive: str = "1"
     negative: str | None = None
+    class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
-    decoder: str = "json"
+    decoder: str = "auto"
     max_rows: int = DEFAULT_MAX_ROWS
     slow_ns: int = 0
 
@@ -60,6 +64,11 @@ class DecodeOptions:
                 code="bad_kind",
                 hint=f"Use one of {', '.join(KINDS)}.",
             )
+
+    @property
+    def selects_outputs(self) -> bool:
+        """Whether predictions are where selectors say, and nowhere else."""
+        return self.score is not None or self.predicted is not None or self.confidence is not None
 
     @property
     def is_binary(self) -> bool:

@@ -1,0 +1,82 @@
+"""Which protocol a body is in: by path, content type and shape, remembered where they repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import NamedTuple
+
+from mlmon_sidecar.decode.sides import Direction, Side
+from mlmon_sidecar.errors import DecodeError
+from mlmon_sidecar.interfaces import Decoder
+from mlmon_sidecar.records import DropReason
+
+AUTO = "auto"
+MAX_REMEMBERED = 1024  # then the memory starts afresh; a client chooses paths and members freely
+MAX_PATH = 256  # characters of a path that is remembered
+MAX_MEMBERS = 32  # of an object that make its shape
+
+
+class Claim(NamedTuple):
+    """A protocol and why it is this one, as people read it."""
+
+    decoder: Decoder
+    reason: str
+
+
+class Detection:
+    """Asks the decoders in their order; the first that claims a body reads it. Safe from any thread."""
+
+    def __init__(self, decoders: Mapping[str, Decoder]) -> None:
+        self._decoders = decoders
+        self._remembered: dict[Hashable, Claim] = {}
+
+    def claims(self, side: Side, wanted: str = AUTO) -> Iterable[Claim]:
+        """The claim to try first and, where that one was only remembered, the one made afresh.
+
+        Args:
+            side: the body.
+            wanted: a name in the table, or "auto".
+
+        Raises:
+            DecodeError: ``unsupported_media_type`` when no decoder claims the body.
+        """
+        if wanted != AUTO:
+            yield Claim(self._decoders[wanted], "by configuration")
+            return
+        key = _key(side)
+        remembered = self._remembered.get(key)
+        if remembered is not None:
+            yield remembered
+        claim = self._detect(side)
+        if claim is None:
+            if remembered is None:
+                raise DecodeError("no protocol reads the body", code=DropReason.UNSUPPORTED_MEDIA_TYPE)
+            return
+        if len(side.path) <= MAX_PATH:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = claim
+        if remembered is None or claim.decoder is not remembered.decoder:
+            yield claim
+
+    def _detect(self, side: Side) -> Claim | None:
+        for decoder in self._decoders.values():
+            reason = decoder.claims(side, side.direction)
+            if reason:
+                return Claim(decoder, reason)
+        return None
+
+
+def _key(side: Side) -> Hashable:
+    shape: Hashable = _shape(side.json(), 2) if side.is_json else side.body[:1]
+    return side.direction is Direction.REQUEST, side.path, side.media_type, shape
+
+
+def _shape(value: object, depth: int) -> Hashable:
+    """Names and types of the outer levels: what decoders look at."""
+    if isinstance(value, dict) and depth:
+        members = list(value.items())[:MAX_MEMBERS] if len(value) > MAX_MEMBERS else value.items()
+        return tuple([(name, _shape(inner, depth - 1)) for name, inner in members])
+    if isinstance(value, list) and depth:
+        return list, _shape(value[0], depth - 1) if value else None
+    return value.__class__.__name__
