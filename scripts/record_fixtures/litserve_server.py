@@ -6,39 +6,43 @@ LitServe prescribes no payload: the request is what ``decode_request`` takes, th
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+import litserve
 from recording import multipart, server
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d49484452")  # the beginning of any PNG
 
 
+class Scorer(litserve.LitAPI):
+    def setup(self, device: str) -> None:
+        pass
+
+    def decode_request(self, request):  # an annotation here would become a query parameter
+        return request
+
+    def predict(self, x: Any) -> float:
+        return float(x["amount"]) / 1000
+
+    def encode_response(self, output: float) -> Any:
+        return {"prediction": "fraud" if output >= 0.5 else "legit", "probability": output}
+
+
+class Plain(Scorer):
+    def encode_response(self, output: float) -> Any:
+        return {"output": output}
+
+
+class Batched(Scorer):
+    def predict(self, x: Any) -> Any:
+        return [row["amount"] / 1000 for row in x["instances"]]
+
+    def encode_response(self, output: Any) -> Any:
+        return {"predictions": output}
+
+
 def serve(port: int) -> None:
-    import litserve
-
-    class Scorer(litserve.LitAPI):
-        def setup(self, device):
-            pass
-
-        def decode_request(self, request):
-            return request
-
-        def predict(self, x):
-            return float(x["amount"]) / 1000
-
-        def encode_response(self, output):
-            return {"prediction": "fraud" if output >= 0.5 else "legit", "probability": output}
-
-    class Plain(Scorer):
-        def encode_response(self, output):
-            return {"output": output}
-
-    class Batched(Scorer):
-        def predict(self, x):
-            return [row["amount"] / 1000 for row in x["instances"]]
-
-        def encode_response(self, output):
-            return {"predictions": output}
-
     apis = [Scorer(api_path="/score"), Plain(api_path="/predict"), Batched(api_path="/batch")]
     litserve.LitServer(apis, accelerator="cpu").run(port=port, host="127.0.0.1", generate_client_file=False)
 
@@ -55,7 +59,7 @@ def record() -> None:
         form = [("amount", None, None, b"750"), ("image", "a.png", "image/png", PIXEL)]
         headers = {"Content-Type": "multipart/form-data; boundary=lit-frontier"}
         pair("multipart", "/score", multipart(form, "lit-frontier"), headers)
-        pair("form", "/score", "amount=250&country=S%C3%A3o+Tom%C3%A9", {"Content-Type": "application/x-www-form-urlencoded"})
+        pair("form", "/score", "amount=250&country=S%C3%A3o+Tom%C3%A9", FORM)
 
 
 if __name__ == "__main__":
