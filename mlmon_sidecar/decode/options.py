@@ -11,7 +11,7 @@ KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"
 DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
 DEFAULT_THRESHOLD = 0.5  # where a binary model's class begins when nobody says otherwise
-ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding"})
+ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding", b"inference-header-content-length"})
 
 _OPPOSITE = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
 

@@ -68,7 +68,9 @@ def record() -> None:
             recorder.record("kserve_v1", case, f"/v1/models/{model}:predict", body, package="kserve")
 
         def v2(case: str, model: str, body: Any, *headers: Any) -> None:
-            recorder.record("open_inference", f"kserve_{case}", f"/v2/models/{model}/infer", body, *headers, package="kserve")
+            recorder.record(
+                "open_inference", f"kserve_{case}", f"/v2/models/{model}/infer", body, *headers, package="kserve"
+            )
 
         v1("arrays", "scorer", {"instances": [[700.0, 1], [125.0, 0]]})
         v1("objects", "scorer", {"instances": [{"amount": 750.0, "country": "DE"}, {"amount": 125.0, "country": "FR"}]})

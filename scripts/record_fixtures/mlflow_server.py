@@ -1,4 +1,6 @@
-"""Records MLflow's scoring server. Needs: pip install mlflow-skinny pandas numpy fastapi uvicorn. Run: python mlflow_server.py
+"""Records MLflow's scoring server. Needs: pip install mlflow-skinny pandas numpy fastapi uvicorn.
+
+Run: python mlflow_server.py
 
 The model is a pyfunc that divides the first column by 1000; the server is MLflow's own application under uvicorn.
 """
@@ -57,7 +59,9 @@ def record() -> None:
                 pair("inputs", {"inputs": [[750.0, 3.0], [125.0, 0.0]]})
                 pair("inputs_named", {"inputs": {"amount": [750.0, 125.0], "visits": [3, 0]}})
                 pair("csv", 'amount,visits,country\n750.0,3,"Berlin, DE"\n125.0,0,\n', CSV)
-                nan = json.dumps({"dataframe_split": {"columns": ["amount", "visits"], "data": [[750.0, float("nan")]]}})
+                nan = json.dumps(
+                    {"dataframe_split": {"columns": ["amount", "visits"], "data": [[750.0, float("nan")]]}}
+                )
                 pair("nan", nan)
 
 

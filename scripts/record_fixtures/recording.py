@@ -84,7 +84,9 @@ class Recorder:
         status: int = 200,
     ) -> bytes:
         """Send, check the status and write the pair. Returns the answer's body."""
-        sent = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        sent = (
+            body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        )
         got_status, got_headers, got = self._send("POST", path, headers, sent)
         if got_status != status:
             raise SystemExit(f"{protocol}/{case}: {got_status} {got[:2000]!r}")
