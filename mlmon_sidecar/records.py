@@ -124,7 +124,7 @@ class PredictionBatch:
     weight: IntVector  # (rows,) max(1, rint(WEIGHT_UNIT / rows of the request))
     prediction_ids: Sequence[str]  # the minted id, or "id/row" in batches
     aliases: Sequence[str | None]  # the caller's own id
-    features: Mapping[str, Sequence[object]]  # JSON scalars; None where absent or null
+    features: Mapping[str, Sequence[object]]  # JSON scalars, None where absent or null; or float64 (rows,) without null
     score: FloatVector  # (rows,) NaN where absent
     predicted: Sequence[str | None]  # class as text
     confidence: FloatVector  # (rows,) in [0, 1], NaN where absent

@@ -24,6 +24,7 @@ DEFAULT_EXCLUDED = (
     "/v2/health/**",  # the Open Inference Protocol's probes
 )
 DEFAULT_METHODS = frozenset({"POST", "PUT"})  # of a model without routes
+VERSION_PLACE = "{version}"  # stands for any text, like "*"; decoding takes the version from there
 NEVER = frozenset({"HEAD", "OPTIONS"})  # no answer of the model's is in these
 CACHED_PATHS = 1024  # a client chooses paths freely, so the cache is bounded in number ...
 CACHED_PATH_LENGTH = 256  # ... and in characters each
@@ -97,7 +98,7 @@ class Selection:
         method, _, path = route.partition(" ")
         if not method.isalpha() or not path.startswith("/") or any(character in path for character in " ?#"):
             raise _bad_route(model, route, 'Write a method and a path, for instance "POST /score"')
-        method = method.upper()
+        method, path = method.upper(), path.replace(VERSION_PLACE, "*")
         if method in NEVER:
             raise _bad_route(model, route, f"{method} answers hold no predictions: leave this route out")
         patterns = self._method(method)

@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     flush_interval_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two flushes to the hub.", examples=[1.0]
     )
+    model_version: OptionalText = Field(
+        default=None,
+        description="Version of predictions whose model, path and bodies name none. Not set: `unversioned`.",
+        examples=["${IMAGE_TAG}"],
+    )
     max_body_bytes: int = Field(
         default=DEFAULT_MAX_BODY_BYTES,
         ge=0,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from mlmon_sidecar.decode.exchange import decode_exchange
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.options import UNVERSIONED, DecodeOptions
 from mlmon_sidecar.decode.table import Table
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import Decoded, DropReason, Exchange, Generated
+from mlmon_sidecar.telemetry import logger
+
+
+@lru_cache(maxsize=1024)
+def tell_unversioned(model: str) -> None:
+    """Say once that predictions of this model name no version: a drift between two versions could not be told."""
+    logger.warning("mlmon: predictions of model %s name no version; set models.%s.version or model_version", model, model)
 
 
 def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Callable[[int], int]) -> Decoded:
@@ -28,8 +36,8 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
     skipped: Counter[str] = Counter()
     generations: list[Generated] = []
     decoded = 0
+    left_out: Counter[str] = Counter()  # of one exchange
     for exchange in exchanges:
-        left_out: Counter[str] = Counter()
         try:
             result = decode_exchange(exchange, options, unix_at(exchange.started_ns), left_out)
         except DecodeError as error:
@@ -40,8 +48,12 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
             tables.setdefault(result.version, Table()).add(result.rows)
             if result.generated is not None:
                 generations.append(result.generated)
-            skipped.update(left_out)
+            if left_out:
+                skipped.update(left_out)
             decoded += 1
+        left_out.clear()
+    if UNVERSIONED in tables:
+        tell_unversioned(options.name)
     batches = [batch for version, table in tables.items() for batch in table.batches(version, options, skipped)]
     return Decoded(
         batches=batches, exchanges=decoded, dropped=dict(dropped), skipped=dict(skipped), generations=generations

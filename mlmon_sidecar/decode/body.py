@@ -51,8 +51,9 @@ def body_bytes(chunks: Sequence[bytes], length: int, headers: Headers) -> bytes:
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     if length > len(body):
         raise DecodeError("the body is larger than what is kept", code=DropReason.BODY_TOO_LARGE)
-    encoding = (header(headers, b"content-encoding") or "identity").lower()
-    if encoding == "identity" or not body:
+    declared = [value for name, value in headers if name == b"content-encoding"]
+    encoding = declared[0].decode("latin-1").strip().lower() if declared else "identity"
+    if encoding in {"", "identity"} or not body:
         return bytes(body)
     if encoding in {"gzip", "x-gzip"}:
         return _inflated(body, _GZIP_OR_ZLIB)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
 
@@ -20,6 +20,8 @@ MAX_DEPTH = 16  # objects inside objects; what lies deeper is left out and count
 MAX_COLUMNS = 4096  # of one row
 MAX_ARRAY = 64  # elements of a list inside a row; a longer one is an embedding or a text, not 65 features
 MAX_CELLS = 4_000_000  # columns x rows of one block: 32 MB of references
+FEW_CELLS = 30_000  # a block this small may be as empty as it likes
+MOST_EMPTY = 4  # cells of a larger one for each value in it: rows that share no member must not fill the memory
 
 DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
     "depth", "columns", "long_array", "unreadable_value", "bad_row",
@@ -43,21 +45,23 @@ def blocks_of(records: Sequence[Mapping[str, object]], skipped: Counter[str]) ->
         return
     rows: list[Row] = []
     names: dict[str, None] = {}
+    values = 0
     for record in records:
         row = flatten(record, skipped)
-        if row.keys() - names.keys():
-            wider = names | dict.fromkeys(row)
-            if rows and too_wide(len(wider), len(rows) + 1):
-                yield len(rows), {name: [row.get(name) for row in rows] for name in names}
-                rows, wider = [], dict.fromkeys(row)
-            names = wider
+        wider = names if row.keys() <= names.keys() else names | dict.fromkeys(row)
+        values += len(row)
+        if rows and too_wide(len(wider), len(rows) + 1, MOST_EMPTY * values):
+            yield len(rows), {name: [row.get(name) for row in rows] for name in names}
+            rows, wider, values = [], dict.fromkeys(row), len(row)
+        names = wider
         rows.append(row)
     if rows:
         yield len(rows), {name: [row.get(name) for row in rows] for name in names}
 
 
-def too_wide(columns: int, rows: int) -> bool:
-    return columns > MAX_COLUMNS or columns * rows > MAX_CELLS
+def too_wide(columns: int, rows: int, worth: int) -> bool:
+    """Whether a block is too wide, too large, or larger than what is in it is ``worth``, in cells."""
+    return columns > MAX_COLUMNS or columns * rows > min(MAX_CELLS, max(FEW_CELLS, worth))
 
 
 def flatten(row: Mapping[str, object], skipped: Counter[str]) -> Row:
@@ -71,18 +75,51 @@ def flatten(row: Mapping[str, object], skipped: Counter[str]) -> Row:
 
 
 def _uniform(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> Columns | None:
-    """Columns of flat rows that have the same members; None for any others."""
-    names = tuple(records[0])
-    if not 0 < len(names) <= MAX_COLUMNS or set(map(len, records)) != {len(names)}:
+    """Columns of rows that have the same members down to the last; None for any others."""
+    columns: Columns = {}
+    left_out: Counter[str] = Counter()
+    if not _take_objects(records, "", columns, left_out, 1):
         return None
+    skipped.update(left_out)
+    return columns
+
+
+def _take_objects(
+    rows: Sequence[Mapping[str, object]], prefix: str, columns: Columns, skipped: Counter[str], depth: int
+) -> bool:
+    """Add the columns of objects; False where they differ, or where only ``flatten`` knows what to leave out."""
+    names = tuple(rows[0])
+    if not names or set(map(len, rows)) != {len(names)}:
+        return False
     pick = itemgetter(*names)
     try:
-        cells = [tuple(map(pick, records))] if len(names) == 1 else list(zip(*map(pick, records), strict=True))
+        cells = list(zip(*map(pick, rows), strict=True)) if len(names) > 1 else [tuple(map(pick, rows))]
     except KeyError:
-        return None
-    if not all(FLAT_TYPES.issuperset(map(type, column)) for column in cells):
-        return None
-    return dict(zip(names, map(list, cells), strict=True))
+        return False
+    return all(
+        _take_values(prefix + name, column, columns, skipped, depth) for name, column in zip(names, cells, strict=True)
+    )
+
+
+def _take_values(name: str, column: Sequence[Any], columns: Columns, skipped: Counter[str], depth: int) -> bool:
+    kinds = set(map(type, column))
+    if kinds <= FLAT_TYPES:
+        columns[name] = list(column)
+        return len(columns) <= MAX_COLUMNS
+    if depth >= MAX_DEPTH:
+        return False
+    if kinds == {dict}:
+        return _take_objects(column, f"{name}.", columns, skipped, depth + 1)
+    if kinds != {list}:
+        return False
+    widths = set(map(len, column))
+    if min(widths) > MAX_ARRAY:
+        skipped[LONG_ARRAY] += len(column)
+        return True
+    return len(widths) == 1 and all(
+        _take_values(f"{name}.{at}", part, columns, skipped, depth + 1)
+        for at, part in enumerate(zip(*column, strict=True))
+    )
 
 
 def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Counter[str]) -> None:

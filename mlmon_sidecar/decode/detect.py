@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from mlmon_sidecar.decode.sides import Direction, Side
@@ -14,6 +15,7 @@ AUTO = "auto"
 MAX_REMEMBERED = 1024  # then the memory starts afresh; a client chooses paths and members freely
 MAX_PATH = 256  # characters of a path that is remembered
 MAX_MEMBERS = 32  # of an object that make its shape
+_NESTED = (dict, list)
 
 
 class Claim(NamedTuple):
@@ -68,15 +70,22 @@ class Detection:
 
 
 def _key(side: Side) -> Hashable:
-    shape: Hashable = _shape(side.json(), 2) if side.is_json else side.body[:1]
+    shape: Hashable = _shape(side.json()) if side.is_json else side.body[:1]
     return side.direction is Direction.REQUEST, side.path, side.media_type, shape
 
 
-def _shape(value: object, depth: int) -> Hashable:
-    """Names and types of the outer levels: what decoders look at."""
-    if isinstance(value, dict) and depth:
-        members = list(value.items())[:MAX_MEMBERS] if len(value) > MAX_MEMBERS else value.items()
-        return tuple([(name, _shape(inner, depth - 1)) for name, inner in members])
-    if isinstance(value, list) and depth:
-        return list, _shape(value[0], depth - 1) if value else None
-    return value.__class__.__name__
+def _shape(document: object) -> Hashable:
+    """Names of the members, and what is in those that hold more: what decoders look at."""
+    if not isinstance(document, dict):
+        return _inside(document)
+    if len(document) > MAX_MEMBERS:
+        document = dict(islice(document.items(), MAX_MEMBERS))
+    inner = [_inside(value) for value in document.values() if value.__class__ in _NESTED]
+    return (*document, *inner) if inner else tuple(document)
+
+
+def _inside(value: object) -> Hashable:
+    if isinstance(value, list) and value:
+        first = value[0]
+        return (list, *islice(first, MAX_MEMBERS)) if isinstance(first, dict) else (list, first.__class__.__name__)
+    return (dict, *islice(value, MAX_MEMBERS)) if isinstance(value, dict) else value.__class__.__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import nan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -12,11 +13,11 @@ from mlmon_sidecar.decode import DECODERS
 from mlmon_sidecar.decode.body import header
 from mlmon_sidecar.decode.columns import BAD_ROW
 from mlmon_sidecar.decode.detect import Detection
-from mlmon_sidecar.decode.json_predictions import Find, selected
+from mlmon_sidecar.decode.json_predictions import selected
 from mlmon_sidecar.decode.json_rows import request_rows
+from mlmon_sidecar.decode.naming import Find, aliases_of, segments_of, version_of
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import class_text
-from mlmon_sidecar.decode.said import Said, SaidRow, with_said
+from mlmon_sidecar.decode.said import SILENT, Said, SaidRow, with_said
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.decode.table import DecodedExchange, row_weight
@@ -27,7 +28,6 @@ from mlmon_sidecar.records import DropReason, End, Exchange, Generated
 if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column
 
-MAX_NAME_TEXT = 128  # characters of a version, a segment or an alias; the rest is cut
 BODILESS_METHODS = frozenset({"HEAD", "OPTIONS"})
 DETECTION = Detection(DECODERS)
 
@@ -45,7 +45,7 @@ class Result(NamedTuple):
 def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str]) -> Result:
     """The version and the rows of one exchange. Raises ``DecodeError`` whose code is a ``DropReason``."""
     _expect_prediction(exchange)
-    said = Said.of(exchange.annotations, skipped)
+    said = Said.of(exchange.annotations, skipped) if exchange.annotations else SILENT
     request = _request(exchange, options, said)
     answers = _response(exchange, options, said, request.count)
 
@@ -59,12 +59,15 @@ def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, s
     outputs = _outputs(answers, find, request.count, options, said)
     if said_rows:
         outputs = with_said(outputs, said_rows, options)
-    version = _version(options, find, answers.version or request.version)
+    version = version_of(exchange, options, find, request, answers)
     generated = None
     if request.generation is not None or answers.generation is not None:
         generated = Generated(exchange.prediction_id, version, request.generation, answers.generation)
-    aliases = _aliases(options, find, request, answers)
-    rows = _rows(exchange, options, event_ns, find, request, outputs, said_rows, aliases)
+    names = (
+        aliases_of(exchange, options, find, request, answers, skipped),
+        segments_of(options, find, request.count),
+    )
+    rows = _rows(exchange, options, event_ns, request, outputs, said_rows, names)
     if request.bad:
         skipped[BAD_ROW] += len(request.bad)
         rows = _without(rows, request.bad)
@@ -152,19 +155,18 @@ def _rows(
     exchange: Exchange,
     options: DecodeOptions,
     event_ns: int,
-    find: Find,
     request: RequestRows,
     outputs: Outputs,
     said: Sequence[SaidRow],
-    aliases: Sequence[str | None],
+    names: tuple[Sequence[str | None], Sequence[str | None]],
 ) -> DecodedExchange:
     count, own_id = request.count, exchange.prediction_id
     records, columns = _features(request, options.feature_names, said)
-    segments = _texts(None if options.segment is None else find(options.segment), count)
+    aliases, segments = names
     return DecodedExchange(
         event_ns=event_ns,
         weight=row_weight(count),
-        prediction_ids=[own_id] if count == 1 else [f"{own_id}/{at}" for at in range(count)],
+        prediction_ids=[own_id] if count == 1 else list(map(f"{own_id}/".__add__, _numbers(count))),
         aliases=aliases,
         records=records,
         columns=columns,
@@ -173,6 +175,11 @@ def _rows(
         trace=(exchange.trace_id, exchange.span_id),
         exemplar=0 < options.slow_ns <= exchange.ended_ns - exchange.started_ns,
     )
+
+
+@lru_cache(maxsize=32)
+def _numbers(count: int) -> Sequence[str]:
+    return tuple(map(str, range(count)))
 
 
 def _features(
@@ -206,32 +213,3 @@ def _without(rows: DecodedExchange, bad: Collection[int]) -> DecodedExchange:
         outputs=Outputs([score[at] for at in keep], [predicted[at] for at in keep], [confidence[at] for at in keep]),
         segments=[rows.segments[at] for at in keep],
     )
-
-
-def _version(options: DecodeOptions, find: Find, named: str) -> str:
-    if isinstance(options.version, Selector):
-        found = find(options.version)
-        named = class_text(found[0] if isinstance(found, list) and found else found) or named
-    elif options.version:
-        return options.constant_version
-    return named[:MAX_NAME_TEXT] or options.constant_version
-
-
-def _aliases(options: DecodeOptions, find: Find, request: RequestRows, answers: Answers) -> Sequence[str | None]:
-    if options.id is not None:
-        return _texts(find(options.id), request.count, numbered=True)
-    own = request.aliases if request.aliases is not None else answers.aliases
-    return _texts(own if own is None or isinstance(own, str) else list(own), request.count, numbered=True)
-
-
-def _texts(found: object, count: int, *, numbered: bool = False) -> Sequence[str | None]:
-    """One text a row. A single value is every row's; ``numbered``, it gets the row's number as a suffix."""
-    if found is None:
-        return [None] * count
-    if isinstance(found, list):
-        texts = [class_text(item) for item in found[:count]]
-        return [text and text[:MAX_NAME_TEXT] for text in texts] + [None] * (count - len(texts))
-    text = (class_text(found) or "")[:MAX_NAME_TEXT]
-    if not text:
-        return [None] * count
-    return [f"{text}/{at}" for at in range(count)] if numbered and count > 1 else [text] * count

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from mlmon_sidecar.decode.naming import Find
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.output_columns import as_columns, read_outputs, together
 from mlmon_sidecar.decode.outputs import (
@@ -20,9 +21,6 @@ from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
-
-Find = Callable[[Selector], object]
-"""The value a selector finds in one exchange, whichever side it reads."""
 
 
 def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs | None:

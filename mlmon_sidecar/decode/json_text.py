@@ -13,12 +13,16 @@ from mlmon_sidecar.records import DropReason
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_PATIENT_BYTES = 256 * 1024  # of a body that is parsed a second time: some milliseconds, not more
 MAX_INT_DIGITS = 19  # beyond it a number is a float, as in the strict parser
+_WIDE_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
+_USUAL = (b"{", b"[")
 _FIRST_BYTES = frozenset(b'{["-0123456789tfnNI')
 _PLAIN_CHARSETS = frozenset({"", "utf-8", "utf8", "ascii", "us-ascii"})
 
 
 def looks_like_json(body: bytes) -> bool:
     """Whether the first byte that is no space may begin a JSON value, in any charset."""
+    if body[:1] in _USUAL:
+        return True
     start = body[:64].lstrip(b" \t\r\n\xef\xbb\xbf\xff\xfe\x00")
     return bool(start) and start[0] in _FIRST_BYTES
 
@@ -29,9 +33,10 @@ def parse_json(body: bytes, charset: str = "") -> object:
     Raises:
         DecodeError: ``not_json``, with the place of the fault and without its text.
     """
-    if charset.lower() not in _PLAIN_CHARSETS or body[:2] in {b"\xff\xfe", b"\xfe\xff"} or 0 in body[:2]:
+    if (charset and charset.lower() not in _PLAIN_CHARSETS) or body[:2] in _WIDE_MARKS or 0 in body[:2]:
         body = _as_utf8(body, charset)
-    body = body.removeprefix(BYTE_ORDER_MARK)
+    if body[:3] == BYTE_ORDER_MARK:
+        body = body[3:]
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError
 
+VERSION_PLACE = "{version}"
 KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"
 DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
 DEFAULT_THRESHOLD = 0.5  # where a binary model's class begins when nobody says otherwise
 ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding", b"inference-header-content-length"})
+ALIAS_HEADERS = (b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id")
+"""Where callers put their own id when nobody says otherwise: SageMaker's inference id, CloudEvents, common practice."""
 
 _OPPOSITE = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
+
+
+def version_path(route: str) -> re.Pattern[str] | None:
+    """The paths of a route such as ``POST /v2/models/m/versions/{version}/infer``; None where it has no such place."""
+    _, _, path = route.partition(" ")
+    if VERSION_PLACE not in path:
+        return None
+    parts = re.escape(path).replace(re.escape(VERSION_PLACE), "(?P<version>[^/]+)", 1)
+    parts = parts.replace(re.escape(VERSION_PLACE), "[^/]+").replace(r"\*\*", ".+").replace(r"\*", "[^/]+")
+    return re.compile(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +36,9 @@ class DecodeOptions:
 
     Attributes:
         name: model name.
-        version: a constant, a selector, or None ("unversioned").
+        version: a constant, a selector, or None: then the path or the bodies may name it.
+        version_paths: whole paths with a group "version".
+        other_version: of exchanges that name none; None: "unversioned".
         id: the caller's own id; becomes the alias, and the column it names in the request is not a feature.
         features: where the rows are, when they are not where they usually are.
         score, predicted, confidence: when any is given, nothing is guessed.
@@ -40,6 +56,8 @@ class DecodeOptions:
 
     name: str
     version: str | Selector | None = None
+    version_paths: tuple[re.Pattern[str], ...] = ()
+    other_version: str | None = None
     id: Selector | None = None
     features: Selector | None = None
     score: Selector | None = None
@@ -88,11 +106,13 @@ class DecodeOptions:
     @property
     def constant_version(self) -> str:
         """The version of an exchange that says nothing itself."""
-        return self.version if isinstance(self.version, str) and self.version else UNVERSIONED
+        named = self.version if isinstance(self.version, str) else None
+        return named or self.other_version or UNVERSIONED
 
     @property
     def headers(self) -> frozenset[bytes]:
         """Lower-case names of the headers that decoding needs, of requests and responses alike."""
         named = (self.version, self.id, self.segment, self.score, self.predicted, self.confidence)
         wanted = (s for s in named if isinstance(s, Selector) and s.source == "header")
-        return ALWAYS_NEEDED_HEADERS | {str(s.steps[0]).encode("latin-1") for s in wanted}
+        always = ALWAYS_NEEDED_HEADERS.union(ALIAS_HEADERS if self.id is None else ())
+        return always | {str(s.steps[0]).encode("latin-1") for s in wanted}

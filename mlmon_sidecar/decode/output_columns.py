@@ -17,6 +17,7 @@ from mlmon_sidecar.decode.outputs import (
     CLASS_NAME_KEYS,
     CONFIDENCE_KEYS,
     MAX_CLASS_TEXT,
+    MAX_CLASSES,
     NOTHING,
     PREDICTED_KEYS,
     PROBABILITY_SLACK,
@@ -176,7 +177,7 @@ def _vectors(values: Sequence[object], options: DecodeOptions, names: Sequence[s
     """Vectors of one length, of numbers alone."""
     vectors: Sequence[Sequence[object]] = values  # type: ignore[assignment]
     widths = set(map(len, vectors))
-    if len(widths) != 1 or not widths.isdisjoint({0, 1}) or options.kind == "regression":
+    if len(widths) != 1 or not 1 < min(widths) <= MAX_CLASSES or options.kind == "regression":
         return None
     flat = _numbers([item for vector in vectors for item in vector])
     if flat is None or np.isnan(flat).any():

@@ -25,7 +25,7 @@ PREDICTED_KEYS = (
 SCORE_KEYS = ("score", "scores", "probability", "probabilities", "proba", "y_pred_proba")
 CONFIDENCE_KEYS = ("confidence",)
 CLASS_NAME_KEYS = ("classes", "class_names")
-MAX_RANKED = 10_000  # items of a ranked list, or classes
+MAX_CLASSES = 10_000  # numbers of a probability vector, or items of a ranked list; longer ones are no prediction
 MAX_CLASS_TEXT = 256  # characters of a class name; the rest is cut
 PROBABILITY_SLACK = 0.01  # how far from 1 the sum of rounded class probabilities may be
 
@@ -149,7 +149,9 @@ def _object(body: Mapping[str, object], options: DecodeOptions, names: Sequence[
 
 
 def _vector(values: Sequence[object], options: DecodeOptions, names: Sequence[str]) -> Output:
-    if values and isinstance(values[0], (str, Mapping)) and len(values) <= MAX_RANKED:
+    if len(values) > MAX_CLASSES:
+        return NOTHING
+    if values and isinstance(values[0], (str, Mapping)):
         return _ranked(values, options)
     numbers = [number(plain(value)) for value in values]
     if len(values) == 1:
@@ -181,7 +183,7 @@ def _ranked(values: Sequence[object], options: DecodeOptions) -> Output:
 def class_names(body: Mapping[str, object]) -> Sequence[str]:
     """Names of the classes in the order of probability vectors, where the answer lists them."""
     found = first_of(body, CLASS_NAME_KEYS)
-    if isinstance(found, list) and 1 < len(found) <= MAX_RANKED:
+    if isinstance(found, list) and 1 < len(found) <= MAX_CLASSES:
         names = [class_text(item) for item in found]
         return [name for name in names if name is not None]
     return ()

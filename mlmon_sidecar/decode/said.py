@@ -69,6 +69,9 @@ class Said:
         return [merged._replace(prediction=given) for given in per_row(merged.prediction, count) or [None] * count]
 
 
+SILENT = Said(())
+
+
 def with_said(outputs: Outputs, said: Sequence[SaidRow], options: DecodeOptions) -> Outputs:
     """``outputs`` with what the handler said in their place."""
     rows = []

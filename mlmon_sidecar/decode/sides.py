@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Column = Sequence[object] | FloatVector | IntVector
 
-OPAQUE_TYPES = frozenset({"image", "audio", "video", "font", "model"})  # before the slash: nothing in them is read
+OPAQUE_TYPES = frozenset({"image", "audio", "video", "model", "font/"})  # first letters: nothing in them is read
 _UNREAD: Final = object()
 
 
@@ -67,7 +67,7 @@ class Side:
         else:
             headers, chunks, length = exchange.response_headers, exchange.response_body, exchange.response_bytes
         media_type, parameters = content_type(headers)
-        opaque = media_type.partition("/")[0] in OPAQUE_TYPES
+        opaque = media_type[:5] in OPAQUE_TYPES
         body = b"" if opaque else body_bytes(chunks, length, headers)
         side = cls(body, media_type, parameters, headers, exchange, direction)
         side.size = length
@@ -80,7 +80,9 @@ class Side:
     @property
     def is_json(self) -> bool:
         """Whether the body parses as JSON. Cheap on what cannot be JSON by its first byte."""
-        if self._document is _UNREAD and not looks_like_json(self.body):
+        if self._document is not _UNREAD:
+            return True
+        if not looks_like_json(self.body):
             return False
         try:
             self.json()
@@ -90,14 +92,15 @@ class Side:
 
     def json(self) -> object:
         """The body as a JSON value, parsed once. Raises ``DecodeError`` (``not_json``)."""
+        if self._document is not _UNREAD:
+            return self._document
         if self._fault_at is not None:
             raise not_json(self._fault_at)
-        if self._document is _UNREAD:
-            try:
-                self._document = parse_json(self.body, self.parameters.get("charset", ""))
-            except DecodeError as error:
-                self._fault_at = error.at_byte
-                raise
+        try:
+            self._document = parse_json(self.body, self.parameters.get("charset", ""))
+        except DecodeError as error:
+            self._fault_at = error.at_byte
+            raise
         return self._document
 
     def text(self) -> str:
@@ -105,7 +108,10 @@ class Side:
         return text_of(self.body, self.parameters.get("charset", ""))
 
 
-@dataclass(frozen=True, slots=True)
+# The three below are not frozen: Python takes five times as long to make a frozen one, and each request has them all.
+
+
+@dataclass(slots=True)
 class RequestRows:
     """The request's rows: as columns, or row by row (then the core makes columns of many exchanges at once).
 
@@ -133,7 +139,7 @@ class RequestRows:
     generation: object = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outputs:
     """Predictions, column by column: one item a row of the request, or none at all."""
 
@@ -145,7 +151,7 @@ class Outputs:
         return len(self.predicted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
     """What a response says.
 

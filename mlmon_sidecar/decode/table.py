@@ -104,12 +104,13 @@ def _parts(blocks: Iterable[Block]) -> Iterator[Block]:
     """Neighbours joined, as long as the union of their columns stays small."""
     members: list[Block] = []
     names: dict[str, None] = {}
-    rows = 0
+    rows = cells = 0
     for block in blocks:
+        cells += block[0] * len(block[1])
         wider = names if block[1].keys() <= names.keys() else names | dict.fromkeys(block[1])
-        if members and len(wider) > len(names) and too_wide(len(wider), rows + block[0]):
+        if members and too_wide(len(wider), rows + block[0], 3 * cells // 2):
             yield rows, _joined(members, names)
-            members, rows, wider = [], 0, dict.fromkeys(block[1])
+            members, rows, wider, cells = [], 0, dict.fromkeys(block[1]), block[0] * len(block[1])
         members.append(block)
         rows, names = rows + block[0], wider
     if members:
@@ -138,7 +139,7 @@ def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, C
         weight=whole.weight[rows],
         prediction_ids=whole.prediction_ids[rows],
         aliases=whole.aliases[rows],
-        features={name: _plain(column) for name, column in features.items()},
+        features={name: _listed(column) for name, column in features.items()},
         score=whole.score[rows],
         predicted=whole.predicted[rows],
         confidence=whole.confidence[rows],
@@ -148,11 +149,17 @@ def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, C
     )
 
 
-def _plain(column: Column) -> Sequence[object]:
-    return column.tolist() if isinstance(column, np.ndarray) else column
+def _listed(column: Column) -> Sequence[object]:
+    """Floats stay an array; whole numbers become Python's, which are categories of their own."""
+    if isinstance(column, np.ndarray):
+        return column.tolist() if column.dtype != np.float64 else column  # type: ignore[return-value]
+    return column if isinstance(column, list) else list(column)
 
 
 def _floats(parts: Iterable[Sequence[float] | FloatVector]) -> FloatVector:
+    parts = list(parts)
+    if not any(isinstance(part, np.ndarray) for part in parts):
+        return np.array(list(chain.from_iterable(parts)), dtype=np.float64)
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
 

@@ -51,7 +51,11 @@ class Redactor:
     def redact_batch(self, batch: PredictionBatch, store_features: frozenset[str], keep: Sequence[bool]) -> Redaction:
         """The rows chosen by ``keep`` (rows,), with only the features named in ``store_features``."""
         counts: Counter[str] = Counter()
-        columns = [(name, values) for name, values in batch.features.items() if name in store_features]
+        columns = [
+            (name, values.tolist() if hasattr(values, "tolist") else values)  # arrays hold numbers that JSON knows not
+            for name, values in batch.features.items()
+            if name in store_features
+        ]
         rows, failed = [], 0
         for at in range(batch.rows):
             if not keep[at]:

@@ -10,7 +10,7 @@ from typing import Literal
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.options import DecodeOptions, version_path
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
@@ -91,7 +91,7 @@ def redaction_policy(settings: Settings) -> RedactionPolicy:
 def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:
     """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
     return RecordedModel(
-        decode=decode_options(watched),
+        decode=decode_options(watched, settings.model_version),
         layout=watched.layout,
         redactor=Redactor(redaction_policy(settings)),
         store_features=frozenset(settings.privacy.store_features),
@@ -99,7 +99,7 @@ def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:
     )
 
 
-def decode_options(watched: Watched) -> DecodeOptions:
+def decode_options(watched: Watched, other_version: str | None = None) -> DecodeOptions:
     model, said = watched.settings, watched.settings.prediction
     names = model.feature_names or tuple(feature.name for feature in watched.layout.features)
     space = watched.layout.prediction
@@ -108,6 +108,8 @@ def decode_options(watched: Watched) -> DecodeOptions:
     return DecodeOptions(
         name=watched.name,
         version=_selector(model.version) if _is_selector(model.version) else model.version,
+        version_paths=tuple(filter(None, map(version_path, model.routes))),
+        other_version=other_version,
         id=_selector(model.id),
         features=_selector(model.features),
         score=_selector(said.score),
@@ -118,7 +120,11 @@ def decode_options(watched: Watched) -> DecodeOptions:
         threshold=said.threshold if said.threshold is not None else space.threshold,
         positive=positive,
         negative=_other_class(positive, space.classes),
+        margin=said.certainty == "margin",
+        class_names=said.classes,
         feature_names=names,
+        decoder=model.decoder,
+        max_rows=model.max_rows,
         slow_ns=int((model.slow_ms or 0.0) * 1e6),
     )
 

@@ -12,7 +12,11 @@ from mlmon_sidecar.errors import ConfigError, DecodeError
 
 
 def rows(document: object, **options: Any) -> list[dict[str, object]]:
-    return [flatten(row, Counter()) for row in request_rows(document, DecodeOptions("m", **options)).records]
+    found = request_rows(document, DecodeOptions("m", **options))
+    assert not found.bad
+    if found.columns:
+        return [{name: column[at] for name, column in found.columns.items()} for at in range(found.count)]
+    return [flatten(row, Counter()) for row in found.records]
 
 
 @pytest.mark.parametrize(

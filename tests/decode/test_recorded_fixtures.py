@@ -8,6 +8,7 @@ import pytest
 from recorded import CASES, EXPECTED, FIXTURES, as_exchange, expected, recorded
 
 from mlmon_sidecar.decode import DECODERS
+from mlmon_sidecar.decode import exchange as decode_exchange
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -41,6 +42,12 @@ def assert_expected(batch: PredictionBatch, case: str) -> None:
     assert nulls(batch.confidence.tolist()) == want["confidence"]
     assert list(batch.aliases) == want["aliases"]
     assert batch.version == want["version"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One path belongs to one server; here several servers share theirs."""
+    monkeypatch.setattr(decode_exchange, "DETECTION", Detection(DECODERS))
 
 
 @pytest.mark.parametrize("case", CASES)
