@@ -12,7 +12,14 @@ from dataclasses import replace
 
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import Answers, Direction, RequestRows, Side
-from mlmon_sidecar.decode.tabular import BASE64_MARK, from_items, from_named_lists, without_content, wrong_shape
+from mlmon_sidecar.decode.tabular import (
+    BASE64_MARK,
+    expect_cells,
+    from_items,
+    from_named_lists,
+    without_content,
+    wrong_shape,
+)
 from mlmon_sidecar.decode.tabular_answers import answers_of
 
 _PATH = re.compile(
@@ -68,6 +75,7 @@ def _rows(document: Mapping[str, object], options: DecodeOptions, has_content: b
         examples, context = document["examples"], document.get("context")
         shared = context if isinstance(context, dict) else {}
         if isinstance(examples, list):
+            expect_cells(len(shared), len(examples))
             examples = [{**shared, **item} if isinstance(item, dict) else item for item in examples]
         return from_items(without_content(examples) if has_content else examples, options)
     inputs = without_content(document.get("inputs")) if has_content else document.get("inputs")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mlmon_sidecar.decode.columns import MAX_DEPTH
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import Answers, Direction, RequestRows, Side
 from mlmon_sidecar.decode.tabular import from_items, from_lists, from_named_lists, wrong_shape
@@ -58,6 +59,8 @@ def _split(table: object, options: DecodeOptions, document: Mapping[str, object]
         raise wrong_shape("dataframe_split has no data")
     columns = table.get("columns")
     names = _names(columns) if isinstance(columns, list) and columns else None
+    if names is None:
+        return from_items(table["data"], options, document)
     return from_lists(table["data"], names, options, document)
 
 
@@ -74,9 +77,9 @@ def _names(columns: Sequence[object]) -> Sequence[str] | None:
     return list(names)
 
 
-def _without_nan(value: object) -> object:
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _without_nan(item) for name, item in value.items()}
+def _without_nan(value: object, depth: int = MAX_DEPTH) -> object:
+    if isinstance(value, list) and depth:
+        return [_without_nan(item, depth - 1) for item in value]
+    if isinstance(value, dict) and depth:
+        return {name: _without_nan(item, depth - 1) for name, item in value.items()}
     return None if value != value else value

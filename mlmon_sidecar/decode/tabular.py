@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from mlmon_sidecar.decode.columns import FLAT_TYPES, MAX_COLUMNS, NESTED
-from mlmon_sidecar.decode.json_rows import positional_names
+from mlmon_sidecar.decode.columns import FLAT_TYPES, MAX_CELLS, MAX_COLUMNS, MAX_DEPTH, NESTED
+from mlmon_sidecar.decode.json_rows import rows_of
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import RequestRows
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
-
-if TYPE_CHECKING:
-    from mlmon_sidecar.decode.sides import Column
 
 MAX_POSITIONAL = 256  # nameless values of a row that are features each; more are one vector (a text, an image)
 VECTOR = "features"  # the name of that vector
@@ -44,54 +39,45 @@ def from_items(items: object, options: DecodeOptions, document: object = None) -
     if not isinstance(items, list):
         raise wrong_shape("the rows are not in a list")
     expect_rows(len(items), options)
-    kinds = Counter(type(item) if isinstance(item, NESTED) else str for item in items)
-    kind = kinds.most_common(1)[0][0]
-    if kind is dict:
-        if len(kinds) == 1:
-            return RequestRows(len(items), records=items, document=document)
-        bad = [at for at, item in enumerate(items) if not isinstance(item, dict)]
-        records = [item if isinstance(item, dict) else {} for item in items]
-        return RequestRows(len(items), records=records, bad=bad, document=document)
-    if kind is list:
-        return from_lists(items, None, options, document)
     lists = [item if isinstance(item, NESTED) else [item] for item in items]
-    return from_lists(lists, None, options, document)
+    if isinstance(lists[0], list) and _is_vector(lists[0], options):
+        records = [{VECTOR: flat(row)} if isinstance(row, list) else {} for row in lists]
+        bad = [at for at, row in enumerate(lists) if not isinstance(row, list)]
+        return RequestRows(len(items), records=records, bad=bad, document=document)
+    return rows_of(lists, document, options)
 
 
-def from_lists(
-    rows: Sequence[object], names: Sequence[str] | None, options: DecodeOptions, document: object = None
-) -> RequestRows:
-    """One row a list. ``names`` are the columns'; None: positional, of the width that most rows have.
+def from_lists(rows: object, names: Sequence[str], options: DecodeOptions, document: object = None) -> RequestRows:
+    """One row a list, under ``names``. Rows of another width, or that are no lists, are bad.
 
-    Rows of another width, or that are no lists, are bad. Raises ``DecodeError`` like ``from_items``.
+    Raises ``DecodeError`` like ``from_items``.
     """
+    if not isinstance(rows, list):
+        raise wrong_shape("the rows are not in a list")
     expect_rows(len(rows), options)
-    widths = Counter(len(row) if isinstance(row, list) else -1 for row in rows)
-    width = widths.most_common(1)[0][0] if names is None else len(names)
-    if width < 1 or width not in widths:
-        raise wrong_shape("the rows have no columns, or more or fewer than are named")
-    good: Sequence[Sequence[object]] = rows  # type: ignore[assignment]
-    bad: Sequence[int] = ()
-    if len(widths) > 1:
-        bad = [at for at, row in enumerate(rows) if not isinstance(row, list) or len(row) != width]
+    width = len(names)
+    bad = frozenset(at for at, row in enumerate(rows) if not isinstance(row, list) or len(row) != width)
+    if 2 * len(bad) >= len(rows):
+        raise wrong_shape("most rows have more or fewer cells than there are names")
+    if bad:
         filler = [None] * width
-        good = [row if isinstance(row, list) and len(row) == width else filler for row in rows]
-    if names is None and width > max(MAX_POSITIONAL, len(options.feature_names)):
-        records = [{VECTOR: row} for row in good]
-        return RequestRows(len(rows), records=records, bad=bad, document=document)
-    given = positional_names(width, options.feature_names) if names is None else names
-    columns = dict(zip(given, map(list, zip(*good, strict=True)), strict=True))
-    return replace(from_columns(columns, len(rows), document), bad=bad, positional=names is None)
+        rows = [filler if at in bad else row for at, row in enumerate(rows)]
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return replace(from_columns(columns, len(rows), document), bad=bad)
 
 
-def from_columns(columns: Mapping[str, Column], count: int, document: object = None) -> RequestRows:
-    """Columns of one length. Where cells are lists or objects they become rows, which the core takes apart."""
-    if len(columns) > MAX_COLUMNS:
+def expect_cells(columns: int, count: int) -> None:
+    """Raises ``DecodeError`` (``wrong_shape``) where values that stand in every row would fill the memory."""
+    if columns > MAX_COLUMNS or columns * count > MAX_CELLS:
         raise wrong_shape("too many columns")
-    if all(not isinstance(column, list) or is_flat(column) for column in columns.values()):
+
+
+def from_columns(columns: Mapping[str, list[object]], count: int, document: object = None) -> RequestRows:
+    """Columns of one length. Where cells are lists or objects they become rows, which the core takes apart."""
+    expect_cells(len(columns), count)
+    if all(map(is_flat, columns.values())):
         return RequestRows(count, columns=columns, document=document)
-    rows = zip(*[column if isinstance(column, list) else list(column) for column in columns.values()], strict=True)
-    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return RequestRows(count, records=records, document=document)
 
 
@@ -106,6 +92,7 @@ def from_named_lists(columns: Mapping[str, object], options: DecodeOptions, docu
     lists = {str(name): values if isinstance(values, list) else [values] for name, values in columns.items()}
     count = max(map(len, lists.values()))
     expect_rows(count, options)
+    expect_cells(len(lists), count)
     if any(len(values) not in (1, count) for values in lists.values()):
         raise wrong_shape("columns differ in length")
     return from_columns(
@@ -120,21 +107,35 @@ def is_flat(cells: Sequence[object]) -> bool:
     return FLAT_TYPES.issuperset(map(type, cells))
 
 
-def without_content(item: object) -> object:
+def flat(value: list[object]) -> list[object]:
+    """The elements of lists inside lists."""
+    for _ in range(MAX_DEPTH):
+        if not any(isinstance(item, list) for item in value):
+            break
+        value = [inner for item in value for inner in (item if isinstance(item, list) else [item])]
+    return value
+
+
+def without_content(item: object, depth: int = MAX_DEPTH) -> object:
     """``{"image": {"b64": "..."}}`` as ``{"image": {"bytes": 3}}``: binary content goes no further than its size."""
     if isinstance(item, dict):
         if BASE64 in item:
             return {"bytes": base64_size(item[BASE64])}
-        return {
-            name: without_content(value) if isinstance(value, dict) and BASE64 in value else value
-            for name, value in item.items()
-        }
-    return [without_content(value) for value in item] if isinstance(item, list) else item
+        return {name: without_content(value, depth - 1) for name, value in item.items()} if depth else None
+    if isinstance(item, list):
+        return [without_content(value, depth - 1) for value in item] if depth else None
+    return item
 
 
 def base64_size(text: object) -> int:
     """Bytes that a base64 text stands for; nothing is decoded."""
     return len(text) * 3 // 4 - text[-2:].count("=") if isinstance(text, str) else 0
+
+
+def _is_vector(row: list[object], options: DecodeOptions) -> bool:
+    """Whether a row is an image, an embedding or the like: too many numbers for a feature each."""
+    widest = max(MAX_POSITIONAL, len(options.feature_names))
+    return len(row) > widest or (isinstance(row[0] if row else None, list) and len(flat(row)) > widest)
 
 
 def _squeezed(cells: list[object]) -> list[object]:

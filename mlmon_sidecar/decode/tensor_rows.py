@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.decode.columns import MAX_ARRAY
+from mlmon_sidecar.decode.columns import MAX_ARRAY, MAX_CELLS
 from mlmon_sidecar.decode.json_rows import positional_names
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import RequestRows
-from mlmon_sidecar.decode.tabular import MAX_POSITIONAL, expect_rows, wrong_shape
+from mlmon_sidecar.decode.tabular import MAX_POSITIONAL, expect_cells, expect_rows, wrong_shape
 from mlmon_sidecar.decode.tensors import Tensor
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
@@ -37,6 +37,9 @@ def rows_of_tensors(tensors: Sequence[Tensor], options: DecodeOptions) -> Reques
     if len(tensors) == 1 and len(tensors[0].shape) == 2 and 1 < tensors[0].width <= _features(options):
         names = positional_names(tensors[0].width, options.feature_names)
         return RequestRows(count, dict(zip(names, _columns(tensors[0]), strict=True)), positional=True, bad=bad)
+    expect_cells(sum(tensor.width for tensor in tensors if tensor.width <= MAX_ARRAY), 1)
+    if sum(tensor.width for tensor in tensors if tensor.rows < count) * count > MAX_CELLS:
+        raise wrong_shape("a tensor that stands in every row is too large")
     columns: dict[str, Column] = {}
     vectors: dict[str, Sequence[object]] = {}
     for tensor in tensors:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from recorded import CASES, EXPECTED, FIXTURES, as_exchange, expected, recorded
 
@@ -34,9 +35,10 @@ def nulls(values: object) -> list[object]:
 
 def assert_expected(batch: PredictionBatch, case: str) -> None:
     want = expected(case)
-    assert {name: list(column) for name, column in batch.features.items()} == want["columns"]
+    columns = {name: np.asarray(column, dtype=object).tolist() for name, column in batch.features.items()}
+    assert columns == want["columns"]
     types = {name: [type(cell) for cell in column] for name, column in want["columns"].items()}
-    assert {name: [type(cell) for cell in column] for name, column in batch.features.items()} == types
+    assert {name: [type(cell) for cell in column] for name, column in columns.items()} == types
     assert list(batch.predicted) == want["predicted"]
     assert nulls(batch.score.tolist()) == want["score"]
     assert nulls(batch.confidence.tolist()) == want["confidence"]
