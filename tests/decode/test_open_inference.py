@@ -115,7 +115,11 @@ class TestRoundTrip:
 
     def test_several_tensors_follow_each_other(self, rows: Rows) -> None:
         one, two = np.array([1, 2], "<i2").tobytes(), np.array([0.5, 1.5], "<f8").tobytes()
-        inputs = [of_binary("a", "INT16", [2], one), tensor("b", "INT8", [2], [7, 8]), of_binary("c", "FP64", [2, 1], two)]
+        inputs = [
+            of_binary("a", "INT16", [2], one),
+            tensor("b", "INT8", [2], [7, 8]),
+            of_binary("c", "FP64", [2, 1], two),
+        ]
         assert cells(rows(inputs, OPTIONS, one, two)) == {"a": [1, 2], "b": [7, 8], "c": [0.5, 1.5]}
 
 
@@ -228,7 +232,9 @@ def test_mutated_bytes_never_raise_anything_else(make: Make, data: st.DataObject
         body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
         if not body:
             return
-    length = data.draw(st.sampled_from([dict(HEADERS)[b"inference-header-content-length"], b"0", b"-1", b"99999999", b"5"]))
+    length = data.draw(
+        st.sampled_from([dict(HEADERS)[b"inference-header-content-length"], b"0", b"-1", b"99999999", b"5"])
+    )
     one = make(bytes(body), headers=((b"inference-header-content-length", length),))
     side = Side.of(one, Direction.REQUEST)
     try:
@@ -240,7 +246,10 @@ def test_mutated_bytes_never_raise_anything_else(make: Make, data: st.DataObject
 
 class TestAnswers:
     def test_names_say_what_is_what(self, answers: Callable[..., Answers]) -> None:
-        outputs = [tensor("output_label", "INT64", [2], [1, 0]), tensor("output_probability", "FP32", [2, 2], [0.25, 0.75, 0.875, 0.125])]
+        outputs = [
+            tensor("output_label", "INT64", [2], [1, 0]),
+            tensor("output_probability", "FP32", [2, 2], [0.25, 0.75, 0.875, 0.125]),
+        ]
         found = answers(outputs, 2, id="x", model_name="m", model_version="4").outputs
         assert found is not None
         assert (list(found.predicted), list(found.score)) == (["1", "0"], [0.75, 0.125])

@@ -185,7 +185,10 @@ class TestJsonLines:
     def test_arrays_are_positional(self, read: Read) -> None:
         for body in ("[1, 2]\n[3, 4]", '{"features": [1, 2]}\n{"features": [3, 4]}'):
             found = read(body, "application/x-ndjson")
-            assert {name: list(column) for name, column in found.columns.items()} == {"feature_0": [1, 3], "feature_1": [2, 4]}
+            assert {name: list(column) for name, column in found.columns.items()} == {
+                "feature_0": [1, 3],
+                "feature_1": [2, 4],
+            }
 
     def test_nothing_that_is_json(self, read: Read) -> None:
         with pytest.raises(DecodeError, match="not_json"):
@@ -194,7 +197,7 @@ class TestJsonLines:
             read("1\n" * 20_000, LINES)
 
     @pytest.mark.parametrize(
-        "body", ['0.25\n0.5', '{"score": 0.25}\n{"score": 0.5}', "[0.25, 0.5]", '{"predictions": [0.25, 0.5]}']
+        "body", ["0.25\n0.5", '{"score": 0.25}\n{"score": 0.5}', "[0.25, 0.5]", '{"predictions": [0.25, 0.5]}']
     )
     def test_answers(self, answer: Callable[..., Answers], body: str) -> None:
         assert scores(answer(body, LINES, 2)) == [0.25, 0.5]
@@ -228,7 +231,11 @@ END = b"--frontier--\r\n"
 
 
 class TestMultipart:
-    @given(st.lists(st.tuples(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.binary()), min_size=1, unique_by=lambda p: p[0]))
+    @given(
+        st.lists(
+            st.tuples(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.binary()), min_size=1, unique_by=lambda p: p[0]
+        )
+    )
     def test_files_are_their_size(self, read: Read, files: list[tuple[str, bytes]]) -> None:
         if any(b"--frontier" in content for _, content in files):
             return
