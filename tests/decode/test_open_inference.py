@@ -218,10 +218,10 @@ def test_nothing_is_allocated_by_a_declared_size(make: Make, case: str) -> None:
         tracemalloc.stop()
 
 
+XYZ = b"\1\0\0\0x\2\0\0\0yz"
 SOUND, HEADERS = binary(
-    {"id": "1", "inputs": [of_binary("a", "FP32", [2], b"\0" * 8), of_binary("b", "BYTES", [2], b"\1\0\0\0x\2\0\0\0yz")]},
-    b"\0" * 8, b"\1\0\0\0x\2\0\0\0yz",
-)  # fmt: skip
+    {"id": "1", "inputs": [of_binary("a", "FP32", [2], bytes(8)), of_binary("b", "BYTES", [2], XYZ)]}, bytes(8), XYZ
+)
 
 
 @given(st.data())

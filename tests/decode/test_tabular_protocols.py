@@ -96,8 +96,9 @@ class TestV1:
             {"instances": None},
             {"inputs": {}},
             {"inputs": {"a": [1, 2], "b": [1, 2, 3]}},
-        ]
-        + [{"inputs": []}, {"examples": 5}],
+            {"inputs": []},
+            {"examples": 5},
+        ],
     )
     def test_broken(self, run: Decode, body: Any) -> None:
         assert run(V1, body).dropped == {"wrong_shape": 1}
@@ -232,6 +233,13 @@ class TestArrays:
             assert peak < 4 << 20
 
 
+MANY = {f"c{at}": 1 for at in range(60_000)}
+
+
+def tensor(shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": "x", "shape": shape, "datatype": "FP32", "data": data}
+
+
 MEGABYTE = {
     "csv numbers": ("text/csv", b"1,2,3,4,5,6,7,8,9,10\n" * 9_999),
     "csv commas": ("text/csv", b"," * 1_000_000),
@@ -246,11 +254,14 @@ MEGABYTE = {
     "nan": ("application/json", b'{"instances": [' + b"[NaN, 1]," * 9_000 + b"[1, 2]]}"),
     "brackets": ("application/json", b'{"instances": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}"),
     "b64 nesting": ("application/json", b'{"instances": [' + b'{"b64":' * 500 + b"1" + b"}" * 500 + b"]}"),
-    "tensors": ("application/json", orjson.dumps({"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1]}] * 4_000})),
-    "tensor": ("application/json", orjson.dumps({"inputs": [{"name": "x", "shape": [4_000, 50], "datatype": "FP32", "data": [1.5] * 200_000}]})),
-    "spread": ("application/json", orjson.dumps({"inputs": {"a": [1] * 9_000, **{f"c{at}": 1 for at in range(60_000)}}, "signature_name": "x"})),
-    "context": ("application/json", orjson.dumps({"examples": [{}] * 9_000, "context": {f"c{at}": 1 for at in range(9_000)}, "signature_name": "x"})),
-}  # fmt: skip
+    "tensors": ("application/json", orjson.dumps({"inputs": [tensor([1, 1], [1])] * 4_000})),
+    "tensor": ("application/json", orjson.dumps({"inputs": [tensor([4_000, 50], [1.5] * 200_000)]})),
+    "spread": ("application/json", orjson.dumps({"inputs": {"a": [1] * 9_000, **MANY}, "signature_name": "x"})),
+    "context": (
+        "application/json",
+        orjson.dumps({"examples": [{}] * 9_000, "context": MANY, "signature_name": "x"}),
+    ),
+}
 SECONDS = 5.0  # of process time: several times what the slowest takes on a busy machine
 
 

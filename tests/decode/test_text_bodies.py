@@ -1,4 +1,4 @@
-"""CSV, JSON Lines, forms and multipart: what is written comes back with its types, and broken parts cost only themselves."""
+"""CSV, JSON Lines, forms and multipart: what is written comes back typed; broken parts cost only themselves."""
 
 import csv
 import io
