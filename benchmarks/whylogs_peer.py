@@ -1,7 +1,7 @@
 """Profiles the same bodies with whylogs and prints microseconds a row, by row and by frame.
 
-``benchmarks/decode.py --whylogs PYTHON`` runs it with an interpreter that has whylogs, pandas, numpy below 2 (whylogs 1.6 needs it) and orjson, and gives the
-bodies on standard input, one JSON list of rows a line.
+``benchmarks/decode.py --whylogs PYTHON`` runs it with an interpreter that has whylogs, pandas, numpy below 2 (whylogs
+1.6 needs it) and orjson, and gives the bodies on standard input, one JSON list of rows a line.
 """
 
 from __future__ import annotations

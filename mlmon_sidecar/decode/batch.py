@@ -17,7 +17,9 @@ from mlmon_sidecar.telemetry import logger
 @lru_cache(maxsize=1024)
 def tell_unversioned(model: str) -> None:
     """Say once that predictions of this model name no version: a drift between two versions could not be told."""
-    logger.warning("mlmon: predictions of model %s name no version; set models.%s.version or model_version", model, model)
+    logger.warning(
+        "mlmon: predictions of model %s name no version; set models.%s.version or model_version", model, model
+    )
 
 
 def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Callable[[int], int]) -> Decoded:

@@ -13,7 +13,6 @@ from mlmon_sidecar.records import DropReason
 
 AUTO = "auto"
 MAX_REMEMBERED = 1024  # then the memory starts afresh; a client chooses paths and members freely
-MAX_PATH = 256  # characters of a path that is remembered
 MAX_MEMBERS = 32  # of an object that make its shape
 _NESTED = (dict, list)
 
@@ -30,7 +29,7 @@ class Detection:
 
     def __init__(self, decoders: Mapping[str, Decoder]) -> None:
         self._decoders = decoders
-        self._remembered: dict[Hashable, Claim] = {}
+        self._remembered: dict[int, Claim] = {}
 
     def claims(self, side: Side, wanted: str = AUTO) -> Iterable[Claim]:
         """The claim to try first and, where that one was only remembered, the one made afresh.
@@ -54,10 +53,9 @@ class Detection:
             if remembered is None:
                 raise DecodeError("no protocol reads the body", code=DropReason.UNSUPPORTED_MEDIA_TYPE)
             return
-        if len(side.path) <= MAX_PATH:
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = claim
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = claim
         if remembered is None or claim.decoder is not remembered.decoder:
             yield claim
 
@@ -69,9 +67,10 @@ class Detection:
         return None
 
 
-def _key(side: Side) -> Hashable:
+def _key(side: Side) -> int:
+    """A hash in place of names that clients choose: they would be kept."""
     shape: Hashable = _shape(side.json()) if side.is_json else side.body[:1]
-    return side.direction is Direction.REQUEST, side.path, side.media_type, shape
+    return hash((side.direction is Direction.REQUEST, side.path, side.media_type, shape))
 
 
 def _shape(document: object) -> Hashable:

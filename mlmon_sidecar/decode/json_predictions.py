@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from mlmon_sidecar.decode.naming import Find
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.output_columns import as_columns, read_outputs, together
+from mlmon_sidecar.decode.output_columns import read_outputs, together
 from mlmon_sidecar.decode.outputs import (
     CONFIDENCE_KEYS,
+    NOTHING,
     PREDICTED_KEYS,
     SCORE_KEYS,
     class_names,
@@ -34,9 +35,14 @@ def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs 
     keys = (PREDICTED_KEYS, SCORE_KEYS, CONFIDENCE_KEYS)
     predicted, scored, confidence = (first_of(response, names) for names in keys)
     names = class_names(response) or options.class_names
-    if rows == 1 and isinstance(predicted, Mapping):  # {"prediction": {"label": ..., "score": ...}}
-        output = combine(read_output(predicted, options, names), read_score(scored, options, names), confidence)
-        return as_columns([output]) if output.given else None
+    if rows == 1:
+        predicted, scored, confidence = _alone(predicted), _alone(scored), _alone(confidence)
+        output = combine(
+            NOTHING if predicted is None else read_output(predicted, options, names),
+            NOTHING if scored is None else read_score(scored, options, names),
+            confidence,
+        )
+        return Outputs((output.score,), (output.predicted,), (output.confidence,)) if output.given else None
     return together((per_row(predicted, rows), per_row(scored, rows), per_row(confidence, rows)), options, names)
 
 
@@ -50,6 +56,19 @@ def selected(find: Find, rows: int, options: DecodeOptions) -> Outputs | None:
     return together(parts, options, options.class_names)
 
 
+def _alone(value: object) -> object:
+    """``per_row`` for a single row."""
+    if isinstance(value, list) and len(value) < 2:
+        if not value:
+            raise _mismatch()
+        return value[0]
+    return value
+
+
+def _mismatch() -> DecodeError:
+    return DecodeError("rows and predictions differ in number", code=DropReason.ROW_MISMATCH)
+
+
 def per_row(value: object, rows: int) -> Sequence[object] | None:
     """One value for each of ``rows`` rows; None where there is none. A single row takes a longer list as one vector.
 
@@ -61,4 +80,4 @@ def per_row(value: object, rows: int) -> Sequence[object] | None:
         return value
     if rows == 1 and value != []:
         return [value]
-    raise DecodeError("rows and predictions differ in number", code=DropReason.ROW_MISMATCH)
+    raise _mismatch()

@@ -82,7 +82,11 @@ def combine(predicted: Output, scored: Output, confidence: object) -> Output:
 
 def first_of(body: Mapping[str, object], keys: Sequence[str]) -> object:
     """The value under the first key that is there and not null."""
-    return next((body[key] for key in keys if body.get(key) is not None), None)
+    for key in keys:
+        value = body.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def complete(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlmon_sidecar.decode import columns
 from mlmon_sidecar.decode.columns import MAX_ARRAY, MAX_COLUMNS, MAX_DEPTH, blocks_of, flatten
 
-SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text("aé", max_size=3)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 import pytest
 from decode_run import GOOD, Make, run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmon_sidecar.decode.body import MAX_INFLATED_BYTES
-from mlmon_sidecar.decode.json_text import parse_json
+from mlmon_sidecar.decode.json_text import MAX_PATIENT_BYTES, parse_json
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import End
 
@@ -107,3 +107,122 @@ def test_every_exchange_is_accounted_for(exchange: Make, cases: list[tuple[bytes
         for at, (request, response, status, end) in enumerate(cases)
     ]
     assert "internal_error" not in run(*made).dropped
+
+
+TEXT = '{"city": "Zürich", "n": 1}'
+
+
+@pytest.mark.parametrize(
+    ("charset", "body"),
+    [
+        ("", TEXT.encode()), ("utf-8", TEXT.encode("utf-8-sig")), ("UTF8", TEXT.encode()), ("", TEXT.encode("utf-16")),
+        ("utf-16", TEXT.encode("utf-16")), ("", TEXT.encode("utf-16-le")), ("", TEXT.encode("utf-32-be")),
+        ("utf-16-be", TEXT.encode("utf-16-be")), ("latin-1", TEXT.encode("latin-1")),
+        ("windows-1252", TEXT.encode("cp1252")),
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_charsets(exchange: Make, charset: str, body: bytes) -> None:
+    declared = f"application/json; charset={charset}" if charset else "application/json"
+    one = exchange(body, GOOD, request_headers=((b"content-type", declared.encode()),))
+    assert run(one).batches[0].features == {"city": ["Zürich"], "n": [1]}
+
+
+@pytest.mark.parametrize(
+    ("charset", "body"),
+    [
+        ("", TEXT.encode("latin-1")), ("utf-16", TEXT.encode()[:-1]), ("ascii", b"\xff"), ("rot13", b"{}"),
+        ("idna", b"{}"), ("unicode_escape", b"{}"), ("no-such", b"{}"), ("a\x00b", b"{}"), ("x" * 300, b"{}"),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_charsets_that_are_none(exchange: Make, charset: str, body: bytes) -> None:
+    """Latin-1 that nobody declared is not guessed: any bytes would be that."""
+    declared = f"application/json; charset={charset}".encode()
+    one = exchange(body, GOOD, request_headers=((b"content-type", declared),))
+    assert run(one).dropped == {"not_json": 1}
+
+
+def test_lone_surrogates_and_repeated_names_are_read(exchange: Make) -> None:
+    batch = run(exchange(b'{"a": "\\ud800", "b": 1, "b": 2}', GOOD)).batches[0]
+    assert batch.features == {"a": ["\ud800"], "b": [2]}
+
+
+def test_patience_has_an_end(exchange: Make) -> None:
+    body = b"[" + b"NaN," * (MAX_PATIENT_BYTES // 4) + b"NaN]"
+    assert run(exchange(body, GOOD)).dropped == {"not_json": 1}
+
+
+@pytest.mark.parametrize("body", [b"[" * 10_000_000, b'{"a":' * 2_000_000, b"[]" * 5_000_000], ids=["[", "{", "[]"])
+def test_ten_megabytes_of_brackets(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecodeError):
+            parse_json(body)
+        assert tracemalloc.get_traced_memory()[1] < 14 * len(body)  # orjson makes room for 12 times the body at once
+    finally:
+        tracemalloc.stop()
+
+
+def rows_without_a_common_member(count: int) -> bytes:
+    return orjson.dumps([{f"{letter}{at}": at for letter in "abcdefg"} for at in range(count)])
+
+
+def repeated(unit: bytes) -> Callable[[int], bytes]:
+    return lambda count: b"[" + b",".join([unit] * count) + b"]"
+
+
+GROWING: dict[str, Callable[[int], bytes]] = {
+    "no common member": rows_without_a_common_member,
+    "one wide row": lambda count: orjson.dumps([{f"k{at}": 1 for at in range(count)}] + [{"k1": 1}] * (count - 1)),
+    "nested": lambda count: orjson.dumps([{"a": [{"b": [1, {f"k{at}": 2}]}]} for at in range(count)]),
+    "ragged": lambda count: orjson.dumps([[1] * (at % 50) for at in range(count)]),
+    "two schemas": lambda count: orjson.dumps([{"a": 1, "b": 2} if at % 2 else {"c": 1} for at in range(count)]),
+    "empty": repeated(b"{}"),
+    "texts": repeated(b'{"a":"' + b"x" * 90 + b'"}'),
+    "not numbers": repeated(b"[NaN,1e999]"),
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_cells_grow_with_the_body_and_not_with_its_square(exchange: Make, name: str) -> None:
+    def cells(count: int) -> int:
+        body = GROWING[name](count)
+        batches = run(exchange(body, [0.5] * count)).batches
+        assert len(body) < 1 << 20
+        return sum(batch.rows * len(batch.features) for batch in batches)
+
+    assert cells(5_000) <= 3 * cells(2_500) + 100_000
+    assert cells(5_000) < 5_000_000
+
+
+MEDIA_TYPES = st.sampled_from(
+    [b"", b"application/json", b"text/csv", b"text/plain; charset=utf-16", b"application/x-www-form-urlencoded",
+     b"multipart/form-data; boundary=x", b"multipart/form-data", b"application/octet-stream", b"text/event-stream",
+     b"application/jsonlines", b"image/png", b"application/x-npy", b"application/vnd.apache.parquet", b"\xff;=;charset"]
+)  # fmt: skip
+PATHS = st.sampled_from(
+    ["/", "/score", "/invocations", "/v2/models/m/infer", "/v1/models/m:predict", "/v1/chat/completions",
+     "/v1/embeddings", "/generate", "/predict", "/v2/models/m/versions/3/infer"]
+)  # fmt: skip
+HEADERS = st.tuples(MEDIA_TYPES, st.sampled_from([b"", b"17", b"-1", b"99999999999999999999", b"x"])).map(
+    lambda pair: tuple(
+        (name, value)
+        for name, value in ((b"content-type", pair[0]), (b"inference-header-content-length", pair[1]))
+        if value
+    )
+)
+WORDS = st.sampled_from(
+    [b'{"inputs":[', b'{"instances":[', b'"shape":', b'"datatype":"FP32"', b'"data":', b"[", b"]", b"{", b"}", b",",
+     b":", b"1", b"-", b'"a"', b"NaN", b"data: ", b"\n\n", b"--x\r\n", b"a=b&", b"\x93NUMPY", b"\xff", b"\\u", b"\r\n"]
+)  # fmt: skip
+ANY_BYTES = st.binary(max_size=60) | st.lists(WORDS, max_size=12).map(b"".join) | BODIES
+
+
+@settings(max_examples=300)
+@given(request=ANY_BYTES, response=ANY_BYTES, sides=st.tuples(HEADERS, HEADERS), path=PATHS)
+def test_any_bytes_under_any_name(
+    exchange: Make, request: bytes, response: bytes, sides: tuple[tuple[tuple[bytes, bytes], ...], ...], path: str
+) -> None:
+    one = exchange(request, response, request_headers=sides[0], response_headers=sides[1], path=path)
+    assert "internal_error" not in run(one).dropped

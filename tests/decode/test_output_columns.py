@@ -19,8 +19,8 @@ PROBABILITIES = st.lists(st.integers(0, 9), min_size=1, max_size=4).map(
     lambda parts: [part / (sum(parts) or 1) for part in parts]
 )
 SCALARS: list[st.SearchStrategy[Any]] = [
-    st.floats(), st.floats(0, 1), st.integers(-5, 5), st.integers(), st.booleans(), st.text(max_size=3), NUMBERS,
-    st.none() | st.text(max_size=2),
+    st.floats(), st.floats(0, 1), st.integers(-5, 5), st.integers(), st.booleans(), st.text("aé1", max_size=3), NUMBERS,
+    st.none() | st.text("ab", max_size=2),
 ]  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def _vectors() -> st.SearchStrategy[list[Any]]:
 
 def _objects() -> st.SearchStrategy[list[Any]]:
     keys = ("prediction", "label", "score", "probabilities", "confidence", "classes", "other")
-    item = st.one_of(*SCALARS, PROBABILITIES, st.lists(st.text(max_size=2), max_size=3))
+    item = st.one_of(*SCALARS, PROBABILITIES, st.lists(st.text("ab", max_size=2), max_size=3))
     return st.sets(st.sampled_from(keys), min_size=1, max_size=4).flatmap(
         lambda chosen: _columns(st.fixed_dictionaries(dict.fromkeys(sorted(chosen), item)))
     )

@@ -168,6 +168,11 @@ class TestRows:
         REDACTOR.redact_batch(given, frozenset(given.features), [True] * 3)
         assert given.features == before
 
+    def test_an_array_of_numbers_is_kept_as_numbers(self) -> None:
+        given = batch(features={"amount": np.array([1.5, 2.0, 3.25])})
+        rows, failed = REDACTOR.redact_batch(given, frozenset({"amount"}), [True, False, True])
+        assert (failed, [orjson.loads(row.features) for row in rows.rows]) == (0, [{"amount": 1.5}, {"amount": 3.25}])
+
     def test_a_row_that_cannot_be_redacted_is_gone_and_counted(self) -> None:
         features = {"a": [1, 10**30, 2]}  # no JSON writer takes the second
         rows, failed = REDACTOR.redact_batch(batch(features=features), frozenset({"a"}), [True] * 3)
