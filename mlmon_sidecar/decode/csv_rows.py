@@ -25,6 +25,7 @@ from mlmon_sidecar.records import DropReason
 
 MEDIA_TYPES = {"text/csv": ",", "application/csv": ",", "text/tab-separated-values": "\t"}
 DELIMITERS = {",": ",", ";": ";", "|": "|", "\t": "\t", "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";"}
+ENOUGH_LINES = 32  # that are looked at to tell whether the first one is a header
 _NAME = re.compile(r"[^\W\d][\w .:/()-]{0,127}")
 Line = Sequence[str]
 
@@ -91,7 +92,7 @@ def lines_of(side: Side, most: int) -> list[Line]:
 
 def header_of(lines: Sequence[Line], declared: str, options: DecodeOptions) -> Line | None:
     """The first line, where it names columns."""
-    first, rest = lines[0], lines[1:]
+    first, rest = lines[0], lines[1 : 1 + ENOUGH_LINES]
     if declared in ("present", "absent"):
         return first if declared == "present" else None
     if options.feature_names and list(first) == list(options.feature_names[: len(first)]):

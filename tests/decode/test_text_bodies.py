@@ -84,6 +84,13 @@ class TestCells:
         assert found == want
         assert list(map(type, found)) == list(map(type, want))
 
+    @given(st.lists(st.text("01259+-.e", max_size=6) | st.sampled_from(["", "nan", "true"]), min_size=1, max_size=6))
+    def test_at_once_or_one_by_one_is_the_same(self, cells: list[str]) -> None:
+        """A space before a cell makes the whole column take the slow way."""
+        assert typed(cells) == [
+            cell.strip() or None if isinstance(cell, str) else cell for cell in typed([" " + cell for cell in cells])
+        ]
+
 
 NAMES = st.lists(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True), min_size=1, max_size=5, unique=True)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
