@@ -94,6 +94,13 @@ def test_every_fixture_is_complete() -> None:
             assert_origin(f"{folder}/{path.stem}", folder in RECORDED)
 
 
+def test_the_documented_order_is_the_order_of_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    documented = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert len(documented) == 13
+    assert [name for name in DECODERS if name in documented] == documented
+
+
 def assert_origin(case: str, is_recorded: bool) -> None:
     origin = recorded(case)["origin"]
     if is_recorded:
