@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 
 from mlmon_sidecar.errors import DecodeError
@@ -15,6 +17,7 @@ MAX_MEMBERS = 16  # gzip members of one body; writers use one, bombs use thousan
 MAX_CONTENT_TYPE = 256  # bytes of the header; the rest is cut
 MAX_PARAMETERS = 8
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+_PARAMETER = re.compile(r'([^\s;="]+)[ \t]*=[ \t]*("([^"]*)"|[^\s;"]*)')
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
@@ -28,9 +31,9 @@ def header(headers: Headers, name: bytes) -> str | None:
 
 @lru_cache(maxsize=256)
 def _parsed_type(declared: bytes) -> tuple[str, Mapping[str, str]]:
-    media_type, *rest = declared.decode("latin-1").split(";")
-    pairs = (part.partition("=") for part in rest[:MAX_PARAMETERS])
-    parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    media_type, _, rest = declared.decode("latin-1").partition(";")
+    found = islice(_PARAMETER.finditer(rest), MAX_PARAMETERS)
+    parameters = {match[1].lower(): match[2] if match[3] is None else match[3] for match in found}
     return media_type.strip().lower(), MappingProxyType(parameters)
 
 

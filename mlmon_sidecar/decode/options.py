@@ -18,7 +18,7 @@ INPUT_TEXT, OUTPUT_TEXT = "input.text", "output.text"
 GENERATED_TEXTS = frozenset({INPUT_TEXT, OUTPUT_TEXT})
 """Columns a language model's row has where they are named as text."""
 
-ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding"})
+ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding", b"inference-header-content-length"})
 ALIAS_HEADERS = (b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id")
 """Where callers put their own id when nobody says otherwise: SageMaker's inference id, CloudEvents, common practice."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
 
 PREDICTED_KEYS = (
-    "prediction", "predictions", "label", "class", "predicted_class", "y_pred", "output", "outputs",
+    "prediction", "predictions", "label", "class", "predicted_class", "predicted_label", "y_pred", "output", "outputs",
     "ranking", "recommendations",
 )  # fmt: skip
 SCORE_KEYS = ("score", "scores", "probability", "probabilities", "proba", "y_pred_proba")

@@ -11,7 +11,7 @@ from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.columns import blocks_of
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.exchange import decode_exchange
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.options import ALWAYS_NEEDED_HEADERS, DecodeOptions
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, End
@@ -74,7 +74,7 @@ def test_a_constant_version_and_none_at_all(exchange: Make) -> None:
     assert run(one).batches[0].version == "unversioned"
     by_header = DecodeOptions("m", version=Selector.compile("header.x-version"))
     ids = {b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id"}
-    assert by_header.headers == {b"content-type", b"content-encoding", b"x-version"} | ids
+    assert by_header.headers == {b"x-version"} | ALWAYS_NEEDED_HEADERS | ids
     assert not DecodeOptions("m", id=Selector.compile("request.tx")).headers & ids
     assert run(one._replace(response_headers=((b"x-version", b"7"),)), options=by_header).batches[0].version == "7"
 
@@ -92,7 +92,6 @@ REASONS: dict[str, tuple[str, dict[str, Any]]] = {
     "empty": ("not_json", {"request_body": (), "request_bytes": 0}),
     "brotli": ("unsupported_encoding", {"request_headers": (JSON, (b"content-encoding", b"br"))}),
     "gzip that is none": ("unsupported_encoding", {"request_headers": (JSON, (b"content-encoding", b"gzip"))}),
-    "picture": ("unsupported_media_type", {"request_headers": ((b"content-type", b"image/png"),)}),
     "page": ("unsupported_media_type", {"response_headers": ((b"content-type", b"text/html; charset=utf-8"),)}),
 }
 
@@ -207,7 +206,8 @@ class TestAnnotations:
         one = exchange(b"\x89PNG", b"<p>", request_headers=picture, response_headers=page)
         assert run(one).dropped == {"unsupported_media_type": 1}
         batch = run(one._replace(annotations=(said({"width": 5}, 0.9),))).batches[0]
-        assert (batch.features, batch.score.tolist(), batch.predicted) == ({"width": [5]}, [0.9], ["1"])
+        assert batch.features == {"body.bytes": [4], "body.media_type": ["image/png"], "width": [5]}
+        assert (batch.score.tolist(), batch.predicted) == ([0.9], ["1"])
 
     def test_do_not_stand_for_the_features_of_a_json_body_that_was_not_kept(self, exchange: Make) -> None:
         one = exchange({}, GOOD, request_body=(), request_bytes=90_000, annotations=(said({"b": 1}),))
