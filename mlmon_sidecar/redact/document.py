@@ -19,6 +19,10 @@ KEY = "key"  # what values redacted by name are counted under, where the setting
 
 _NUMBERS = (int, float)
 _SCALARS = (bool, int, float, type(None))
+NAME = "name"  # what a name that is personal data itself is told as
+_PLAIN = frozenset(_SCALARS)
+_JSON_BEGINS = "{[ \n"
+_JSON_ENDS = "}] \n"
 _COLUMNS = ("columns", "feature_names", "names", "header")  # pandas, MLflow, Seldon, tables in general
 _ROWS = ("data", "rows", "values", "instances", "ndarray", "index_data")
 _TENSOR_DATA = ("data", "contents", "value", "values", "shape_data")
@@ -31,14 +35,14 @@ class Slot(NamedTuple):
     holder: Any  # the list or dict of the copy
     place: Any  # index or key in it
     rule: KeyRule
-    path: Path  # of the holder
+    path: Path
 
 
 class Act(NamedTuple):
     """A rule acted. Holds no value."""
 
     path: Path
-    rule: str  # entity, or "key:" and the entity that the name tells
+    rule: str  # an entity; "key:" and the entity that the name tells; "name" for a name that was personal itself
     action: Action
 
 
@@ -63,7 +67,7 @@ class Document:
     def walk(self, value: object, rule: KeyRule = NO_RULE, path: Path = ()) -> list[object]:
         """A list of one: the copy, once ``finish`` was called."""
         box: list[object] = [None]
-        self._put(box, 0, value, rule, path, 0, not self._rules.selective or rule.survives and rule is not NO_RULE)
+        self._put(box, 0, value, rule, path, 0, not self._rules.selective)
         return box
 
     def finish(self) -> None:
@@ -94,20 +98,18 @@ class Document:
 
     def _put_text(self, holder: Any, place: Any, text: str, rule: KeyRule, path: Path, depth: int) -> None:
         holder[place] = text
-        if text[:1] in "{[ \n" and self._nested < MAX_NESTED_JSON and text[-1:] in "}] \n" and len(text) > 1:
+        if text[:1] in _JSON_BEGINS and self._nested < MAX_NESTED_JSON and text[-1:] in _JSON_ENDS and len(text) > 1:
             parsed = _json(text)
             if parsed is not None:
                 self._nested += 1
                 box: list[object] = [None]
                 self._embedded.append(_Embedded(holder, place, text, parsed, box))
-                self._put(box, 0, parsed, rule, (*path, place), depth + 1, True)
+                self._put(box, 0, parsed, rule, path, depth + 1, True)
                 self._nested -= 1
                 return
         self.slots.append(Slot(text, holder, place, rule, path))
 
-    def _list(
-        self, value: Sequence[object], rule: KeyRule, path: Path, depth: int, survives: bool
-    ) -> Sequence[object]:
+    def _list(self, value: Sequence[object], rule: KeyRule, path: Path, depth: int, survives: bool) -> Sequence[object]:
         if _is_numeric(value):
             return value if survives else []
         copy: list[object] = []
@@ -122,18 +124,31 @@ class Document:
     def _mapping(self, value: Mapping[object, object], path: Path, depth: int, survives: bool) -> dict[str, object]:
         copy: dict[str, object] = {}
         named = self._named(value, path)
+        slots, plain = self.slots, survives and named is None
         for key, inner in value.items():
             name = key if type(key) is str else str(key)
             rule = self._rules.of(name, path)
+            if self._acts is not None and rule.written != name:
+                self._acts.append(Act((*path, rule.written), NAME, Action.MASK))
+            # What nearly all members are, without a call.
+            if plain and rule.action is None and rule.written not in copy:
+                kind = type(inner)
+                if kind in _PLAIN:
+                    copy[rule.written] = inner
+                    continue
+                if kind is str and inner[:1] not in _JSON_BEGINS:  # type: ignore[index]
+                    copy[rule.written] = inner
+                    slots.append(Slot(inner, copy, rule.written, rule, (*path, rule.written)))  # type: ignore[arg-type]
+                    continue
             written = rule.written if rule.written not in copy else _another(rule.written, copy)
             if named is not None and name in named:
-                self._columns(copy, written, inner, named[name], (*path, name), depth + 1)
+                self._columns(copy, written, inner, named[name], (*path, rule.written), depth + 1)
             elif rule.action is not None and inner is not None:
                 self._by_name(copy, written, inner, rule, path)
             elif survives or rule.survives:
-                self._put(copy, written, inner, rule, (*path, name), depth + 1, True)
+                self._put(copy, written, inner, rule, (*path, rule.written), depth + 1, True)
             elif isinstance(inner, (Mapping, list, tuple)):
-                self._put(copy, written, inner, rule, (*path, name), depth + 1, False)
+                self._put(copy, written, inner, rule, (*path, rule.written), depth + 1, False)
                 if not copy[written]:
                     del copy[written]
         return copy
@@ -190,7 +205,13 @@ class Document:
             if nested and isinstance(inner, (list, tuple)):
                 self._columns(copy, at, inner, rules, (*path, at), depth + 1)
             else:
-                rule = rules[0] if len(rules) == 1 else rules[at] if at < len(rules) and len(value) == len(rules) else NO_RULE
+                rule = (
+                    rules[0]
+                    if len(rules) == 1
+                    else rules[at]
+                    if at < len(rules) and len(value) == len(rules)
+                    else NO_RULE
+                )
                 self._cell(copy, at, inner, rule, path, depth)
 
     def _cell(self, holder: Any, place: Any, value: object, rule: KeyRule, path: Path, depth: int) -> None:

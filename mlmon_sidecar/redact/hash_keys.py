@@ -18,7 +18,8 @@ HOW = "One key a line, `ID:SECRET`, the one in use first; make a secret with: op
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")  # without digits nothing in it looks like a number
 _NO_DIGITS = frozenset({"email", "password", "api_key", "jwt", "private_key", "url_credentials", "person_name",
-                        "postal_address", "date_of_birth", "ip_address", "crypto_address", "free_text", "web_address"})  # fmt: skip
+                        "postal_address", "date_of_birth", "ip_address", "crypto_address", "free_text",
+                        "web_address"})  # fmt: skip
 
 
 class HashKeys:
@@ -37,7 +38,7 @@ class HashKeys:
         raise TypeError("hash keys are not written anywhere")
 
     def placeholder(self, entity: str, text: str) -> str:
-        """``<email:h1:k1:...>`` under the key in use: 128 bits of HMAC-SHA-256 over entity and value, in letters a to p."""
+        """``<email:h1:k1:...>`` under the key in use: 128 bits of HMAC-SHA-256 over entity and value."""
         return self._placeholder(self.active, entity, text)
 
     def placeholders(self, entity: str, text: str) -> tuple[str, ...]:
@@ -85,8 +86,11 @@ def _parse(lines: Iterable[str], place: str) -> HashKeys:
             continue
         name, colon, secret = line.partition(":")
         if not colon or not _ID.fullmatch(name) or len(secret.strip()) < MIN_KEY_CHARACTERS or name in secrets:
-            raise ConfigError(f"{place}: line {number} is not a key of at least {MIN_KEY_CHARACTERS} characters with an "
-                              "id of its own", code="bad_hash_key", hint=HOW)  # fmt: skip
+            raise ConfigError(
+                f"{place}: line {number} is no key of {MIN_KEY_CHARACTERS} characters or more with an id of its own",
+                code="bad_hash_key",
+                hint=HOW,
+            )
         secrets[name] = secret.strip().encode()
     if not secrets:
         raise ConfigError(f"{place}: holds no key", code="bad_hash_key", hint=HOW)

@@ -12,7 +12,8 @@ _NAMES = {
     "password": """password passwd pwd passphrase passcode pin secret client_secret secret_key private_key token
         access_token refresh_token id_token auth_token session_token csrf_token api_key apikey x_api_key api_token
         authorization proxy_authorization auth credential credentials cookie set_cookie session_id sessionid
-        session_key jwt bearer passwort kennwort mot_de_passe contrasena senha wachtwoord otp access_key secret_access_key
+        session_key jwt bearer passwort kennwort mot_de_passe contrasena senha wachtwoord otp access_key
+        secret_access_key
         aws_secret_access_key aws_access_key_id connection_string security_answer""",
     "email": """email e_mail mail email_address mail_address e_mail_address email_addr correo correo_electronico
         adresse_mail courriel mailadresse""",
@@ -39,29 +40,36 @@ _NAMES = {
         codice_fiscale bsn burgerservicenummer pesel personnummer cpf cpf_number aadhaar aadhaar_number aadhar pan_card
         social_insurance_number tfn tax_file_number ahv rrn curp cedula fodselsnummer cpr national_number
         personalausweis ausweisnummer""",
-    "passport": "passport passport_number passport_no passport_id reisepass reisepassnummer pasaporte passeport passaporto",
+    "passport": "passport passport_number passport_no passport_id reisepass reisepassnummer pasaporte passeport "
+    "passaporto",
     "driving_licence": """driver_license drivers_license driver_licence drivers_licence driving_license driving_licence
         driver_license_number drivers_license_number driving_licence_number driving_license_number license_number
         licence_number license_no licence_no dl_number fuhrerschein fuehrerschein permis_de_conduire""",
     "card": """card_number credit_card credit_card_number debit_card debit_card_number card_no cardnumber ccn cc_number
         pan primary_account_number payment_card payment_card_number creditcard kreditkarte tarjeta numero_tarjeta""",
-    "card_security": "cvv cvc cvv2 cvc2 card_cvc card_cvv csc security_code card_security_code card_pin track_data track1 track2",
+    "card_security": "cvv cvc cvv2 cvc2 card_cvc card_cvv csc security_code card_security_code card_pin track_data "
+    "track1 track2",
     "iban": "iban iban_number",
     "bank_account": """bic swift swift_code bic_code account_number account_no acct_number acct_no bank_account
         bank_account_number routing_number sort_code kontonummer clabe blz bankleitzahl bsb aba_number""",
     "medical_record": """medical_record_number mrn patient_number health_plan_number health_insurance_number
         insurance_member_id medicare_number""",
-    "ip_address": "ip_address ipaddress ip_addr client_ip remote_ip source_ip src_ip user_ip remote_addr x_forwarded_for x_real_ip ipv4 ipv6",
+    "ip_address": "ip_address ipaddress ip_addr client_ip remote_ip source_ip src_ip user_ip remote_addr "
+    "x_forwarded_for x_real_ip ipv4 ipv6",
     "mac_address": "mac_address macaddress mac_addr hardware_address",
-    "crypto_address": "wallet_address btc_address bitcoin_address eth_address ethereum_address crypto_wallet crypto_address",
+    "crypto_address": "wallet_address btc_address bitcoin_address eth_address ethereum_address crypto_wallet "
+    "crypto_address",
     "coordinates": """latitude longitude lat lon lng latlng lat_lng lat_lon latlon geo_location geolocation gps
         gps_coordinates gps_location coordinates geo_coordinates geo_point geopoint""",
 }  # fmt: skip
 
 _STRICT = {
-    "person_name": "name names username user_name login nickname nick author contact_name display_name screen_name nom nombre nome",
-    "person_id": "user_id userid customer_id client_id patient_id member_id employee_id person_id subject_id account_id",
-    "device": "device_id deviceid imei imsi idfa gaid android_id serial_number vin license_plate licence_plate plate_number user_agent",
+    "person_name": "name names username user_name login nickname nick author contact_name display_name screen_name "
+    "nom nombre nome",
+    "person_id": "user_id userid customer_id client_id patient_id member_id employee_id person_id subject_id "
+    "account_id",
+    "device": "device_id deviceid imei imsi idfa gaid android_id serial_number vin license_plate licence_plate "
+    "plate_number user_agent",
     "ip_address": "ip",
     "mac_address": "mac",
     "postal_address": "city town village county zip zip_code zipcode postcode post_code postal_code plz",
@@ -79,7 +87,8 @@ _HIPAA = {  # 45 CFR 164.514(b)(2): what else must go for a set of data to count
 _QUALIFIERS = frozenset(
     "user users customer client contact billing shipping delivery home work office business personal primary secondary "
     "alternate alternative backup other emergency patient employee applicant borrower member sender recipient receiver "
-    "owner holder buyer seller payer payee guest passenger driver student subscriber author account login current old new "
+    "owner holder buyer seller payer payee guest passenger driver student subscriber author account login current "
+    "old new "
     "default main my your his her their mother mothers father spouse guardian beneficiary from to cc bcc reply raw the "
     "bank company db database admin root smtp cardholder origin destination pickup dropoff delivery last_known".split()
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlmon_sidecar.redact.shadow import BARRIER, SEPARATOR
 
 REACH_BEFORE = 48  # characters in which a context word counts
 REACH_AFTER = 32
+LOOKS_PER_CLOCK = 64  # candidates between two looks at the clock
 
 _WALLS_BEFORE = (SEPARATOR, BARRIER, "\n\n")
 _END_AFTER = re.compile(r"[\x1d\x1e\n,;|@0-9]")
@@ -40,6 +41,30 @@ class Words:
         )
 
 
+class OutOfTime(Exception):
+    """The document has used up its time."""
+
+
+class Deadline:
+    """The time a document may take, asked for by whatever loops over its text.
+
+    Args:
+        now: seconds that the thread worked.
+        seconds: > 0.
+    """
+
+    __slots__ = ("_end", "_looks", "_now")
+
+    def __init__(self, now: Callable[[], float], seconds: float) -> None:
+        self._now, self._end, self._looks = now, now() + seconds, 0
+
+    def look(self) -> None:
+        """Counts one candidate. Raises ``OutOfTime``."""
+        self._looks += 1
+        if self._looks % LOOKS_PER_CLOCK == 0 and self._now() > self._end:
+            raise OutOfTime
+
+
 class Page:
     """Shadows joined by ``SEPARATOR``, and what surrounds a place in them.
 
@@ -50,8 +75,11 @@ class Page:
         hints: for each text the words of the name it stands under; "" where it has none.
     """
 
-    def __init__(self, shadow: str, visible: str | None, starts: Sequence[int], hints: Sequence[str]) -> None:
+    def __init__(
+        self, shadow: str, visible: str | None, starts: Sequence[int], hints: Sequence[str], deadline: Deadline
+    ) -> None:
         self.shadow = shadow
+        self.look = deadline.look
         self.visible = visible
         self.starts = starts
         self.hints = hints

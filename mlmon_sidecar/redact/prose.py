@@ -13,7 +13,8 @@ from mlmon_sidecar.redact.rules import KeyRule
 from mlmon_sidecar.redact.scanner import Found
 
 PROSE_FIELDS = frozenset(
-    "text prompt content message comment comments notes note description query question answer body review input output "
+    "text prompt content message comment comments notes note description query question answer body review input "
+    "output "
     "summary transcript feedback subject title instruction completion".split()
 )
 WHOLE = "free_text"

@@ -34,7 +34,8 @@ class Redactor:
     Args:
         policy: None for the preset ``default``.
         scanner: None for one that looks for the policy's entities.
-        prose: names in prose, where that is wanted.
+        prose: names in prose, where that is wanted. Only documents are asked about: a category must come out the same
+            each time, and a budget of time does not let it.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Redactor:
     def redact_texts(self, texts: Sequence[str], counts: Counter[str]) -> list[str]:
         """Many texts in one pass."""
         slots = [Slot(text, None, None, NO_RULE, ()) for text in texts]
-        return self._cleaned(slots, counts, None)
+        return self._cleaned(slots, counts, None, None)
 
     def redact_batch(self, batch: PredictionBatch, store_features: frozenset[str], keep: Sequence[bool]) -> Redaction:
         """The rows chosen by ``keep`` (rows,), with only the features named in ``store_features``."""
@@ -115,33 +116,39 @@ class Redactor:
     def _document(self, value: object, counts: Counter[str], acts: list[Act] | None) -> object:
         document = Document(self.policy, self._rules, counts, acts)
         box = document.walk(value)
-        for slot, after in zip(document.slots, self._cleaned(document.slots, counts, acts), strict=True):
+        for slot, after in zip(document.slots, self._cleaned(document.slots, counts, acts, self._prose), strict=True):
             if after is not slot.text:
                 slot.holder[slot.place] = after
         document.finish()
         return box[0]
 
     def _text(self, text: str, rule: KeyRule, counts: Counter[str]) -> str:
-        return self._cleaned([Slot(text, None, None, rule, ())], counts, None)[0]
+        return self._cleaned([Slot(text, None, None, rule, ())], counts, None, None)[0]
 
-    def _cleaned(self, slots: Sequence[Slot], counts: Counter[str], acts: list[Act] | None) -> list[str]:
+    def _cleaned(
+        self, slots: Sequence[Slot], counts: Counter[str], acts: list[Act] | None, prose: Prose | None
+    ) -> list[str]:
         """The slots' texts without personal data; the same object where nothing changed."""
         texts = [slot.text for slot in slots]
         pending = list(range(len(slots)))
+        deadline = self._scanner.deadline(sum(map(len, texts)))
         for number in range(MAX_PASSES):
             rules = [slots[at].rule for at in pending]
             found = self._scanner.scan(
-                [texts[at] for at in pending], [rule.hint for rule in rules], [rule.worded for rule in rules]
+                [texts[at] for at in pending],
+                [rule.hint for rule in rules],
+                [rule.worded for rule in rules],
+                deadline,
             )
-            if self._prose is not None and number == 0:
-                found = self._prose.add([texts[at] for at in pending], rules, found)
+            if prose is not None and number == 0:
+                found = prose.add([texts[at] for at in pending], rules, found)
             changed = []
             for index, spans in found.items():
                 at = pending[index]
                 texts[at] = self._replaced(texts[at], spans, counts)
                 changed.append(at)
                 if acts is not None:
-                    acts += [Act((*slots[at].path, slots[at].place), one.name, self.policy.action(one.name)) for one in spans]
+                    acts += [Act(slots[at].path, one.name, self.policy.action(one.name)) for one in spans]
             if not changed:
                 return [writable(text) for text in texts]
             pending = changed  # what stands beside a replaced entity may now be one

@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 from mlmon_sidecar.redact.entities import ENTITIES
 from mlmon_sidecar.redact.entities.kinds import Digits, Number, Token, Worded, left_free, right_free
-from mlmon_sidecar.redact.gate import compile_gate, gate_pattern, warm
-from mlmon_sidecar.redact.page import Page
+from mlmon_sidecar.redact.gate import DIGITS, compile_gate, gate_pattern, warm
+from mlmon_sidecar.redact.page import Deadline, Page
 from mlmon_sidecar.redact.placeholders import blank
 from mlmon_sidecar.redact.shadow import SEPARATOR, shadow_of, visible
 
 BUDGET_SECONDS = 0.25  # of the thread's processor time for one document,
 BUDGET_SECONDS_PER_CHARACTER = 0.6e-6  # and as much again for each character: several times what ordinary text takes
-LOOKS_PER_CLOCK = 64  # candidates between two looks at the clock
 MIN_NUMBER = 7  # characters of the shortest number; only an IPv4 address can be written in less
 MAX_GROUPS = 8  # groups of digits in one number
 
 _GROUP = re.compile(r"[0-9]+")
+_RUN = re.compile(DIGITS)
 _EXAMPLES = (
     "Call +49 30 1234567 or (415) 555-2671, mail jo.doe@example.org, card 4111 1111 1111 1111, ssn 078-05-1120.",
     '{"when": "2024-05-06T07:08:09.123Z", "id": "550e8400-e29b-41d4-a716-446655440000", "v": "1.20.300"}',
@@ -37,10 +37,6 @@ class Found(NamedTuple):
     start: int
     end: int
     name: str
-
-
-class OutOfTime(Exception):
-    """The document has used up its time."""
 
 
 class Scanner:
@@ -85,15 +81,21 @@ class Scanner:
         if self._gate is not None:
             warm(self._gate, _EXAMPLES)
 
+    def deadline(self, characters: int) -> Deadline:
+        """For a document with so many characters of text."""
+        return Deadline(self._now, self._budget + characters * BUDGET_SECONDS_PER_CHARACTER)
+
     def worded_by(self, hint: str) -> tuple[Worded, ...]:
         """Entities whose word is in a name: a value under ``passport details`` needs no further word."""
         padded = f" {hint} "
         return tuple(
-            dict.fromkeys(entity for word, found in self._hint_words.items() if f" {word} " in padded for entity in found)
+            dict.fromkeys(
+                entity for word, found in self._hint_words.items() if f" {word} " in padded for entity in found
+            )
         )
 
     def scan(
-        self, texts: Sequence[str], hints: Sequence[str], worded: Sequence[Sequence[Worded]]
+        self, texts: Sequence[str], hints: Sequence[str], worded: Sequence[Sequence[Worded]], deadline: Deadline
     ) -> dict[int, list[Found]]:
         """What each text holds, by its index; texts that hold nothing are not named.
 
@@ -101,9 +103,10 @@ class Scanner:
             texts: of one document.
             hints: (texts,) words of the name each stands under, or "".
             worded: (texts,) ``worded_by`` of the hint.
+            deadline: of the document.
 
         Raises:
-            OutOfTime: the budget is used up.
+            OutOfTime: the deadline has passed.
             TextTooLong: the standard ``re`` is given no more.
         """
         if self._gate is None or not texts:
@@ -113,7 +116,7 @@ class Scanner:
         joined = blank(SEPARATOR.join(shadow for shadow, _ in shadows))
         plain = all(places is None and text.isascii() for text, (_, places) in zip(texts, shadows, strict=True))
         seen = None if plain else SEPARATOR.join(text if text.isascii() else visible(text) for text in texts)
-        page = Page(joined, seen, starts[:-1], hints)
+        page = Page(joined, seen, starts[:-1], hints, deadline)
         found: dict[int, list[Found]] = {}
         for start, end, name in self._spans(page, worded):
             index = page.index(start)
@@ -128,11 +131,12 @@ class Scanner:
         """At offsets of the page, ascending, apart from each other."""
         found: list[Found] = []
         assert self._gate is not None
-        deadline = self._now() + self._budget + len(page.shadow) * BUDGET_SECONDS_PER_CHARACTER
-        for looks, (start, end) in enumerate(self._gate(page.shadow)):
-            if looks % LOOKS_PER_CLOCK == 0 and self._now() > deadline:
-                raise OutOfTime
-            if end <= page.taken or (start == page.taken and page.shadow[start] == "@"):
+        shadow = page.shadow
+        for start, end in self._gate(shadow):
+            page.look()
+            if end - start < MIN_NUMBER and shadow[start].isdigit() and shadow.count(".", start, end) < 3:
+                continue
+            if end <= page.taken or (start == page.taken and shadow[start] == "@"):
                 continue
             for one in self._look(page, start, end):
                 _add(found, one)
@@ -152,6 +156,11 @@ class Scanner:
         if first.isdigit():
             yield from self._look_at_digits(page, max(start, page.taken), end)
             return
+        if shadow[end - 1].isdigit() and (group := _GROUP.search(shadow, start, end)) is not None:
+            run = _RUN.match(shadow, group.start())  # letters took the beginning of a run for their own
+            if run is not None:
+                yield from self._look_at_digits(page, run.start(), run.end())
+            return
         for entity in self._worded.get(shadow[start:end].lower().lstrip("_"), ()):
             span = entity.find(page, start, end)
             if span is not None and right_of_word(shadow, end):
@@ -159,8 +168,6 @@ class Scanner:
                 return
 
     def _look_at_digits(self, page: Page, start: int, end: int) -> Iterator[Found]:
-        if end - start < MIN_NUMBER and page.shadow.count(".", start, end) < 3:
-            return
         found: list[Found] = []
         for entity in self._digits:
             found += [Found(*span, entity.name) for span in entity.find(page, start, end)]
@@ -178,6 +185,7 @@ class Scanner:
     def _numbers_within(self, page: Page, start: int, end: int) -> Iterator[Found]:
         shadow, at = page.shadow, start
         while match := self._forms.search(shadow, at, end):
+            page.look()
             begin = match.start()
             found = self._number_at(page, begin, end) if left_free(shadow, begin) else None
             if found is None:

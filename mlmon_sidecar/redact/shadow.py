@@ -1,7 +1,7 @@
 """A text as the patterns see it: ASCII only, with offsets that lead back to the text.
 
-Full-width and other scripts' digits become ASCII digits, accents fall away, dashes and spaces become plain ones, what is
-invisible is left out. So one set of ASCII patterns holds for all spellings.
+Full-width and other scripts' digits become ASCII digits, accents fall away, dashes and spaces become plain ones, what
+is invisible is left out. So one set of ASCII patterns holds for all spellings.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ SEPARATOR = "\x1e"
 
 MAX_REMEMBERED = 1 << 16  # code points; of a million possible ones a hostile text could send each
 
-_LETTERS = dict(zip("ßøæœłđðþıабвгдежзийклмнопрстуфхцчшщыэюяіїєѓґαβγδεζηθικλμνξοπρστυφχψως",
-                    "soaoldftiabvgdejzijklmnoprstufhccssyeuaiiegg" "abgdezetiklmnxoprstufcpos", strict=True))  # fmt: skip
+_LATIN, _LATIN_AS = "ßøæœłđðþı", "soaoldfti"
+_CYRILLIC, _CYRILLIC_AS = "абвгдежзийклмнопрстуфхцчшщыэюяіїєѓґьъ", "abvgdejzijklmnoprstufhccssyeuaiieggjj"
+_GREEK, _GREEK_AS = "αβγδεζηθικλμνξοπρστυφχψως", "abgdezetiklmnxoprstufcpos"
+_LETTERS = dict(zip(_LATIN + _CYRILLIC + _GREEK, _LATIN_AS + _CYRILLIC_AS + _GREEK_AS, strict=True))
 _MARKS = {"‘": "'", "’": "'", "“": '"', "”": '"', "。": ".", "、": ",", "−": "-", "\u2028": "\n", "\u2029": "\n"}
 
 

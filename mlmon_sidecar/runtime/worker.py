@@ -39,7 +39,8 @@ class Worker:
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
         process.slot.fill(self.hub)
-        models = {w.name: assembly.recorded_model(w, settings) for w in process.watched}
+        redactor = assembly.make_redactor(settings)
+        models = {w.name: assembly.recorded_model(w, settings, redactor) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
             models,

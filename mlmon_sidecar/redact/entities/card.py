@@ -24,8 +24,10 @@ _RANGES = (
 
 def is_card(digits: str) -> bool:
     """Whether an issuer gives out numbers like this one, and its last digit is right."""
-    return len(set(digits)) > 1 and luhn(digits) and any(
-        len(digits) in lengths and first <= digits[: len(first)] <= last for first, last, lengths in _RANGES
+    return (
+        len(set(digits)) > 1
+        and luhn(digits)
+        and any(len(digits) in lengths and first <= digits[: len(first)] <= last for first, last, lengths in _RANGES)
     )
 
 

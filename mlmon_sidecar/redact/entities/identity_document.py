@@ -1,4 +1,4 @@
-"""Passports, identity cards and driving licences: no check digit that all share, so only after a word that names them."""
+"""Passports, identity cards and driving licences: no check digit that all share, so only after a word for it."""
 
 from __future__ import annotations
 

@@ -12,12 +12,19 @@ from mlmon_sidecar.redact.page import Page, Words
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _DOTTED = re.compile(rf"(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.[0-9]|-[A-Za-z])")
 _SIX = re.compile(r"[0-9A-Fa-f:]{0,34}\Z")
-_SIX_REST = re.compile(r"[0-9A-Fa-f:]{1,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?")
-_PRIVATE = re.compile(r"10\.|192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.")
+_SIX_REST = re.compile(r"[0-9A-Fa-f:]{0,30}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{1,39}")
+_PRIVATE = re.compile(
+    r"10\.|192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\."
+)
 _NOBODYS = re.compile(r"0\.|127\.|255\.")  # no host, this host, netmasks and broadcast
 
-ABOUT_VERSIONS = Words(r"v|ver|version|versions|release|build|firmware|rev|revision|section|sec|chapter|model|driver|sdk")
-ABOUT_HOSTS = Words(r"ip|ips|ipv4|ip address|ip-adresse|adresse ip|direccion ip|indirizzo ip|host|client|remote|peer|addr|address|server|gateway|login|logged")
+ABOUT_VERSIONS = Words(
+    r"v|ver|version|versions|release|build|firmware|rev|revision|section|sec|chapter|model|driver|sdk"
+)
+ABOUT_HOSTS = Words(
+    r"ip|ips|ipv4|ip address|ip-adresse|adresse ip|direccion ip|indirizzo ip|host|client|remote|peer|addr|address"
+    r"|server|gateway|login|logged"
+)
 
 
 def _find_four(page: Page, start: int, end: int) -> Iterator[Span]:
@@ -25,6 +32,7 @@ def _find_four(page: Page, start: int, end: int) -> Iterator[Span]:
     if shadow.count(".", start, end) < 3:
         return
     for match in _DOTTED.finditer(shadow, start, end):
+        page.look()
         if not _NOBODYS.match(match[0]) and not _is_product(shadow, match.start()) and _is_host(page, match):
             yield match.span()
 
@@ -37,9 +45,13 @@ def _is_product(shadow: str, start: int) -> bool:
 def _is_host(page: Page, match: re.Match[str]) -> bool:
     if page.speaks_of(ABOUT_VERSIONS, *match.span()):
         return False
-    if _PRIVATE.match(match[0]) or page.continues("ip_address", match.start()) or page.speaks_of(ABOUT_HOSTS, *match.span()):
+    if (
+        _PRIVATE.match(match[0])
+        or page.continues("ip_address", match.start())
+        or page.speaks_of(ABOUT_HOSTS, *match.span())
+    ):
         return True
-    # Versions are made of small numbers, addresses seldom: 1.5% of random ones have fewer than two octets of 20 or more.
+    # Versions are made of small numbers, addresses seldom: 1.5% of random ones have not two octets from 20 on.
     return sum(int(octet) >= 20 for octet in match[0].split(".")) >= 2
 
 

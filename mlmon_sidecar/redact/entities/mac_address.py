@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from mlmon_sidecar.redact.entities.kinds import Span, Token
+from mlmon_sidecar.redact.entities.kinds import Digits, Span, Token
 from mlmon_sidecar.redact.page import Page
 
 _FORM = re.compile(
@@ -26,10 +27,22 @@ def _find(page: Page, start: int, end: int) -> Span | None:
     return None if bare in _NOBODYS or dotted_number else match.span()
 
 
+def _find_quads(page: Page, start: int, end: int) -> Iterator[Span]:
+    """Three quads of which the first is digits, which the gate takes for a number."""
+    span = _find(page, start, end) if page.shadow.startswith(".", start + 4) else None
+    if span is not None:
+        yield span
+
+
 _HEX = "[0-9A-Fa-f]"
 MAC_ADDRESS = Token(
     "mac_address",
-    (f":{_HEX}{_HEX}:[0-9A-Fa-f:]*", f"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-", rf"\.{_HEX}{_HEX}{_HEX}{_HEX}\.{_HEX}"),
+    (
+        f":{_HEX}{_HEX}:[0-9A-Fa-f:]*",
+        f"-{_HEX}{_HEX}-{_HEX}{_HEX}-{_HEX}{_HEX}-",
+        rf"\.{_HEX}{_HEX}{_HEX}{_HEX}\.{_HEX}",
+    ),
     ":-.",
     _find,
 )
+MAC_ADDRESS_QUADS = Digits("mac_address", _find_quads)

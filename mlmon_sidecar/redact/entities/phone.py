@@ -32,8 +32,8 @@ _FIRST = re.compile(r"[0-9]+")
 _WRITTEN = re.compile(rf"(?<![0-9])(?:{_AMERICAN.pattern}|{_TRUNK.pattern}|00[1-9])")
 
 WORDS = Words(
-    r"tel|telephone|phone|phones|phone number|mobile|mobil|mob|cell|cellphone|cellular|call|calls|called|dial|fax|sms|text"
-    r"|whatsapp|signal|hotline|ring|telefon|telefonnummer|telefonnr|handy|handynummer|rufnummer|anruf|rueckruf|ruckruf"
+    r"tel|telephone|phone|phones|phone number|mobile|mobil|mob|cell|cellphone|cellular|call|calls|called|dial|fax|sms"
+    r"|text|whatsapp|signal|hotline|ring|telefon|telefonnummer|telefonnr|handy|handynummer|rufnummer|anruf|rueckruf|ruckruf"
     r"|telefono|telefone|movil|celular|llamar|llame|llama|ligar|ligue|cellulare|chiama|chiamare|appeler|appelez"
     r"|portable|numero de tel|gsm|telefoon|bel|bellen|mobiel|puhelin|puh|telefoonnummer|telefonszam|komorka|zadzwon"
     r"|telefonu|cep|contact number|contact no|ph|mobiltelefon|tlf|nomor|telepon|hp|telefona|mobilnij|mobilnyj|zvonit",
@@ -61,11 +61,12 @@ def _find(page: Page, start: int, end: int) -> Iterator[Span]:
                 at = found[1]
     at -= at == start and shadow.endswith("(", 0, start)
     while match := _WRITTEN.search(shadow, at, end):
+        page.look()
         found = _written(page, match, end)
         if found is not None:
             yield found
         at = found[1] if found is not None else match.start() + 1
-    numbers = list(_national(shadow, start, end))
+    numbers = list(_national(page, start, end))
     if numbers and _is_spoken_of(page, start, end):
         yield from numbers
 
@@ -105,9 +106,9 @@ def _stops(text: str) -> Iterator[int]:
     return reversed(groups)
 
 
-def _national(shadow: str, start: int, end: int) -> Iterator[Span]:
+def _national(page: Page, start: int, end: int) -> Iterator[Span]:
     """What a word nearby would make a number; in a long run only at its ends, which a word can be near."""
-    at = start
+    shadow, at = page.shadow, start
     while match := _FIRST.search(shadow, at, end):
         at = match.end()
         begin = match.start() - 1 if shadow.startswith("(", match.start() - 1) else match.start()

@@ -30,12 +30,16 @@ _SOUTHERN = re.compile(
     rf" (?:de la |de los |de las |del |de |di |da |do |dos |della )?{_NAME}(?: (?:de |da |do |y |e )?{_NAME}){{0,3}}"
     rf",? (?:n[.o]{{0,2}} ?|# ?)?[0-9]{{1,4}}(?![\w])(?:,? [0-9]{{4,5}} {_NAME})?"
 )
-_SUFFIX_BEFORE = re.compile(r"(?:(?:Am|An der|Auf der|Im|In der|Zum|Zur|Alte|Neue|Grosse|Kleine) )?[A-Z][A-Za-z-]{1,40}\Z")
+_SUFFIX_BEFORE = re.compile(
+    r"(?:(?:Am|An der|Auf der|Im|In der|Zum|Zur|Alte|Neue|Grosse|Kleine) )?[A-Z][A-Za-z-]{1,40}\Z"
+)
 _SUFFIXED = re.compile(
     r"(?:stras?se|strase|str\.|platz|allee|gasse|weg|damm|ufer|straat|laan|plein|gracht|kade|gatan|vagen|veien|gata)"
     rf" ?[0-9]{{1,4}}(?: ?[a-z])?(?![\w])(?:,? (?:[A-Z]-)?[0-9]{{4,5}}(?: ?[A-Z]{{2}})? {_NAME})?"
 )
-_APART = re.compile(r"(?:Strasse|Strase|Str\.|Platz|Allee|Weg|Ring) [0-9]{1,4}(?: ?[a-z])?(?![\w])(?:,? [0-9]{5} [A-Z][a-z]+)?")
+_APART = re.compile(
+    r"(?:Strasse|Strase|Str\.|Platz|Allee|Weg|Ring) [0-9]{1,4}(?: ?[a-z])?(?![\w])(?:,? [0-9]{5} [A-Z][a-z]+)?"
+)
 _BOX = re.compile(r"[Pp]\.? ?[Oo]\.? ?[Bb]ox [0-9]{1,6}|[Pp]ostfach [0-9][0-9 ]{1,6}[0-9]|[Aa]partado [0-9]{2,6}")
 
 
@@ -75,7 +79,10 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 POSTAL_ADDRESS = Token("postal_address", (rf"\b(?:{'|'.join(_KINDS)})\b",), "SARBLDCTPHWracpiqvtV" + "WO", _find)
 POSTAL_ADDRESS_SUFFIXED = Token(
     "postal_address",
-    (r"[a-z](?:stras?se|str[.]|platz|allee|gasse|weg|damm|ufer|straat|laan|plein|gracht|kade|gatan|vagen|veien|gata) ?[0-9]",),
+    (
+        r"[a-z](?:stras?se|str[.]|platz|allee|gasse|weg|damm|ufer|straat|laan|plein|gracht|kade|gatan|vagen|veien|gata)"
+        r" ?[0-9]",
+    ),
     _LETTERS,
     _find_suffixed,
 )

@@ -9,8 +9,8 @@ from mlmon_sidecar.redact.entities.kinds import CONTEXT, Number, Span, Token, is
 from mlmon_sidecar.redact.page import Page, Words
 
 _NINO = re.compile(
-    r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?: ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?|-[0-9]{2}-[0-9]{2}-"
-    r"[0-9]{2}-)[A-D]",
+    r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
+    r"(?: ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?|-[0-9]{2}-[0-9]{2}-[0-9]{2}-)[A-D]",
     re.IGNORECASE,
 )
 _FIRST = "ABCEGHJKLMNOPRSTWXYZ"
@@ -23,7 +23,11 @@ def _find_nino(page: Page, start: int, end: int) -> Span | None:
 
 UK_NINO = Token(
     "uk_nino",
-    (r"\b[A-Za-z]{2}[0-9]{2}", r"\b[A-Za-z]{2} [0-9]{2} [0-9]{2} [0-9]{2}", r"\b[A-Za-z]{2}-[0-9]{2}-[0-9]{2}-[0-9]{2}"),
+    (
+        r"\b[A-Za-z]{2}[0-9]{2}",
+        r"\b[A-Za-z]{2} [0-9]{2} [0-9]{2} [0-9]{2}",
+        r"\b[A-Za-z]{2}-[0-9]{2}-[0-9]{2}-[0-9]{2}",
+    ),
     _FIRST + _FIRST.lower(),
     _find_nino,
 )

@@ -20,5 +20,7 @@ US_SSN = Number(
     "us_ssn",
     {"3-2-4": FORM, "3 2 4": FORM, "3.2.4": CONTEXT, "9": CONTEXT},
     is_ssn,
-    Words("ssn|social security|soc sec|social|itin|taxpayer|tax id|tin|seguro social|ss#|ss number|ss no"),
+    Words(
+        "ssn|social security|soc sec|social(?! insurance)|itin|taxpayer|tax id|tin|seguro social|ss#|ss number|ss no"
+    ),
 )
