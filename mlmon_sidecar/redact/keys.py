@@ -33,7 +33,8 @@ _NAMES = {
         date_de_naissance fecha_de_nacimiento fecha_nacimiento data_di_nascita data_de_nascimento data_nascimento
         geboortedatum data_urodzenia""",
     "us_ssn": "ssn social_security_number social_security_no social_security ssn_last4 itin us_ssn",
-    "national_id": """national_id national_id_number national_identification_number national_insurance_number nino ni_number
+    "national_id": """national_id national_id_number national_identification_number national_insurance_number
+        nino ni_number
         tax_id tax_number taxpayer_id tin nhs_number id_card id_card_number identity_card identity_number
         identity_document identification_number citizen_id resident_id personal_id personal_number personal_code
         steuer_id steuernummer steueridentifikationsnummer insee numero_securite_sociale dni nif

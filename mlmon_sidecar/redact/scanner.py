@@ -22,6 +22,7 @@ MIN_NUMBER = 7  # characters of the shortest number; only an IPv4 address can be
 MAX_GROUPS = 8  # groups of digits in one number
 
 _GROUP = re.compile(r"[0-9]+")
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])(?:0[1-9]|1[0-2])\1[0-3][0-9](?![0-9.])")
 _RUN = re.compile(DIGITS)
 _EXAMPLES = (
     "Call +49 30 1234567 or (415) 555-2671, mail jo.doe@example.org, card 4111 1111 1111 1111, ssn 078-05-1120.",
@@ -168,6 +169,8 @@ class Scanner:
                 return
 
     def _look_at_digits(self, page: Page, start: int, end: int) -> Iterator[Found]:
+        if _is_no_number(page.shadow, start, end):
+            return
         found: list[Found] = []
         for entity in self._digits:
             found += [Found(*span, entity.name) for span in entity.find(page, start, end)]
@@ -213,6 +216,15 @@ class Scanner:
             if page.speaks_of(entity.words, start, end) or page.continues(entity.name, start):
                 return Found(start, end, entity.name)
         return next((Found(start, end, entity.name) for entity, enough in possible if enough), None)
+
+
+def _is_no_number(shadow: str, start: int, end: int) -> bool:
+    """What most runs are: a date, or digits that go on from letters."""
+    date = _DATE.match(shadow, start, end)
+    if date is not None:
+        return end - date.end() < MIN_NUMBER
+    group = _GROUP.match(shadow, start, end)
+    return group is not None and group.end() == end and start > 0 and shadow[start - 1].isalnum()
 
 
 def _any_of(forms: Iterable[str]) -> re.Pattern[str]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.records import PredictionBatch
 from mlmon_sidecar.redact import RedactionPolicy, Redactor
-from mlmon_sidecar.redact.keys import normalise_key
 from mlmon_sidecar.redact.document import MAX_DEPTH
+from mlmon_sidecar.redact.keys import normalise_key
 from mlmon_sidecar.redact.placeholders import MASK
 from mlmon_sidecar.redact.sampling import in_sample, keep_rows
 
