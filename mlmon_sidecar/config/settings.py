@@ -34,8 +34,60 @@ sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_
 class PrivacySettings(Table):
     """What is kept of a payload."""
 
-    preset: Literal["default", "strict", "off"] = Field(
-        default="default", description="Set of redaction rules.", examples=["strict"]
+    preset: Literal["default", "strict", "pci", "hipaa", "off"] = Field(
+        default="default", description="Set of redaction rules, see privacy.md.", examples=["strict"]
+    )
+    mask: tuple[str, ...] = Field(
+        default=(), description="Further names whose values are masked whole.", examples=[["customer_ref"]]
+    )
+    allow: tuple[str, ...] = Field(
+        default=(), description="Names of the preset that are not personal here.", examples=[["city"]]
+    )
+    only: tuple[str, ...] = Field(
+        default=(),
+        description="Allowlist: fields with another name do not survive at all. Empty: no allowlist.",
+        examples=[["amount", "country"]],
+    )
+    entities: tuple[str, ...] = Field(
+        default=(),
+        description="What is looked for in texts, instead of the preset's entities.",
+        examples=[["email", "card", "national_id"]],
+    )
+    actions: tuple[str, ...] = Field(
+        default=(),
+        description="What becomes of an entity: `drop`, `mask`, `partial`, `hash` or `keep`.",
+        examples=[["email=hash", "card=partial"]],
+    )
+    fields: tuple[str, ...] = Field(
+        default=(),
+        description="What becomes of a field, by name or by the end of its path, `*` for any part; stronger than all "
+        "else.",
+        examples=[["user.notes=drop", "zip=keep"]],
+    )
+    hash_key_file: OptionalText = Field(
+        default=None,
+        description="File with the keys of the action `hash`: `ID:SECRET` a line, the one in use first.",
+        examples=["/run/secrets/mlmon-hash"],
+    )
+    hash_key_env: OptionalText = Field(
+        default=None,
+        description="Variable that holds the keys, separated by commas, where there is no file.",
+        examples=["PRIVACY_HASH_KEYS"],
+    )
+    ner: bool = Field(
+        default=False,
+        description="Look for names of people and places in prose fields; needs the extra `ner` and a language model.",
+        examples=[True],
+    )
+    ner_model: str = Field(
+        default="en_core_web_sm", description="The installed spaCy model that reads.", examples=["en_core_web_sm"]
+    )
+    ner_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of a second's time that reading prose may take; beyond it a field is masked whole.",
+        examples=[0.1],
     )
     store_features: tuple[str, ...] = Field(
         default=(),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.decode.columns import MAX_ARRAY, MAX_CELLS
+from mlmon_sidecar.decode.columns import MAX_CELLS
 from mlmon_sidecar.decode.json_rows import positional_names
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import RequestRows
 from mlmon_sidecar.decode.tabular import MAX_POSITIONAL, expect_cells, expect_rows, wrong_shape
 from mlmon_sidecar.decode.tensors import Tensor
+from mlmon_sidecar.decode.text_features import MAX_ARRAY
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 

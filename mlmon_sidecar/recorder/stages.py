@@ -26,7 +26,8 @@ from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.waiting import Waiting
 from mlmon_sidecar.records import DropReason, Exchange, KeptRow, Pane, PredictionBatch, RedactedRows
-from mlmon_sidecar.redact.redactor import Redaction, Redactor
+from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.redact.rows import Redaction
 from mlmon_sidecar.redact.sampling import keep_rows
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.telemetry import Telemetry

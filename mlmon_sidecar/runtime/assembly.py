@@ -20,7 +20,10 @@ from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.recorder import RecordedModel
+from mlmon_sidecar.redact.hash_keys import load_hash_keys
+from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
+from mlmon_sidecar.redact.prose import Prose
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.telemetry import logger
@@ -88,7 +91,18 @@ def _require_model(baseline: Baseline, name: str) -> None:
 
 
 def redaction_policy(settings: Settings) -> RedactionPolicy:
-    return RedactionPolicy.of(settings.privacy.preset)
+    """Raises ``ConfigError`` for an entity, action or key that cannot be used."""
+    said = settings.privacy
+    return RedactionPolicy.of(
+        said.preset,
+        said.mask,
+        said.allow,
+        entities=said.entities,
+        actions=said.actions,
+        fields=said.fields,
+        only=said.only,
+        hash_keys=load_hash_keys(said.hash_key_file, said.hash_key_env),
+    )
 
 
 def captures_content(settings: Settings, environ: Mapping[str, str]) -> bool:
@@ -101,12 +115,22 @@ def latest_gen_ai(environ: Mapping[str, str]) -> bool:
     return LATEST in map(str.strip, environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(","))
 
 
-def recorded_model(watched: Watched, settings: Settings, *, content: bool = False) -> RecordedModel:
+def make_redactor(settings: Settings) -> Redactor:
+    """One for all models of a process. Raises ``ConfigError``, ``MissingExtra``."""
+    policy = redaction_policy(settings)
+    if policy.preset == "off":
+        logger.warning("mlmon: privacy.preset is off: nothing is redacted, neither in what is kept nor in what leaves")
+    said = settings.privacy
+    prose = Prose(presidio_reader(said.ner_model), said.ner_share) if said.ner else None
+    return Redactor(policy, prose=prose)
+
+
+def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, content: bool = False) -> RecordedModel:
     """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
     return RecordedModel(
         decode=replace(decode_options(watched, settings.model_version), content=content),
         layout=watched.layout,
-        redactor=Redactor(redaction_policy(settings)),
+        redactor=redactor,
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
     )

@@ -42,7 +42,8 @@ class Worker:
         process.slot.fill(self.hub)
         environ = dict(os.environ)
         content = assembly.captures_content(settings, environ)
-        models = {w.name: assembly.recorded_model(w, settings, content=content) for w in process.watched}
+        redactor = assembly.make_redactor(settings)
+        models = {w.name: assembly.recorded_model(w, settings, redactor, content=content) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
             models,
