@@ -28,6 +28,8 @@ from mlmon_sidecar.statistics.schema import (
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
 
+    Column = Sequence[object] | FloatVector
+
 LEARNING_ROWS = 256  # whose columns are expected from then on, where there is no baseline
 PAUSE_ROWS = 2_048  # between two windows: to look at values costs more than to look at types
 MAX_NAMES = 200  # additional columns told apart; a client may invent names without end
@@ -61,7 +63,7 @@ class SchemaWatch:
     """Looks at the batches of one model in turn. ``expected`` without columns: the first rows teach it."""
 
     def __init__(self, expected: ExpectedSchema) -> None:
-        self._learns = not expected.columns
+        self._learns = self._learned = not expected.columns
         self._seen: dict[str, Counter[str]] = {}  # while learning: column -> kinds
         self._learned_rows = 0
         self._expected = expected
@@ -99,6 +101,8 @@ class SchemaWatch:
                 name = OTHER_NAME
             self._additional.add(name)
             found.append(Violation(Wrong.ADDITIONAL, name, rows, "not expected"))
+        if self._learned:  # said once: what was learned from some rows may lack what is only sometimes there
+            self._expected = ExpectedSchema(columns, self._expected.known | self._additional)
         return found
 
     def _learn(self, batch: PredictionBatch) -> None:
@@ -150,7 +154,7 @@ def _kind(value: object) -> str:
     return TEXT if isinstance(value, str) else ANY
 
 
-def _of_wrong_type(values: Sequence[object], kind: str) -> int:
+def _of_wrong_type(values: Column, kind: str) -> int:
     """Rows of another type; null is of every type, and a boolean counts as a number."""
     if isinstance(values, np.ndarray):
         return len(values) if kind == TEXT else 0
@@ -163,7 +167,7 @@ def _of_wrong_type(values: Sequence[object], kind: str) -> int:
     return sum(value is not None and not isinstance(value, right) for value in values)
 
 
-def _numbers(values: Sequence[object]) -> FloatVector:
+def _numbers(values: Column) -> FloatVector:
     """The finite numbers among them, at most a window's."""
     if isinstance(values, np.ndarray):
         found = values[:WINDOW_ROWS].astype(np.float64)

@@ -20,6 +20,7 @@ MODEL_VERSION = "mlmon.model.version"
 FEATURE = "mlmon.feature.name"
 METHOD = "mlmon.drift.method"
 WINDOW = "mlmon.window"
+VIOLATION = "mlmon.schema.violation"
 CLASS = "mlmon.class"
 LABEL_STATUS = "mlmon.label.status"
 SCORE_NAME = "mlmon.metric.name"
@@ -106,6 +107,13 @@ _INFRASTRUCTURE = (
         Kind.HISTOGRAM,
         "Time from a request's start to the first message of its answer's body.",
         _M,
+    ),
+    _process(
+        "mlmon.schema.violations",
+        "{violation}",
+        Kind.COUNTER,
+        "Rows whose columns are missing, additional, of another type, rescaled or in each other's places.",
+        (*_M, VIOLATION),
     ),
     _process("process.cpu.time", "s", Kind.COUNTER, "CPU time used by the process.", (CPU_MODE,)),
     _process("process.memory.usage", "By", Kind.UPDOWN, "Physical memory in use by the process."),
@@ -335,6 +343,12 @@ EVENTS = {
                 "gen_ai.response.id",
                 *_M,
             ),
+        ),
+        EventType(
+            "mlmon.schema.violation",
+            (Severity.WARN,),
+            "Rows that do not have the form they are expected to have; at most one a minute for each column and kind.",
+            (*_M, FEATURE, VIOLATION, "mlmon.schema.rows"),
         ),
         EventType(
             "mlmon.alert",

@@ -22,6 +22,7 @@ from mlmon_sidecar.recorder.flushing import Contents, Flushing
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
+from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
 from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Measurement, PredictionBatch
 from mlmon_sidecar.telemetry import Telemetry
@@ -49,6 +50,7 @@ class Recorder:
         flush_interval_seconds: float = 1.0,
         faults: Faults | None = None,
         telling: Telling | None = None,
+        warning: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
         generations: GenerationBook | None = None,
     ) -> None:
@@ -63,9 +65,11 @@ class Recorder:
         self._waiting = Waiting({name: model.layout.size for name, model in models.items()}, telemetry)
         self._minutes = Minutes(models, clock, self._interval_ns)
         self._generations = generations or GenerationBook()
+        expected = {name: model.schema for name, model in models.items()}
+        self._violations = Violations(expected, telemetry, clock, warning)
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
-            lock=self._state, telling=telling, cpu_ns=cpu_ns, generations=self._generations,
+            lock=self._state, violations=self._violations, telling=telling, cpu_ns=cpu_ns, generations=self._generations,
         )  # fmt: skip
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
@@ -201,6 +205,7 @@ class Recorder:
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
             *self._totals.measurements(),
+            *self._violations.measurements(),
             *self._generations.measurements(),
             Measurement("mlmon.self.queue.size", stats.bytes_in_queue),
             Measurement("mlmon.self.queue.limit", self._handoff.max_bytes),

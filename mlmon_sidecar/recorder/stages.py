@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
@@ -24,12 +24,14 @@ from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
 from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
+from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import Waiting
 from mlmon_sidecar.records import DropReason, Exchange, KeptRow, Pane, PredictionBatch, RedactedRows
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.redact.rows import Redaction
 from mlmon_sidecar.redact.sampling import keep_rows
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.schema import ExpectedSchema
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_EXCHANGES = 64  # decoded, or counted as traffic, in one step
@@ -52,6 +54,7 @@ class RecordedModel:
     redactor: Redactor
     store_features: frozenset[str] = frozenset()
     keep: float = 1.0  # share of rows kept, by hash of the prediction id
+    schema: ExpectedSchema = field(default_factory=ExpectedSchema)  # empty: the first rows teach it
 
 
 class Stages:
@@ -68,6 +71,7 @@ class Stages:
         *,
         lock: threading.RLock,
         generations: GenerationBook,
+        violations: Violations,
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -75,6 +79,7 @@ class Stages:
         self._waiting, self._minutes, self._state, self._telling = waiting, minutes, lock, telling
         self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
         self._versions = Versions(models)
+        self._violations = violations
         self._generations = generations
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
@@ -150,7 +155,15 @@ class Stages:
         versions = decoded_versions(batches)
         self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
         for batch in batches:
+            self.check(batch)
             self._gathered.add(batch)
+
+    def check(self, batch: PredictionBatch) -> None:
+        """Hold the rows against the form that is expected of them. The lock is held."""
+        try:
+            self._violations.look(batch, self._models[batch.model].redactor.redact_text)
+        except Exception as error:  # The rows are still good.
+            self._telemetry.failed("schema", error)
 
     def of_known_version(self, batch: PredictionBatch) -> PredictionBatch:
         """The batch, or under ``OTHER_VERSION`` where there are too many. The lock is held."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mlmon_sidecar.decode.options import UNVERSIONED
+from mlmon_sidecar.telemetry import logger
+
 MAX_VERSIONS = 64  # of one model, while this process lives
 OTHER_VERSION = "_other"
 
@@ -19,4 +22,10 @@ class Versions:
         known = self._known[model]
         if version not in known and len(known) < MAX_VERSIONS:
             known.add(version)
+            if version == UNVERSIONED:
+                logger.warning(
+                    "mlmon: predictions of model %s name no version; set models.%s.version or model_version",
+                    model,
+                    model,
+                )
         return version in known

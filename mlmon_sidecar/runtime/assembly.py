@@ -26,6 +26,7 @@ from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.prose import Prose
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.schema import ExpectedSchema, expected_schema
 from mlmon_sidecar.telemetry import logger
 
 Origin = Callable[[tuple[str, ...]], str]
@@ -133,7 +134,15 @@ def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, 
         redactor=redactor,
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
+        schema=_schema(watched),
     )
+
+
+def _schema(watched: Watched) -> ExpectedSchema:
+    baseline = watched.baseline
+    if baseline is None:
+        return ExpectedSchema()
+    return expected_schema(baseline.layout, baseline.reference.vector, baseline.roles.named())
 
 
 def decode_options(watched: Watched, other_version: str | None = None) -> DecodeOptions:

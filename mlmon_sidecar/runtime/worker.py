@@ -54,6 +54,7 @@ class Worker:
             flush_interval_seconds=settings.flush_interval_seconds,
             faults=process.faults,
             telling=self.exporter if options.prediction_logs else None,
+            warning=self.exporter,
             generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
         )
 

@@ -59,8 +59,8 @@ def expected_schema(layout: Layout, reference: IntVector, known: frozenset[str] 
     columns: dict[str, ExpectedColumn] = {}
     for feature, cells in layout.numeric():
         columns[feature.name] = _numeric(feature, reference[cells.bins])
-    for feature, _ in layout.categorical():
-        columns[feature.name] = ExpectedColumn(_category_kind(feature))
+    for category, _ in layout.categorical():
+        columns[category.name] = ExpectedColumn(_category_kind(category))
     return ExpectedSchema({feature.name: columns[feature.name] for feature in layout.features}, known)
 
 

@@ -71,6 +71,7 @@ def test_without_a_baseline_the_first_rows_teach(make_batch: Any) -> None:
     assert look(watch, make_batch, {"a": "1", "b": 7, "c": "x", "sometimes": 2, "new": 1}) == {
         ("type_change", "a"): 1, ("type_change", "b"): 1, ("additional_feature", "new"): 1
     }  # fmt: skip
+    assert look(watch, make_batch, {"a": 1, "b": "x", "c": 2, "new": 1}) == {}, "learned now"
 
 
 def test_values_are_looked_at_now_and_then(make_batch: Any) -> None:
