@@ -69,7 +69,8 @@ class Recorder:
         self._violations = Violations(expected, telemetry, clock, warning)
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
-            lock=self._state, violations=self._violations, telling=telling, cpu_ns=cpu_ns, generations=self._generations,
+            lock=self._state, violations=self._violations, generations=self._generations, telling=telling,
+            cpu_ns=cpu_ns,
         )  # fmt: skip
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
@@ -152,6 +153,7 @@ class Recorder:
         for minutes in by_minutes(batch, limit // 2):
             with self._state:
                 known = self._stages.of_known_version(minutes)
+                self._stages.check(known)
             step = max(1, OBSERVE_UNITS * known.rows // max(1, units(known)))
             for start in range(0, known.rows, step):
                 with self._state:
