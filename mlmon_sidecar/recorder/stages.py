@@ -39,8 +39,8 @@ EXCHANGE_UNITS = 256  # what decoding an exchange costs beyond its bytes, in byt
 DECODE_FIXED = 2_500  # what a step of decoding costs before the first exchange, in the same unit
 DECODE_LEAST = 4_000
 DECODE_NS_PER_UNIT = 40.0  # to begin with; this and the next are measured from then on
-COUNT_NS_PER_UNIT = 350.0
-COUNT_FIXED = 500  # what a step of counting costs before the first row, in cells
+COUNT_NS_PER_UNIT = 180.0
+COUNT_FIXED = 1_400  # what a step of counting costs before the first row, in cells
 COUNT_LEAST = 1_000  # 16 rows of 50 features
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
