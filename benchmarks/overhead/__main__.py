@@ -1,7 +1,7 @@
 """Rounds in turn over every process, then the tables.
 
-    python -m benchmarks.overhead                    # about five minutes
-    python -m benchmarks.overhead --rounds 9 --only raw
+python -m benchmarks.overhead                    # about five minutes
+python -m benchmarks.overhead --rounds 9 --only raw
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.overhead.rounds import Cost, serve
 from benchmarks.overhead.table import Costs, markdown, profile_text, ratios, text
 from benchmarks.overhead.traffic import PAYLOADS
-from benchmarks.overhead.variants import FASTAPI_ONLY, PROCESSES
+from benchmarks.overhead.variants import FASTAPI_ONLY, VARIANTS
 
 FRAMEWORKS = ("raw", "fastapi")
 
@@ -24,19 +24,19 @@ FRAMEWORKS = ("raw", "fastapi")
 class Measured:
     """One process of the comparison."""
 
-    def __init__(self, names: tuple[str, ...], framework: str) -> None:
+    def __init__(self, name: str, framework: str) -> None:
         context = get_context("spawn")
-        self.names = names
+        self.name = name
         self._told, child = context.Pipe()
-        self._process = context.Process(target=serve, args=(names, framework, child))
+        self._process = context.Process(target=serve, args=(name, framework, child))
         self._process.start()
         child.close()
 
     def ready(self) -> None:
         if self._told.recv() != "ready":
-            raise RuntimeError(f"{self.names} did not start")
+            raise RuntimeError(f"{self.name} did not start")
 
-    def round(self, payload: str) -> dict[str, Cost]:
+    def round(self, payload: str) -> Cost:
         self._told.send(("round", payload))
         return self._told.recv()  # type: ignore[no-any-return]
 
@@ -55,12 +55,12 @@ class Measured:
         verdict = self._told.recv()
         self._process.join(30)
         if verdict != "recorded":
-            raise RuntimeError(f"{', '.join(self.names)}: {verdict}")
+            raise RuntimeError(f"{self.name}: {verdict}")
 
 
-def measure(framework: str, processes: Sequence[tuple[str, ...]], rounds: int) -> tuple[Costs, dict[str, float]]:
+def measure(framework: str, names: Sequence[str], rounds: int) -> tuple[Costs, dict[str, float]]:
     """Added costs of every variant, one a round, and the profile of everything on (of rows)."""
-    running = [Measured(names, framework) for names in processes]
+    running = [Measured(name, framework) for name in ("bare", *names)]
     try:
         return _rounds(running, rounds)
     finally:
@@ -74,14 +74,13 @@ def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, 
     costs: Costs = defaultdict(list)
     for _ in range(rounds):
         for payload in PAYLOADS:
-            for process in running:
-                spent = process.round(payload)
-                for name in process.names:
-                    added = Cost(*(with_it - bare for with_it, bare in zip(spent[name], spent["bare"], strict=True)))
-                    costs[name, payload].append(added)
+            spent = {process.name: process.round(payload) for process in running}
+            bare = spent.pop("bare")
+            for name, cost in spent.items():
+                costs[name, payload].append(Cost(cost.loop - bare.loop, cost.total - bare.total))
     profile: dict[str, float] = {}
     for process in running:
-        if "mlmon, everything on" in process.names:
+        if process.name == "mlmon, everything on":
             profile = process.profile("row")
         process.close()
     return costs, profile
@@ -91,14 +90,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31, help="rounds of every variant; the median counts")
     parser.add_argument("--only", choices=FRAMEWORKS, help="one framework")
-    parser.add_argument("--variants", default="", help="only processes with a variant whose name holds this text")
+    parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     said = parser.parse_args()
-    chosen = [names for names in PROCESSES if any(said.variants in name for name in names)]
+    wanted = said.variants.split(",")
+    chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
     written = [f"Python {platform.python_version()}; {said.rounds} interleaved rounds, medians.\n"]
     for framework in (said.only,) if said.only else FRAMEWORKS:
-        processes = [n for n in chosen if framework == "fastapi" or not FASTAPI_ONLY.intersection(n)]
-        costs, profile = measure(framework, processes, said.rounds)
+        names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
+        costs, profile = measure(framework, names, said.rounds)
         print(text(framework, costs))
         print(ratios(costs))
         if profile:

@@ -31,6 +31,8 @@ NAMES = tuple(f"x{at}" for at in range(FEATURES))
 class Complete(Variant):
     """Rounds end when the last row is in SQLite and the figures are at the receiver: one flush and one export each."""
 
+    works_behind = True
+
     def wrap(self, app: Any) -> App:
         self._folder = tempfile.TemporaryDirectory(prefix="mlmon-overhead-")
         folder = Path(self._folder.name)

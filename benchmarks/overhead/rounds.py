@@ -8,11 +8,12 @@ import time
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
+from benchmarks.overhead.profile import Profile
 from benchmarks.overhead.traffic import PAYLOADS, drive
 from benchmarks.overhead.variants import VARIANTS, Variant
 
 WARM_UP = 100
-QUICK_TIMES = 5  # rounds of variants without work behind the request are so many times as long: they cost little
+BURSTS = 10  # of a round
 
 
 class Cost(NamedTuple):
@@ -22,58 +23,56 @@ class Cost(NamedTuple):
     total: float  # of the process, until the work behind the requests is done
 
 
-def serve(names: tuple[str, ...], framework: str, told: Connection) -> None:
-    """Answer ``("round", payload)`` with a ``Cost`` for ``bare`` and each of ``names``, until told to stop."""
-    variants = {name: VARIANTS[name](framework) for name in ("bare", *names)}
-    sent = {name: dict.fromkeys(PAYLOADS, 0) for name in variants}
+def serve(name: str, framework: str, told: Connection) -> None:
+    """Answer ``("round", payload)`` with a ``Cost``, until told to stop; then say whether all was recorded.
+
+    A process is one variant: the interpreter adapts the code of application and framework to what calls it.
+    """
+    variant = VARIANTS[name](framework)
+    sent = dict.fromkeys(PAYLOADS, 0)
     loop = asyncio.new_event_loop()
 
-    def spend(name: str, payload: str, requests: int) -> Cost:
-        cost = _spend(variants[name], loop, payload, requests)
-        sent[name][payload] += requests
-        return cost
+    def spend(payload: str, requests: int) -> Cost:
+        sent[payload] += requests
+        return _spend(variant, loop, payload, requests)
 
-    for name in variants:
-        for payload in PAYLOADS:
-            spend(name, payload, WARM_UP)
+    for payload in PAYLOADS:
+        spend(payload, WARM_UP)
     told.send("ready")
-    turn = 0
     while True:
         order, payload = told.recv()
         if order == "stop":
             break
+        requests = PAYLOADS[payload].per_round
         if order == "profile":
-            told.send(_profile(variants[names[0]], loop, payload, PAYLOADS[payload].per_round))
-            sent[names[0]][payload] += PAYLOADS[payload].per_round
-            continue
-        turn += 1
-        order_now = [*variants] if turn % 2 else [*reversed(variants)]
-        told.send({name: spend(name, payload, PAYLOADS[payload].per_round) for name in order_now})
+            with Profile() as profile:
+                spend(payload, requests)
+            told.send({stage: spent / requests for stage, spent in profile.by_stage().items()})
+        else:
+            told.send(spend(payload, requests))
     try:
-        for name, variant in variants.items():
-            variant.prove(sent[name])
+        variant.prove(sent)
     except Exception as error:
         told.send(f"{type(error).__name__}: {error}")
     else:
         told.send("recorded")
-    for variant in variants.values():
-        variant.close()
+    variant.close()
 
 
 def _spend(variant: Variant, loop: asyncio.AbstractEventLoop, payload: str, requests: int) -> Cost:
+    """In bursts: a recorder takes what waits every few milliseconds, so what is kept does not pile up for a round."""
     gc.collect()
-    total, here = time.process_time_ns(), time.thread_time_ns()
-    loop.run_until_complete(drive(variant.app, PAYLOADS[payload], requests))
-    here = time.thread_time_ns() - here
+    burst = max(1, requests // BURSTS)
+    spent_here = spent_all = 0
+    for _ in range(requests // burst):
+        total, here = time.process_time_ns(), time.thread_time_ns()
+        loop.run_until_complete(drive(variant.app, PAYLOADS[payload], burst))
+        spent_here += time.thread_time_ns() - here
+        spent_all += time.process_time_ns() - total
+        if not variant.works_behind:
+            variant.clear()
+    total = time.process_time_ns()
     variant.settle()
-    total = time.process_time_ns() - total
+    spent_all += time.process_time_ns() - total
     variant.clear()
-    return Cost(here / 1000 / requests, total / 1000 / requests)
-
-
-def _profile(variant: Variant, loop: asyncio.AbstractEventLoop, payload: str, requests: int) -> dict[str, float]:
-    from benchmarks.overhead.profile import Profile
-
-    with Profile() as profile:
-        _spend(variant, loop, payload, requests)
-    return {stage: spent / requests for stage, spent in profile.by_stage().items()}
+    return Cost(spent_here / 1000 / requests, spent_all / 1000 / requests)

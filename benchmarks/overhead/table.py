@@ -71,6 +71,8 @@ def ratios(costs: Costs) -> str:
 
 
 def profile_text(profile: dict[str, float]) -> str:
-    lines = ["\neverything on, where a row's CPU goes (microseconds a request, sampled; the sampler slows all a little)"]
+    lines = [
+        "\neverything on, where a row's CPU goes (microseconds a request, sampled; the sampler slows all a little)"
+    ]
     lines += [f"{spent:9.1f}  {stage}" for stage, spent in profile.items() if spent >= 0.05]
     return "\n".join(lines)

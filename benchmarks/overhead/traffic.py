@@ -81,21 +81,30 @@ async def drive(app: App, payload: Payload, requests: int) -> None:
         await _request(app, payload)
 
 
-async def _request(app: App, payload: Payload) -> None:
-    waiting = [{"type": "http.request", "body": payload.body, "more_body": False}]
-    sent = 0
+class Cycle:
+    """One request as a server sees it: like uvicorn's, its ``receive`` and ``send`` are bound methods."""
 
-    async def receive() -> Message:
-        return waiting.pop() if waiting else {"type": "http.disconnect"}
+    def __init__(self, payload: Payload) -> None:
+        self.body = payload.body
+        self.received = False
+        self.sent = 0
 
-    async def send(message: Message) -> None:
-        nonlocal sent
+    async def receive(self) -> Message:
+        if self.received:
+            return {"type": "http.disconnect"}
+        self.received = True
+        return {"type": "http.request", "body": self.body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.body":
-            sent += len(message["body"])
+            self.sent += len(message["body"])
 
-    await app(_scope(payload), receive, send)
-    if sent != sum(map(len, payload.answer)):
-        raise RuntimeError(f"{payload.name}: {sent} bytes were answered")
+
+async def _request(app: App, payload: Payload) -> None:
+    cycle = Cycle(payload)
+    await app(_scope(payload), cycle.receive, cycle.send)
+    if cycle.sent != sum(map(len, payload.answer)):
+        raise RuntimeError(f"{payload.name}: {cycle.sent} bytes were answered")
 
 
 def _scope(payload: Payload) -> Scope:

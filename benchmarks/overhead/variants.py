@@ -5,16 +5,16 @@ A variant whose proof fails is not measured: a peer that records nothing is chea
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.overhead.traffic import PAYLOADS, App, raw_application
-from mlmon_sidecar.capture.exchange_tap import ExchangeTap
-from mlmon_sidecar.capture.handoff import Handoff
-from mlmon_sidecar.capture.selection import Selection, SelectionOptions
-from mlmon_sidecar.capture.wiring import Capture
+from mlmon_sidecar import MonitorMiddleware
 
 Sent = dict[str, int]
 """Requests sent so far, by payload."""
@@ -26,6 +26,8 @@ class NotRecorded(Exception):
 
 class Variant:
     """The application as it is. Others override what differs."""
+
+    works_behind = False  # threads of its own: nothing is cleared while they work
 
     def __init__(self, framework: str) -> None:
         self.framework = framework
@@ -125,20 +127,20 @@ class MinimalCapture:
 
 
 class TapOnly(Variant):
-    """Our part of the event loop, with nobody behind the hand-off."""
+    """The middleware as users mount it, with nobody behind the hand-off."""
 
     def wrap(self, app: App) -> App:
-        self.handoff = Handoff()
+        models = {name: {"routes": [f"POST /{name}"]} for name in PAYLOADS}
+        self._folder = tempfile.TemporaryDirectory(prefix="mlmon-overhead-")
+        config = Path(self._folder.name, "mlmon.toml")
+        config.write_text("".join(f"[models.{name}]\nroutes = {said['routes']}\n" for name, said in models.items()))
+        middleware = MonitorMiddleware(app, config=config, strict=True)
+        process = middleware._process
+        assert process is not None, "strict"
+        process.pid = os.getpid()  # as if started: no worker
+        self.handoff = process.handoff
         self.captured = 0
-        models = {name: (f"POST /{name}",) for name in PAYLOADS}
-        capture = Capture(self.handoff, Selection(SelectionOptions(models)))
-
-        async def monitored(scope: Any, receive: Any, send: Any) -> None:
-            model = capture.model_for(scope)
-            assert model is not None, "every path is a model's"
-            await ExchangeTap(capture, model, scope).run(app, receive, send)
-
-        return monitored
+        return middleware.__call__
 
     def clear(self) -> None:
         for exchange in self.handoff.drain(1_000_000):
@@ -149,6 +151,9 @@ class TapOnly(Variant):
 
     def prove(self, sent: Sent) -> None:
         expect("exchanges", self.captured, sum(sent.values()))
+
+    def close(self) -> None:
+        self._folder.cleanup()
 
 
 class BaseHttp(Variant):
@@ -171,6 +176,8 @@ class BaseHttp(Variant):
 
 class OpenTelemetry(Variant):
     """opentelemetry-instrumentation-fastapi (on raw ASGI its ASGI middleware), spans and metrics kept in memory."""
+
+    works_behind = True
 
     def wrap(self, app: Any) -> App:
         from opentelemetry.sdk.metrics import MeterProvider
@@ -235,6 +242,8 @@ class Prometheus(Variant):
 class Elastic(Variant):
     """elastic-apm with ``capture_body=all``; what it would send is compressed, read back and counted here."""
 
+    works_behind = True
+
     def wrap(self, app: Any) -> App:
         from elasticapm import Client
 
@@ -298,14 +307,6 @@ VARIANTS: dict[str, Callable[[str], Variant]] = {
     "prometheus-fastapi-instrumentator": Prometheus,
     "elastic-apm with bodies": Elastic,
 }
-PROCESSES: tuple[tuple[str, ...], ...] = (
-    ("no-op", "minimal capture", "mlmon, tap alone", "BaseHTTPMiddleware"),
-    ("mlmon, everything on",),
-    ("opentelemetry-instrumentation",),
-    ("prometheus-fastapi-instrumentator",),
-    ("elastic-apm with bodies",),
-)
-"""Who shares a process: only what starts no thread. Each process measures ``bare`` too, as its own zero."""
 FASTAPI_ONLY = frozenset({"prometheus-fastapi-instrumentator"})
 
-__all__ = ["FASTAPI_ONLY", "PROCESSES", "VARIANTS", "NotRecorded", "Variant"]
+__all__ = ["FASTAPI_ONLY", "VARIANTS", "NotRecorded", "Variant"]
