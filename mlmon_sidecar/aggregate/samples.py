@@ -57,7 +57,9 @@ def input_hashes(names: Sequence[str], columns: Sequence[Column], values: FloatV
     invalid = codes == INVALID
     for at in np.flatnonzero(invalid.any(axis=1)).tolist():
         rows = np.flatnonzero(invalid[at])
-        words[at, rows] = _text_words([columns[at][row] for row in rows.tolist()])
+        column = columns[at]
+        found = column[rows].tolist() if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
+        words[at, rows] = _text_words(found)
     _mix(words)
     words += _seeds(tuple(names))
     words[invalid] += np.uint64(INVALID)

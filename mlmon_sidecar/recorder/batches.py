@@ -20,7 +20,7 @@ _Kind = tuple[str, str, tuple[str, ...]]
 
 
 class Gathered:
-    """Batches in the order of their kinds' first sight. Those of one model, version and set of columns become one."""
+    """Batches in the order of their kinds' first sight: those of one model, version and columns can be joined."""
 
     def __init__(self) -> None:
         self._kinds: dict[_Kind, _Lot] = {}
@@ -34,13 +34,13 @@ class Gathered:
             self._kinds.setdefault((batch.model, batch.version, tuple(batch.features)), _Lot()).batches.append(batch)
             self.units += units(batch)
 
-    def take(self, limit: int) -> PredictionBatch:
-        """About ``limit`` units of one kind, a row at least; only where there are any."""
+    def take(self, limit: int) -> list[PredictionBatch]:
+        """At most ``limit`` units of one kind, or a row; only where there are any."""
         kind, lot = next(iter(self._kinds.items()))
         taken = lot.take(max(1, limit // (len(kind[-1]) + ROW_UNITS)))
         if not lot.batches:
             del self._kinds[kind]
-        self.units -= units(taken)
+        self.units -= sum(map(units, taken))
         return taken
 
 
@@ -53,17 +53,17 @@ class _Lot:
         self.batches: deque[PredictionBatch] = deque()
         self.begun = 0  # rows of the first that are gone
 
-    def take(self, rows: int) -> PredictionBatch:
+    def take(self, rows: int) -> list[PredictionBatch]:
         """Whole batches of at most so many rows together, or a part of the first."""
         if self.batches[0].rows - self.begun > rows:
-            return self._cut(rows)
+            return [self._cut(rows)]
         taken: list[PredictionBatch] = []
         count = 0
         while self.batches and (left := self.batches[0].rows - self.begun) + count <= rows:
             whole = self.batches.popleft()
             taken.append(part(whole, slice(self.begun, whole.rows)) if self.begun else whole)
             self.begun, count = 0, count + left
-        return join(taken)
+        return taken
 
     def _cut(self, rows: int) -> PredictionBatch:
         whole = self.batches[0]

@@ -151,7 +151,7 @@ class Recorder:
             step = max(1, OBSERVE_UNITS * known.rows // max(1, units(known)))
             for start in range(0, known.rows, step):
                 with self._state:
-                    self._stages.add(part(known, slice(start, start + step)))
+                    self._stages.add([part(known, slice(start, start + step))])
             with self._state:
                 self._minutes.observed(batch.model, int(known.event_ns.max()) // MINUTE_NS if known.rows else -1)
                 panes = self._stages.panes(batch.model)

@@ -18,7 +18,7 @@ from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, units, with_lists
+from mlmon_sidecar.recorder.batches import Gathered, join, units, with_lists
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
@@ -36,8 +36,8 @@ EXCHANGE_UNITS = 256  # what decoding an exchange costs beyond its bytes, in byt
 DECODE_FIXED = 2_500  # what a step of decoding costs before the first exchange, in the same unit
 DECODE_LEAST = 4_000
 DECODE_NS_PER_UNIT = 40.0  # to begin with; this and the next are measured from then on
-COUNT_NS_PER_UNIT = 350.0
-COUNT_FIXED = 500  # what a step of counting costs before the first row, in cells
+COUNT_NS_PER_UNIT = 180.0
+COUNT_FIXED = 1_400  # what a step of counting costs before the first row, in cells
 COUNT_LEAST = 1_000  # 16 rows of 50 features
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
@@ -179,9 +179,9 @@ class Stages:
             if not self._gathered:
                 return  # a flush has counted them meanwhile
             self._count_pace.begin()
-            batch = self._gathered.take(self._count_pace.units)
-            self.add(batch)
-            self._count_pace.end(units(batch))
+            taken = self._gathered.take(self._count_pace.units)
+            self.add(taken)
+            self._count_pace.end(sum(map(units, taken)))
             self._settle()
 
     def count_gathered(self) -> None:
@@ -194,17 +194,19 @@ class Stages:
         if not self._gathered and not self._passed:
             self._minutes.counted()
 
-    def add(self, batch: PredictionBatch) -> None:
-        """Into panes and kept rows. A fault of ours costs these rows, and is counted as that.
+    def add(self, batches: Sequence[PredictionBatch]) -> None:
+        """Batches of one kind into panes and kept rows. A fault of ours costs these rows, and is counted as that.
 
-        The lock is held, and the batch's version went through ``of_known_version``.
+        The lock is held, and their version went through ``of_known_version``.
         """
-        self._telemetry.add(names.ROWS, batch.rows)
+        rows = sum(batch.rows for batch in batches)
+        self._telemetry.add(names.ROWS, rows)
         try:
+            batch = join(batches)
             self._builders[batch.model].add_batch(batch)
         except Exception as error:
             self._telemetry.failed("aggregate", error)
-            self._telemetry.rows_dropped(batch.rows, DropReason.INTERNAL_ERROR)
+            self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)
             return
         try:
             kept = self._redacted(self._models[batch.model], batch)

@@ -170,6 +170,14 @@ def with_arrays(batch: PredictionBatch) -> PredictionBatch:
     return replace(batch, features=features)
 
 
+def test_arrays_count_as_the_lists_they_could_be(layout: Layout, make_batch: Make) -> None:
+    for column in ([NAN, 1.0], [math.inf, -math.inf], [-0.0, 0.0], [7.0, 7.5], [1e300, 2.0**60]):
+        batch = make_batch([{"features": dict.fromkeys(("x", "y", "color", "only"), value)} for value in column])
+        assert isinstance(with_arrays(batch).features["x"], np.ndarray)
+        for cut in (layout, Layout.bare("m")):
+            assert frozen(panes_of(cut, [with_arrays(batch)])) == frozen(panes_of(cut, [batch]))
+
+
 @MANY
 @given(rows=st.lists(ROWS, min_size=1, max_size=30))
 def test_equals_a_recount(layout: Layout, make_batch: Make, rows: list[dict[str, Any]]) -> None:

@@ -550,11 +550,14 @@ def fail(*_: object, **__: object) -> Any:
     raise ValueError("payload text")
 
 
-@pytest.fixture(name="broken", params=["decode", "add_exchanges", "add_batch", "redact_batch", "keep_rows", "event"])
+@pytest.fixture(
+    name="broken", params=["decode", "add_exchanges", "join", "add_batch", "redact_batch", "keep_rows", "event"]
+)
 def _broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     targets: dict[str, tuple[object, str]] = {
         "decode": (stages, "decode"),
         "add_exchanges": (PaneBuilder, "add_exchanges"),
+        "join": (stages, "join"),
         "add_batch": (PaneBuilder, "add_batch"),
         "redact_batch": (Redactor, "redact_batch"),
         "keep_rows": (stages, "keep_rows"),

@@ -59,7 +59,7 @@ def test_what_is_gathered_comes_out_once_in_order_and_never_much_at_once(
     found: dict[tuple[str, int], list[tuple[Any, ...]]] = {}
     while gathered:
         left = gathered.units
-        taken = gathered.take(limit)
+        taken = join(gathered.take(limit))
         assert taken.rows and gathered.units == left - units(taken)
         assert units(taken) <= max(limit, len(taken.features) + ROW_UNITS)
         found.setdefault((taken.version, len(taken.features)), []).extend(rows(taken))
@@ -72,7 +72,7 @@ def test_a_large_batch_is_cut_evenly() -> None:
     gathered.add(batch_of(range(101)))
     sizes = []
     while gathered:
-        sizes.append(gathered.take(20 * (2 + ROW_UNITS)).rows)
+        sizes.append(join(gathered.take(20 * (2 + ROW_UNITS))).rows)
     assert sum(sizes) == 101 and max(sizes) <= 20 and min(sizes) >= 16
 
 
