@@ -75,7 +75,9 @@ def test_each_event_knows_the_chunk_that_completed_it() -> None:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_every_cut_of_a_stream_in_every_kind_of_line_end(end: bytes) -> None:
-    stream = end.join([b"\xef\xbb\xbfdata: x", b"data: y", b"", b": comment", b"event: z", b"id: 1", b"data: 2", b"", b""])
+    stream = end.join(
+        [b"\xef\xbb\xbfdata: x", b"data: y", b"", b": comment", b"event: z", b"id: 1", b"data: 2", b"", b""]
+    )
     expected = [("message", b"x\ny", ""), ("z", b"2", "1")]
     assert as_the_standard_says(stream) == expected
     for cut in range(len(stream)):
