@@ -19,6 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not kept
+DEFAULT_MAX_STREAM_BYTES = 256 * 1024  # of an answer that is an event stream; its last chunks are kept beyond
 DEFAULT_HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length"})
 DEFAULT_ID_HEADER = b"x-mlmon-prediction-id"
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2, lower case
@@ -39,10 +40,14 @@ class CaptureOptions:
     """How much of an exchange is kept."""
 
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES  # >= 0, per direction
+    max_stream_bytes: int = DEFAULT_MAX_STREAM_BYTES  # >= 0, of text/event-stream and application/x-ndjson answers
     prediction_id_header: bytes | None = DEFAULT_ID_HEADER  # lower case; None: responses are left as they are
     headers: frozenset[bytes] = DEFAULT_HEADERS  # names kept from requests and responses, lower case
+    headers_in_any_case: frozenset[bytes] = field(init=False)  # applications do write Content-Type, or CONTENT-TYPE
 
     def __post_init__(self) -> None:
+        spelled = {spelling for name in self.headers for spelling in (name, name.title(), name.upper())}
+        object.__setattr__(self, "headers_in_any_case", frozenset(spelled))
         name = self.prediction_id_header
         if name is not None and (not name or not _TOKEN.issuperset(name)):
             raise ConfigError(
@@ -68,7 +73,8 @@ class Capture:
         try:
             if scope["type"] != "http":
                 return None
-            return self.selection.match(scope["method"], app_path(scope))
+            path = app_path(scope) if scope.get("root_path") else scope["path"]
+            return self.selection.match(scope["method"], path)
         except Exception as error:  # Ours to count, never the host's to see.
             self.faults.count("selection", error)
             return None

@@ -10,6 +10,7 @@ from mlmon_sidecar.capture.exchange_tap import ExchangeTap
 from mlmon_sidecar.capture.lifespan import forward_lifespan
 from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
 from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.runtime import fork
 
 if TYPE_CHECKING:
     from mlmon_sidecar.runtime.process import MonitoredProcess
@@ -95,9 +96,9 @@ class MonitorMiddleware:
                 stop_seconds=process.stop_seconds,
             )
             return
-        if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
+        if process.pid != fork.pid:  # a server without lifespan, or a fork after the start-up
             process.start()
-        if process.web is not None and process.is_web(scope):
+        if process.web is not None and process.endpoints in scope["path"] and process.is_web(scope):
             await process.serve_web(scope, receive, send)
             return
         capture = process.capture

@@ -92,6 +92,7 @@ class MonitoredProcess:
         self._start_problem = ""
         self._registered = False
         self.slot = HubSlot()
+        self.endpoints = settings.endpoints or ""
         self.web = self._build_web()
         self._fresh()
 
@@ -201,7 +202,7 @@ class MonitoredProcess:
         return build_web(self.slot, options)
 
     def is_web(self, scope: Scope) -> bool:
-        prefix = self.settings.endpoints or ""
+        prefix = self.endpoints
         path = app_path(scope)
         return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
 
@@ -210,7 +211,7 @@ class MonitoredProcess:
         assert self.web is not None, "asked for only where it is mounted"
         root = scope.get("root_path") or ""
         path = scope["path"]
-        inner = {**scope, "root_path": root + (self.settings.endpoints or "")}
+        inner = {**scope, "root_path": root + self.endpoints}
         if root and not path.startswith(root):
             inner["path"] = root + path
         await self.web(inner, receive, send)

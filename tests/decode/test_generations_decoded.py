@@ -264,6 +264,15 @@ def test_of_a_stream_longer_than_its_cap_the_tail_tells_the_end(cut_inside: int)
     assert row(exchange)["output.chars"] is None
 
 
+def test_a_first_token_after_the_gap_has_no_time() -> None:
+    chunks, times = long_stream(3)
+    exchange = stream_exchange(tuple(chunks), times)._replace(
+        response_body=(b": keep-alive\n\n",), response_tail=tuple(chunks)
+    )
+    found = generation(exchange)
+    assert (found.output_tokens, found.partial, found.time_to_first_token_ns) == (3, True, None)
+
+
 def test_without_usage_a_stream_with_a_gap_has_no_token_count() -> None:
     chunks, times = long_stream(5000, usage=False)
     exchange = stream_exchange(tuple(chunks), times)._replace(

@@ -73,6 +73,18 @@ def test_each_event_knows_the_chunk_that_completed_it() -> None:
     assert [(event.data, event.chunk) for event in events] == [(b"a", 2), (b"b", 3), (b"c", 4), (b"d", 4)]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_every_cut_of_a_stream_in_every_kind_of_line_end(end: bytes) -> None:
+    stream = end.join(
+        [b"\xef\xbb\xbfdata: x", b"data: y", b"", b": comment", b"event: z", b"id: 1", b"data: 2", b"", b""]
+    )
+    expected = [("message", b"x\ny", ""), ("z", b"2", "1")]
+    assert as_the_standard_says(stream) == expected
+    for cut in range(len(stream)):
+        assert [event[:3] for event in parsed(stream[:cut], stream[cut:])] == expected
+    assert [event[:3] for event in parsed(*(stream[at : at + 1] for at in range(len(stream))))] == expected
+
+
 @given(streams)
 def test_it_reads_what_the_standard_says(stream: bytes) -> None:
     assert [(event.name, event.data, event.id) for event in parsed(stream)] == as_the_standard_says(stream)

@@ -36,14 +36,16 @@ def language_model() -> Truth:
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> StreamingResponse:
         body = await request.json()
-        return StreamingResponse(stream(body["user"], body["max_tokens"]), media_type="text/event-stream")
+        return StreamingResponse(
+            stream(body["user"], body["max_tokens"], body.get("word", "word")), media_type="text/event-stream"
+        )
 
-    async def stream(number: str, tokens: int) -> AsyncIterator[bytes]:
+    async def stream(number: str, tokens: int, word: str) -> AsyncIterator[bytes]:
         name = f"chatcmpl-{number}"
         yield event(name, [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
         await asyncio.sleep(THINKING_SECONDS)
         for at in range(CHUNKS):
-            chunk = event(name, [{"index": 0, "delta": {"content": f"word{at} "}, "finish_reason": None}])
+            chunk = event(name, [{"index": 0, "delta": {"content": f"{word}{at} "}, "finish_reason": None}])
             if at == 0:
                 truth.first_ns[name] = time.monotonic_ns() - truth.arrived_ns
             yield chunk

@@ -23,7 +23,7 @@ read = "{folder}/token"
 [models.chat]
 routes = ["POST /v1/chat/completions"]
 [privacy]
-store_features = ["input.tokens", "output.tokens", "time_to_first_token_ms", "tokens_estimated"]
+store_features = ["input.tokens", "output.tokens", "time_to_first_token_ms", "tokens_estimated", "output.chars"]
 """
 
 
@@ -77,6 +77,16 @@ def test_a_stream_that_its_client_leaves_is_no_prediction(served: Served) -> Non
         next(answer.iter_raw())
     assert served.counted(STREAMS + 1)["dropped"] == {"body_cut_off": 1}
     assert len(stored(served.folder)) == STREAMS
+
+
+def test_of_a_stream_longer_than_its_cap_the_end_is_kept(served: Served) -> None:
+    answer = served.client.post("/v1/chat/completions", json=request(950) | {"word": "w" * 3_000})
+    assert len(answer.content) > CHUNKS * 3_000
+    served.counted(STREAMS + 2)
+    row = columns(served.folder)["chatcmpl-950"]
+    assert (row["input.tokens"], row["output.tokens"], row["tokens_estimated"]) == (PROMPT_TOKENS, CHUNKS + 950, False)
+    assert row["time_to_first_token_ms"] > 0
+    assert "output.chars" not in row
 
 
 def test_a_label_names_the_answer_by_its_id(served: Served) -> None:
