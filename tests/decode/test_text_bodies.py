@@ -210,6 +210,12 @@ class TestJsonLines:
         assert scores(answer(body, LINES, 2)) == [0.25, 0.5]
 
 
+    @pytest.mark.parametrize(("rows", "body"), [(1, "0.25\n0.5"), (3, "0.25\n0.5"), (3, "[0.25, 0.5]")])
+    def test_answers_of_another_number(self, answer: Callable[..., Answers], rows: int, body: str) -> None:
+        with pytest.raises(DecodeError, match="row_mismatch"):
+            answer(body, LINES, rows)
+
+
 class TestForm:
     @given(st.dictionaries(st.text(min_size=1), TEXTS, min_size=1, max_size=6))
     def test_round_trip(self, read: Read, fields: dict[str, str]) -> None:
