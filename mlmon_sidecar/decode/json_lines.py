@@ -43,6 +43,8 @@ class JsonLinesDecoder:
             values = values[0]
             if isinstance(values, dict) and isinstance(values.get("predictions"), list):
                 values = values["predictions"]
+        elif isinstance(values, list) and len(values) != rows:
+            raise DecodeError("rows and lines differ in number", code=DropReason.ROW_MISMATCH)
         return answers_of(values, rows, options, values)
 
 

@@ -35,7 +35,7 @@ def rows_of_tensors(tensors: Sequence[Tensor], options: DecodeOptions) -> Reques
     if any(tensor.rows not in (1, count) for tensor in tensors):
         raise wrong_shape("tensors differ in their number of rows")
     bad = frozenset().union(*[tensor.bad if tensor.rows == count else range(count) for tensor in tensors if tensor.bad])
-    if len(tensors) == 1 and len(tensors[0].shape) == 2 and 1 < tensors[0].width <= _features(options):
+    if len(tensors) == 1 and _is_matrix(tensors[0], options):
         names = positional_names(tensors[0].width, options.feature_names)
         return RequestRows(count, dict(zip(names, _columns(tensors[0]), strict=True)), positional=True, bad=bad)
     expect_cells(sum(tensor.width for tensor in tensors if tensor.width <= MAX_ARRAY), 1)
@@ -72,9 +72,10 @@ def items_of(tensor: Tensor, rows: int) -> list[object]:
     raise DecodeError("rows and predictions differ in number", code=DropReason.ROW_MISMATCH)
 
 
-def _features(options: DecodeOptions) -> int:
-    """The widest matrix whose columns are features each."""
-    return max(MAX_POSITIONAL, len(options.feature_names))
+def _is_matrix(tensor: Tensor, options: DecodeOptions) -> bool:
+    """Whether each of its columns is a feature."""
+    widest = max(MAX_POSITIONAL, len(options.feature_names))
+    return len(tensor.shape) == 2 and 1 < tensor.width <= widest and not tensor.sizes
 
 
 def _columns(tensor: Tensor) -> list[Column]:

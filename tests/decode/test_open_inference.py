@@ -154,6 +154,8 @@ class TestShapes:
     def test_content_is_its_size(self, rows: Rows) -> None:
         raw = b"".join(struct.pack("<I", len(part)) + part for part in (b"\x89PNG\xff", b"\xff\xd8"))
         assert cells(rows([of_binary("image", "BYTES", [2], raw)], OPTIONS, raw)) == {"image.bytes": [5, 2]}
+        matrix = rows([of_binary("image", "BYTES", [1, 2], raw)], OPTIONS, raw)
+        assert cells(matrix) == {"image.bytes.0": [5], "image.bytes.1": [2]}
         encoded = tensor("image", "BYTES", [1], ["iVBOR/8="], content_type="base64")
         assert cells(rows([encoded])) == {"image.bytes": [5]}
 
@@ -242,6 +244,17 @@ def test_mutated_bytes_never_raise_anything_else(make: Make, data: st.DataObject
     except DecodeError:
         return
     assert all(len(column) == found.count for column in found.columns.values())
+
+
+def test_the_length_of_the_json_part_is_among_the_captured_headers() -> None:
+    assert HEADERS[1][0] in OPTIONS.headers
+
+
+def test_the_callers_id_is_the_requests(make: Make) -> None:
+    one = make(
+        {"id": "req-1", "inputs": [tensor("x", "FP32", [1], [1])]}, {"outputs": [tensor("y", "FP32", [1], [0.5])]}
+    )
+    assert decode([one], OPTIONS, lambda at: at).batches[0].aliases == ["req-1"]
 
 
 class TestAnswers:

@@ -103,6 +103,11 @@ class TestV1:
     def test_broken(self, run: Decode, body: Any) -> None:
         assert run(V1, body).dropped == {"wrong_shape": 1}
 
+    def test_what_stands_in_every_row_must_not_fill_the_memory(self, run: Decode) -> None:
+        shared = {f"c{at}": 1 for at in range(4_000)}
+        assert run(V1, {"inputs": {"a": [1] * 9_000, **shared}}).dropped == {"wrong_shape": 1}
+        assert run(V1, {"examples": [{}] * 9_000, "context": shared}).dropped == {"wrong_shape": 1}
+
     def test_several_outputs_a_row(self, run: Decode) -> None:
         answer = {"predictions": [{"class_name": "fraud", "probabilities": [0.25, 0.75]}]}
         assert run(V1, {"instances": [[1]]}, answer).batches[0].score.tolist() == [0.75]
@@ -221,7 +226,16 @@ class TestArrays:
         np.save(pickled, np.array([{"a": 1}], dtype=object), allow_pickle=True)
         header = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 10**6)}
         np.lib.format.write_array_header_1_0(huge, header)
-        for body in (pickled.getvalue(), huge.getvalue(), huge.getvalue() + bytes(80), b"\x93NUMPY", b""):
+        objects = io.BytesIO()
+        np.lib.format.write_array_header_1_0(objects, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+        for body in (
+            pickled.getvalue(),
+            objects.getvalue() + bytes(8),
+            huge.getvalue(),
+            huge.getvalue() + bytes(80),
+            b"\x93NUMPY",
+            b"",
+        ):
             tracemalloc.start()
             try:
                 decoded = run("/score", body, request_headers=typed("application/x-npy"))

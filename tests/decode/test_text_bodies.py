@@ -209,6 +209,11 @@ class TestJsonLines:
     def test_answers(self, answer: Callable[..., Answers], body: str) -> None:
         assert scores(answer(body, LINES, 2)) == [0.25, 0.5]
 
+    @pytest.mark.parametrize(("rows", "body"), [(1, "0.25\n0.5"), (3, "0.25\n0.5"), (3, "[0.25, 0.5]")])
+    def test_answers_of_another_number(self, answer: Callable[..., Answers], rows: int, body: str) -> None:
+        with pytest.raises(DecodeError, match="row_mismatch"):
+            answer(body, LINES, rows)
+
 
 class TestForm:
     @given(st.dictionaries(st.text(min_size=1), TEXTS, min_size=1, max_size=6))
