@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead.traffic import FEATURES, PAYLOADS, App
+from benchmarks.overhead.traffic import FEATURES, App
 from benchmarks.overhead.variants import Sent, Variant, expect
 from mlmon_sidecar import MonitorMiddleware
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
