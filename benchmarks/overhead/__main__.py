@@ -59,7 +59,7 @@ class Measured:
 
 
 def measure(framework: str, names: Sequence[str], rounds: int) -> tuple[Costs, dict[str, float]]:
-    """Added costs of every variant, one a round, and the profile of everything on (of rows)."""
+    """The costs of every variant, one a round, and the profile of everything on (of rows)."""
     running = [Measured(name, framework) for name in ("bare", *names)]
     try:
         return _rounds(running, rounds)
@@ -74,10 +74,8 @@ def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, 
     costs: Costs = defaultdict(list)
     for _ in range(rounds):
         for payload in PAYLOADS:
-            spent = {process.name: process.round(payload) for process in running}
-            bare = spent.pop("bare")
-            for name, cost in spent.items():
-                costs[name, payload].append(Cost(cost.loop - bare.loop, cost.total - bare.total))
+            for process in running:
+                costs[process.name, payload].append(process.round(payload))
     profile: dict[str, float] = {}
     for process in running:
         if process.name == "mlmon, everything on":
@@ -88,14 +86,14 @@ def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=31, help="rounds of every variant; the median counts")
+    parser.add_argument("--rounds", type=int, default=31, help="rounds of every variant")
     parser.add_argument("--only", choices=FRAMEWORKS, help="one framework")
     parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     said = parser.parse_args()
     wanted = said.variants.split(",")
     chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
-    written = [f"Python {platform.python_version()}; {said.rounds} interleaved rounds, medians.\n"]
+    written = [f"Python {platform.python_version()}; {said.rounds} interleaved rounds, lower quartiles.\n"]
     for framework in (said.only,) if said.only else FRAMEWORKS:
         names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
         costs, profile = measure(framework, names, said.rounds)

@@ -1,25 +1,35 @@
-"""Medians, ratios and tables."""
+"""Quartiles, ratios and tables."""
 
 from __future__ import annotations
 
-from statistics import median
+from collections.abc import Sequence
 
 from benchmarks.overhead.rounds import Cost
 from benchmarks.overhead.traffic import PAYLOADS
 from benchmarks.overhead.variants import VARIANTS
 
 Costs = dict[tuple[str, str], list[Cost]]
-"""(variant, payload) to what it added to the bare application, one a round."""
+"""(variant, payload) to its cost, one a round."""
 
 HEADS = ("loop", "total")
 
 
-def medians(costs: Costs) -> dict[tuple[str, str], Cost]:
-    return {key: Cost(median(c.loop for c in rounds), median(c.total for c in rounds)) for key, rounds in costs.items()}
+def added(costs: Costs) -> dict[tuple[str, str], Cost]:
+    """What each variant adds to ``bare``: lower quartiles, since a busy machine only ever makes a round dearer."""
+    found = {key: Cost(*(_quartile(each) for each in zip(*rounds, strict=True))) for key, rounds in costs.items()}
+    return {
+        (name, payload): Cost(cost.loop - found["bare", payload].loop, cost.total - found["bare", payload].total)
+        for (name, payload), cost in found.items()
+        if name != "bare"
+    }
+
+
+def _quartile(figures: Sequence[float]) -> float:
+    return sorted(figures)[len(figures) // 4]
 
 
 def _rows(costs: Costs) -> list[tuple[str, list[float]]]:
-    found = medians(costs)
+    found = added(costs)
     return [
         (name, [getattr(found[name, payload], head) for head in HEADS for payload in PAYLOADS])
         for name in VARIANTS
@@ -54,8 +64,8 @@ def markdown(framework: str, costs: Costs) -> str:
 
 
 def ratios(costs: Costs) -> str:
-    """The two comparisons that matter, each the median over the rounds of one run."""
-    found = medians(costs)
+    """The two comparisons that matter, within one run."""
+    found = added(costs)
     lines = []
     for ours in ("mlmon, tap alone", "mlmon, everything on"):
         for other in ("minimal capture", "prometheus-fastapi-instrumentator"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -88,9 +89,12 @@ class Cycle:
         self.body = payload.body
         self.received = False
         self.sent = 0
+        self.over: asyncio.Future[None] | None = None  # made for who waits for it
 
     async def receive(self) -> Message:
-        if self.received:
+        if self.received:  # the client stays until it has everything
+            self.over = asyncio.get_running_loop().create_future()
+            await self.over
             return {"type": "http.disconnect"}
         self.received = True
         return {"type": "http.request", "body": self.body, "more_body": False}
@@ -98,6 +102,8 @@ class Cycle:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.body":
             self.sent += len(message["body"])
+            if self.over is not None and not message.get("more_body") and not self.over.done():
+                self.over.set_result(None)
 
 
 async def _request(app: App, payload: Payload) -> None:

@@ -261,7 +261,8 @@ class Elastic(Variant):
         if self.framework == "fastapi":
             from elasticapm.contrib.starlette import ElasticAPM
 
-            return ElasticAPM(app, client=self.client)  # type: ignore[no-any-return]
+            app.add_middleware(ElasticAPM, client=self.client)
+            return app  # type: ignore[no-any-return]
         from elasticapm.contrib.asgi import ASGITracingMiddleware
 
         return ASGITracingMiddleware(app, client=self.client)  # type: ignore[no-any-return]

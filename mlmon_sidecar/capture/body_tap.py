@@ -56,6 +56,11 @@ class BodyTap:
         return tuple(self.chunks)
 
     @property
+    def kept_bytes(self) -> int:
+        """Bytes of ``kept``."""
+        return sum(map(len, self.chunks)) if self._passed else self.size
+
+    @property
     def count(self) -> int:
         """Chunks that went by."""
         return self._passed + len(self.chunks)
@@ -107,11 +112,14 @@ class StreamTap(BodyTap):
         return tuple(self._tail) if self._tail else ()
 
     def _look(self, chunk: bytes) -> None:
-        if len(self.times) < TIMED_CHUNKS:
-            self.times.append(self._now())
+        times = self.times
+        if len(times) >= TIMED_CHUNKS:
+            super()._look(chunk)
+            return
+        times.append(self._now())
         super()._look(chunk)
-        if len(self.times) < TIMED_CHUNKS:
-            self._grant(-1)
+        if len(times) < TIMED_CHUNKS:
+            self.room = self._granted = -1
 
     def _overflow(self, chunk: bytes) -> None:
         tail = self._tail

@@ -339,7 +339,7 @@ class ExchangeTap:
         tap, body = self._request_tap, self._request
         if tap is not None:
             kept = tap.kept
-            self._size += chunks_size(kept)
+            self._size += CHUNK_BYTES * len(kept) + tap.kept_bytes
             return kept, tap.size
         if not body:
             return (), 0
@@ -351,7 +351,7 @@ class ExchangeTap:
         tap, body = self._stream, self._response
         if tap is not None:
             kept, tail, count = tap.kept, tap.tail, tap.count
-            self._size += chunks_size(kept) + chunks_size(tail)
+            self._size += CHUNK_BYTES * len(kept) + tap.kept_bytes + (chunks_size(tail) if tail else 0)
             return kept, tap.size, tuple(tap.times) if count > 1 else (), count, tail
         if not body:
             return NO_ANSWER

@@ -35,6 +35,7 @@ class HandoffStats(NamedTuple):
     drained: int
     items_in_queue: int
     bytes_in_queue: int
+    ignored: int = 0  # left out because a trusted caller asked for it; none of the above
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class _Lane:
 
     accepted: int = 0
     dropped: int = 0
+    ignored: int = 0
     bytes_queued: int = 0  # put minus evicted by this thread; the sum over all lanes means something, one may not
 
 
@@ -87,6 +89,11 @@ class Handoff:
         self._queue.append((exchange, size))
         return True
 
+    def pass_over(self) -> None:
+        """An exchange that is not captured because its caller may ask for that. From a loop's thread."""
+        lane = self._lanes.get(get_ident()) or self._lane()
+        lane.ignored += 1
+
     def drain(self, limit: int) -> list[Exchange]:
         """Take up to ``limit`` exchanges, oldest first. For the recorder's thread alone."""
         taken: list[Exchange] = []
@@ -108,7 +115,8 @@ class Handoff:
         lanes = self._all_lanes
         dropped = sum(lane.dropped for lane in lanes)
         accepted = sum(lane.accepted for lane in lanes)
-        return HandoffStats(accepted, dropped, drained, accepted - dropped - drained, max(0, self._bytes()))
+        ignored = sum(lane.ignored for lane in lanes)
+        return HandoffStats(accepted, dropped, drained, accepted - dropped - drained, max(0, self._bytes()), ignored)
 
     def _bytes(self) -> int:
         # The recorder's count is read first: stale, it says too much is queued, never too little.

@@ -51,7 +51,7 @@ class Selection:
         self._exact: dict[str, dict[str, str]] = {}  # method -> path -> model
         self._patterns: dict[str, list[tuple[_Pattern, str]]] = {}  # method -> in the order given
         self._known: dict[str, dict[str, str | None]] = {}  # the exact ones, and what was found for other paths
-        self._excluded = tuple(_Pattern(path) for path in options.excluded)
+        self._excluded = tuple(_excluded(path) for path in options.excluded)
         if not options.routes:
             raise ConfigError("no model is configured", code="no_model", hint="Name one model")
         for model, routes in options.routes.items():
@@ -147,6 +147,17 @@ def _segment_test(segment: str) -> Callable[[str], bool]:
         return segment.__eq__
     room = len(head) + len(tail)
     return lambda part: len(part) > room and part.startswith(head) and part.endswith(tail)
+
+
+def _excluded(path: str) -> _Pattern:
+    try:
+        return _Pattern(path)
+    except ValueError:
+        raise ConfigError(
+            f"exclude: {path!r} is not a path",
+            code="bad_route",
+            hint='Use one "*" in a segment, and "**" only as the last segment',
+        ) from None
 
 
 def _bad_route(model: str, route: str, hint: str) -> ConfigError:

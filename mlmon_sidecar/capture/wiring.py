@@ -22,6 +22,7 @@ DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, 
 DEFAULT_MAX_STREAM_BYTES = 256 * 1024  # of an answer that is an event stream; its last chunks are kept beyond
 DEFAULT_HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length"})
 DEFAULT_ID_HEADER = b"x-mlmon-prediction-id"
+IGNORE_HEADER = b"x-mlmon-ignore"  # from trusted callers, such as load tests: do not capture this request
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2, lower case
 
 
@@ -67,6 +68,7 @@ class Capture:
     span_hook: SpanHook | None = None
     faults: Faults = field(default_factory=Faults)
     now: Callable[[], int] = time.monotonic_ns
+    may_ignore: Callable[[str], bool] | None = None  # is this the token of IGNORE_HEADER? None: the header is ignored
 
     def model_for(self, scope: Scope) -> str | None:
         """The model that the request in ``scope`` is for, or None: pass it through. Never raises."""
@@ -74,7 +76,19 @@ class Capture:
             if scope["type"] != "http":
                 return None
             path = app_path(scope) if scope.get("root_path") else scope["path"]
-            return self.selection.match(scope["method"], path)
+            model = self.selection.match(scope["method"], path)
+            if model is None or (self.may_ignore is not None and self._asks_to_be_ignored(scope)):
+                return None
+            return None if self.faults.tripped and self.faults.refuses() else model
         except Exception as error:  # Ours to count, never the host's to see.
             self.faults.count("selection", error)
             return None
+
+    def _asks_to_be_ignored(self, scope: Scope) -> bool:
+        """Whether a trusted caller says so: without the right token the header means nothing."""
+        assert self.may_ignore is not None, "asked only where a token is configured"
+        for name, value in scope["headers"]:
+            if name == IGNORE_HEADER and self.may_ignore(value.decode("latin-1")):
+                self.handoff.pass_over()
+                return True
+        return False

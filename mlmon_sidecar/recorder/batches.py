@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -105,13 +105,6 @@ def join(batches: Sequence[PredictionBatch]) -> PredictionBatch:
         traces=list(chain.from_iterable(batch.traces for batch in batches)),
         exemplar=list(chain.from_iterable(batch.exemplar for batch in batches)),
     )
-
-
-def with_lists(batch: PredictionBatch, names: Set[str]) -> PredictionBatch:
-    """Those of its columns that have one of ``names``, and none of them an array: what is kept is written as JSON."""
-    columns: Mapping[str, Any] = {name: column for name, column in batch.features.items() if name in names}
-    plain = {name: c.tolist() if isinstance(c, np.ndarray) else c for name, c in columns.items()}
-    return replace(batch, features=plain)
 
 
 def by_minutes(batch: PredictionBatch, minutes: int) -> Iterator[PredictionBatch]:

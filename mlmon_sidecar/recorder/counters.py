@@ -35,6 +35,10 @@ class Counters:
         now[names.ACCEPTED] += stats.accepted + lost
         now[names.DROPPED_PREFIX + DropReason.QUEUE_FULL] += stats.dropped_full
         now[names.DROPPED_PREFIX + DropReason.INTERNAL_ERROR] += lost
+        now[names.IGNORED] = stats.ignored
+        now[names.TRIPPED] = self._faults.trips
+        if now[names.TRIPPED] > self._told[names.TRIPPED]:
+            self._telemetry.warn("capture", "too many internal faults: capture is off for a while, then tries again")
         for (component, error), count in self._faults.snapshot().items():
             now[f"{names.ERRORS_PREFIX}{component}.{error}"] = count
         return now

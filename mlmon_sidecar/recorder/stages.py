@@ -18,7 +18,7 @@ from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, join, units, with_lists
+from mlmon_sidecar.recorder.batches import Gathered, join, units
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
@@ -233,8 +233,7 @@ class Stages:
 
     def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> Sequence[KeptRow]:
         keep = keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
-        stored = with_lists(batch, model.store_features)
-        kept, failed = model.redactor.redact_batch(stored, model.store_features, keep) if any(keep) else NOTHING_KEPT
+        kept, failed = model.redactor.redact_batch(batch, model.store_features, keep) if any(keep) else NOTHING_KEPT
         left_out = batch.rows - len(kept.rows) - failed
         self._telemetry.add(names.ROWS_SAMPLED_OUT if model.keep > 0 else names.ROWS_AGGREGATED_ONLY, left_out)
         self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)

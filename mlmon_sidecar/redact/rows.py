@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import orjson
 
 from mlmon_sidecar.records import KeptRow, PredictionBatch, RedactedRows
@@ -79,7 +80,11 @@ class RowRedactor:
     def _features(
         self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
     ) -> Sequence[object]:
-        columns = [(name, values) for name, values in batch.features.items() if name in store_features]
+        columns = [
+            (name, values.tolist() if isinstance(values, np.ndarray) else values)
+            for name, values in batch.features.items()
+            if name in store_features
+        ]
         if not columns:
             return [NO_FEATURES] * len(kept)
         given = [{name: values[at] for name, values in columns if values[at] is not None} for at in kept]

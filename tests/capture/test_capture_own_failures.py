@@ -78,12 +78,12 @@ BREAKS = {
     "response started": (ExchangeTap, "_response_started"),
     "request kept": (ExchangeTap, "_request_kept"),
     "response kept": (ExchangeTap, "_response_kept"),
-    "sizes": (exchange_tap, "chunks_size"),
+    "kept bytes": (BodyTap, "kept_bytes"),
     "complete": (ExchangeTap, "_complete"),
     "offer": (ExchangeTap, "_offer"),
     "covers": (ExchangeTap, "_covers"),
 }
-PROPERTIES = {"kept", "count", "tail"}
+PROPERTIES = {"kept", "kept_bytes", "count", "tail"}
 OBSERVED = {"span current", "span join"}  # tracing may fail without costing the exchange
 
 

@@ -62,7 +62,7 @@ certainty = "margin"
 """)
     loaded = load(str(settings))
     (watched,) = assembly.watched_models(loaded.settings, loaded.origin)
-    options = assembly.recorded_model(watched, loaded.settings).decode
+    options = assembly.decode_options(watched, loaded.settings.model_version)
     assert (options.decoder, options.max_rows, options.class_names, options.margin) == ("json", 5, ("cat", "dog"), True)
     assert options.constant_version == "image-7"
     assert [pattern.fullmatch("/pets/9") is not None for pattern in options.version_paths] == [True]

@@ -10,6 +10,7 @@ from mlmon_sidecar.config import Settings, load
 from mlmon_sidecar.decode.embedding import PROJECTIONS
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.errors import ConfigError
+from mlmon_sidecar.redact import Redactor
 from mlmon_sidecar.runtime import assembly
 
 NOTES = ["please call me back", "nothing to add", "WHERE IS MY ORDER 4711?!", "grüezi mitenand", "thanks a lot"]
@@ -28,7 +29,7 @@ def watched(tmp_path: Path, text: str) -> tuple[assembly.Watched, Settings]:
 
 def test_text_columns_are_named_as_selectors_or_plainly(tmp_path: Path) -> None:
     model, settings = watched(tmp_path, 'text = ["request.note", "input.text"]')
-    options = assembly.recorded_model(model, settings).decode
+    options = assembly.decode_options(model)
     assert options.text == {"note", "input.text"}
     assert options.keeps_text
     assert not options.content
@@ -49,7 +50,7 @@ def test_content_is_captured_where_either_side_says_so(
 ) -> None:
     model, settings = watched(tmp_path, f"[privacy]\ncontent = {said}")
     assert assembly.captures_content(settings, environ) is captured
-    assert assembly.recorded_model(model, settings, content=captured).decode.content is captured
+    assert assembly.recorded_model(model, settings, Redactor(), content=captured).decode.content is captured
 
 
 @pytest.mark.parametrize(("said", "latest"), [("", False), ("http", False), ("http, gen_ai_latest_experimental", True)])
