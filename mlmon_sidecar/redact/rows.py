@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import orjson
 
 from mlmon_sidecar.records import KeptRow, PredictionBatch, RedactedRows
@@ -81,7 +80,7 @@ class RowRedactor:
         self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
     ) -> Sequence[object]:
         columns = [
-            (name, values.tolist() if isinstance(values, np.ndarray) else values)
+            (name, values.tolist() if hasattr(values, "tolist") else values)  # JSON knows no numbers of an array
             for name, values in batch.features.items()
             if name in store_features
         ]

@@ -28,7 +28,7 @@ def watched(tmp_path: Path, text: str) -> tuple[assembly.Watched, Settings]:
 
 
 def test_text_columns_are_named_as_selectors_or_plainly(tmp_path: Path) -> None:
-    model, settings = watched(tmp_path, 'text = ["request.note", "input.text"]')
+    model, _ = watched(tmp_path, 'text = ["request.note", "input.text"]')
     options = assembly.decode_options(model)
     assert options.text == {"note", "input.text"}
     assert options.keeps_text
