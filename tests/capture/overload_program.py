@@ -64,12 +64,13 @@ def main(max_bytes: int) -> None:
             memory.append((handled, process.memory_info().rss))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        print(listener.getsockname()[1], flush=True)
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
         asyncio.run(serve(listener))
     drained += len(capture.handoff.drain(1_000_000))
     stats = capture.handoff.stats()
     said = {"drained": drained, "handled": handled, "most_bytes": most_bytes, "memory": memory}
-    print(json.dumps(said | stats._asdict()), flush=True)
+    sys.stdout.write(json.dumps(said | stats._asdict()))
 
 
 if __name__ == "__main__":
