@@ -12,10 +12,12 @@ to another monitored application runs in the same context, but brings headers of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
@@ -26,11 +28,23 @@ from mlmon_sidecar.records import Annotation, End
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
 CURRENT: ContextVar[ExchangeTap | None] = ContextVar("mlmon_exchange", default=None)
 
+Call = TypeVar("Call", bound=Callable[..., Any])
 Headers = tuple[tuple[bytes, bytes], ...]
 Span = tuple[object, int, int, bool]
 RELEASED = BodyTap(0)  # shared, and never written: a closed tap adds nothing
 NO_SPAN: Span = (None, 0, 0, False)
 SEND_IS_SILENT = frozenset({"2.0", "2.1", "2.2", "2.3"})  # from 2.4 on send raises OSError when the client is gone
+
+
+def _as_coroutine_function(function: Call) -> Call:
+    """Mark a plain function whose result is awaited: asgiref asks, and warns in each request where it is not.
+
+    https://docs.python.org/3/library/inspect.html#inspect.markcoroutinefunction (from Python 3.12 on)
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
 
 
 class TooManyAnnotations(Exception):
@@ -94,6 +108,7 @@ class ExchangeTap:
             except ValueError as error:  # An application that moves its own coroutine to another context.
                 self._capture.faults.count("context", error)
 
+    @_as_coroutine_function
     def send(self, message: Message) -> Any:
         """The application's ``send``. A plain function: one frame less on every chunk of a stream."""
         if self._open:
@@ -303,9 +318,9 @@ class ExchangeTap:
             self._capture.faults.count("span", error)
             return NO_SPAN
 
-    async def _send_watching(self, message: Message) -> None:
+    async def _send_watching(self, message: Message) -> Any:
         try:
-            await self._send(message)
+            return await self._send(message)
         except OSError:
             self._disconnected = True
             raise
