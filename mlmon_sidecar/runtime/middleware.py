@@ -80,29 +80,42 @@ class MonitorMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process
-        if process is None or scope["type"] not in ("http", "lifespan"):
+        if process is None:
             await self.app(scope, receive, send)
             return
-        if scope["type"] == "lifespan":
-            await forward_lifespan(
-                self.app,
-                scope,
-                receive,
-                send,
-                on_started=process.start,
-                on_stopping=process.stop,
-                faults=process.faults,
-                stop_seconds=process.stop_seconds,
-            )
-            return
-        if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
-            process.start()
-        if process.web is not None and process.is_web(scope):
-            await process.serve_web(scope, receive, send)
-            return
-        capture = process.capture
-        model = capture.model_for(scope)
-        if model is None:
-            await self.app(scope, receive, send)
+        tap = serve = None
+        try:
+            kind = scope["type"]
+            if kind == "http":
+                if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
+                    process.start()
+                if process.web is not None and process.is_web(scope):
+                    serve = process.serve_web
+                else:
+                    model = process.capture.model_for(scope)
+                    if model is not None:
+                        tap = ExchangeTap(process.capture, model, scope)
+            elif kind == "lifespan":
+                serve = self._lifespan
+        except Exception as error:  # Ours to count, never the host's to see.
+            process.faults.count("middleware", error)
+        if tap is not None:
+            await tap.run(self.app, receive, send)
+        elif serve is not None:
+            await serve(scope, receive, send)
         else:
-            await ExchangeTap(capture, model, scope).run(self.app, receive, send)
+            await self.app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        process = self._process
+        assert process is not None, "asked for only where it monitors"
+        await forward_lifespan(
+            self.app,
+            scope,
+            receive,
+            send,
+            on_started=process.start,
+            on_stopping=process.stop,
+            faults=process.faults,
+            stop_seconds=process.stop_seconds,
+        )
