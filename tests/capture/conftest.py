@@ -17,6 +17,8 @@ from mlmon_sidecar.capture.wiring import ASGIApp, Capture, CaptureOptions, Messa
 from mlmon_sidecar.records import Exchange
 from mlmon_sidecar.runtime.process import MonitoredProcess
 
+pytest.register_assert_rewrite("transparency")
+
 REQUEST_HEADERS = [
     (b"host", b"127.0.0.1"),
     (b"content-type", b"application/json"),

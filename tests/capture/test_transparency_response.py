@@ -28,14 +28,18 @@ EARLY = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]
 PUSH = {"type": "http.response.push", "path": "/a.css", "headers": []}
 DEBUG = {"type": "http.response.debug", "info": {"template": "x", "context": ANYTHING}}
 TRAILERS = {"type": "http.response.trailers", "headers": [(b"digest", b"1")], "more_trailers": True}
+
+
+def last_trailers() -> dict[str, Any]:
+    return {"type": "http.response.trailers", "headers": iter([(b"digest", b"2")])}
+
+
 PATHSEND = {"type": "http.response.pathsend", "path": "/tmp/model.bin"}
 
 ANSWERS: dict[str, Any] = {
     "one body": lambda: [start(), body(b"ok")],
     "a stream": lambda: [start(), *(body(b"%d" % n, more=True) for n in range(20)), body()],
-    "a stream with empty parts": lambda: (
-        [start(), body(b"", more=True), body(b"a", more=True), body(b"", more=True)] + [body(b"b")]
-    ),
+    "a stream with empty parts": lambda: [start(), *(body(part, more=True) for part in (b"", b"a", b"")), body(b"b")],
     "a stream that is never ended": lambda: [start(), body(b"a", more=True)],
     "no body message at all": lambda: [start()],
     "nothing at all": lambda: [],
@@ -48,10 +52,7 @@ ANSWERS: dict[str, Any] = {
     "early hints": lambda: [EARLY, start(), body(b"ok")],
     "push": lambda: [PUSH, start(), PUSH, body(b"ok")],
     "debug": lambda: [DEBUG, start(), body(b"ok")],
-    "trailers": lambda: (
-        [start(trailers=True), body(b"ok"), TRAILERS]
-        + [{"type": "http.response.trailers", "headers": iter([(b"digest", b"2")])}]
-    ),
+    "trailers": lambda: [start(trailers=True), body(b"ok"), TRAILERS, last_trailers()],
     "pathsend": lambda: [start(), PATHSEND],
     "zerocopysend": lambda: [start(), {"type": "http.response.zerocopysend", "file": 3, "offset": 5, "count": 70}],
     "zerocopysend in parts": lambda: (

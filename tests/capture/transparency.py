@@ -43,7 +43,7 @@ class Transcript:
     inside: str = ""  # what the application set, as seen from outside afterwards
 
     def comparable(self) -> tuple[Any, ...]:
-        error = None if self.raised is None else (type(self.raised), self.raised.args)
+        error = None if self.raised is None else (type(self.raised), repr(self.raised.args))
         links = (self.cause is None, self.context is None)
         return (self.log, error, links, self.frames, self.cancelling, self.inside)
 
