@@ -66,17 +66,25 @@ class Handoff:
         self._drained_bytes = 0
 
     def put(self, exchange: tuple[Any, ...]) -> bool:
-        """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped."""
+        """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped.
+
+        What raises in here leaves the counts as they were.
+        """
         size = size_of(exchange)
         lane = self._lanes.get(get_ident()) or self._lane()
         lane.accepted += 1  # before the append: a reader must never see more drained than accepted
-        if (len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes) and not (
-            self._evicts and self._evict(lane, size)
-        ):
-            lane.dropped += 1
-            return False
-        lane.bytes_queued += size
-        self._queue.append((size, exchange))
+        try:
+            if (len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes) and not (
+                self._evicts and self._evict(lane, size)
+            ):
+                lane.dropped += 1
+                return False
+            queued = lane.bytes_queued + size
+            self._queue.append((size, exchange))
+        except BaseException:
+            lane.accepted -= 1  # it never came in: the caller counts it as lost
+            raise
+        lane.bytes_queued = queued
         return True
 
     def drain(self, limit: int) -> list[Exchange]:
