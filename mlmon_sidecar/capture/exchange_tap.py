@@ -105,7 +105,7 @@ class ExchangeTap:
             self._scope = None
             try:
                 CURRENT.reset(token)
-            except ValueError as error:  # An application that moves its own coroutine to another context.
+            except Exception as error:  # ValueError: an application that moves its coroutine to another context.
                 self._capture.faults.count("context", error)
 
     @_as_coroutine_function

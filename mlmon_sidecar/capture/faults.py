@@ -22,17 +22,23 @@ class Faults:
         self._lost = 0
 
     def count(self, component: str, error: BaseException) -> None:
-        """One of our parts raised. Only the type is kept: the text may hold payload."""
-        key = (component, type(error).__name__)
-        with self._lock:
-            if key not in self._counts and len(self._counts) >= MAX_KINDS:
-                key = OTHER
-            self._counts[key] = self._counts.get(key, 0) + 1
+        """One of our parts raised. Only the type is kept: the text may hold payload. Never raises itself."""
+        try:
+            key = (component, type(error).__name__)
+            with self._lock:
+                if key not in self._counts and len(self._counts) >= MAX_KINDS:
+                    key = OTHER
+                self._counts[key] = self._counts.get(key, 0) + 1
+        except Exception:
+            return  # nobody is left to be told
 
     def lose(self) -> None:
-        """A selected exchange never reached the hand-off because of a fault."""
-        with self._lock:
-            self._lost += 1
+        """A selected exchange never reached the hand-off because of a fault. Never raises."""
+        try:
+            with self._lock:
+                self._lost += 1
+        except Exception:
+            return  # nobody is left to be told
 
     @property
     def lost(self) -> int:
