@@ -61,7 +61,7 @@ def delays(port: int) -> list[float]:
 
 
 def added_by(mount: Any) -> float:
-    """Milliseconds that ``mount`` adds to an event's way, the median over all pairs; rounds with and without in turn."""
+    """Milliseconds that ``mount`` adds to an event's way, the median over all pairs, rounds taken in turn."""
     with ExitStack() as servers:
         bare = servers.enter_context(uvicorn_with("h11", slow_events, ""))
         watched = servers.enter_context(uvicorn_with("h11", mount(slow_events), ""))
