@@ -46,9 +46,11 @@ async def score(request: Request) -> JSONResponse:
 
 
 async def stream(request: Request) -> StreamingResponse:
+    body = await request.body()
+
     async def parts() -> AsyncIterator[bytes]:
-        async for part in request.stream():
-            yield part
+        for at in range(len(body)):
+            yield body[at : at + 1]
 
     return StreamingResponse(parts(), media_type="text/event-stream")
 
@@ -96,10 +98,10 @@ def serving(app: Any) -> Iterator[int]:
 
 
 def ask(port: int, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "host: t", "connection: close", "content-length: 6", *headers]
+    lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", "connection: close", "content-length: 6", *headers]
     if method == "OPTIONS":
         lines += ["origin: http://x", "access-control-request-method: POST"]
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall("\r\n".join([*lines, "", "[1, 2]"]).encode())
         return b"".join(iter(lambda: connection.recv(65_536), b""))
 
@@ -131,5 +133,5 @@ def test_the_id_header_and_the_page(tmp_path: Path, monitor: dict[str, Any], mon
         answer = ask(port, "POST", "/score")
         assert len(re.findall(rb"x-mlmon-prediction-id: [0-9a-f-]{36}\r\n", answer)) == 1
         assert ask(port, "GET", "/mlmon/api/status").startswith(b"HTTP/1.1 401")
-        told = ask(port, "GET", "/mlmon/api/status", f"authorization: Bearer {TOKEN}", "host: 127.0.0.1")
-        assert told.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503", b"HTTP/1.1 400")), told
+        told = ask(port, "GET", "/mlmon/api/status", f"authorization: Bearer {TOKEN}")
+        assert told.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503")), told  # the hub may be starting
