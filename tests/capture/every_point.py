@@ -41,6 +41,7 @@ HANDING_OVER = frozenset(
         # the application, the server
         "app(scope, receive, send)",
         "self.app(scope, receive, send)",
+        "receive()",
         "self._receive()",
         "self._send(message)",
         "send(message)",
