@@ -455,6 +455,10 @@ class Recorder:
         now[names.ACCEPTED] += lost
         broken = names.DROPPED_PREFIX + DropReason.INTERNAL_ERROR
         now[broken] = now.get(broken, 0) + lost
+        now[names.IGNORED] = stats.ignored
+        now[names.TRIPPED] = self._faults.trips
+        if now[names.TRIPPED] > self._told.get(names.TRIPPED, 0):
+            self._telemetry.warn("capture", "too many internal faults: capture is off for a while, then tries again")
         for (component, error), count in self._faults.snapshot().items():
             now[f"{names.ERRORS_PREFIX}{component}.{error}"] = count
         before, self._told = self._told, now

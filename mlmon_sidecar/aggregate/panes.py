@@ -9,6 +9,7 @@ import numpy as np
 
 from mlmon_sidecar.aggregate.categorical import CategoricalCounter, RedactCategory
 from mlmon_sidecar.aggregate.convert import to_matrix
+from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import input_hashes, new_tokens, smallest_inputs
@@ -16,7 +17,7 @@ from mlmon_sidecar.aggregate.tally import Tally
 from mlmon_sidecar.aggregate.traffic import count_exchanges, exchanges_by_pane
 from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch, Sample
 from mlmon_sidecar.statistics.layout import Layout
-from mlmon_sidecar.statistics.samples import INPUTS, NEW_PREFIX, merge_samples
+from mlmon_sidecar.statistics.samples import ERRORS, INPUTS, NEW_PREFIX, merge_samples
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
@@ -112,6 +113,8 @@ class PaneBuilder:
         for (version, minute), (members, decoded) in exchanges_by_pane(timed, versions, default_version).items():
             key = self._key(self._redact(VERSION, version), minute)
             count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
+            if errors := error_samples(members, unix_at):
+                self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
 
     def take(self) -> list[Pane]:
         """Everything gathered, ordered by key; the builder is empty afterwards."""

@@ -17,6 +17,7 @@ from mlmon_sidecar.config.fields import (
     Mount,
     OptionalText,
     OtlpEndpoint,
+    Path,
     StoreUrl,
     Table,
 )
@@ -25,6 +26,7 @@ from mlmon_sidecar.config.models import ModelSettings
 DEFAULT_MODEL = "default"
 DEFAULT_STORE = "sqlite:///mlmon.db"
 DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not decoded
+DEFAULT_MAX_STREAM_BYTES = 256 * 1024
 DEFAULT_QUEUE_MAX_BYTES = 64 * 1024 * 1024
 
 sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_settings_sources", default=())
@@ -63,6 +65,11 @@ class TokenSettings(Table):
     )
     read: OptionalText = Field(
         default=None, description="Path of the token for the page and status.", examples=["/run/secrets/read"]
+    )
+    ignore: OptionalText = Field(
+        default=None,
+        description="Path of the token by which a caller may leave a request out, in the header `x-mlmon-ignore`.",
+        examples=["/run/secrets/ignore"],
     )
 
 
@@ -143,6 +150,20 @@ class Settings(BaseSettings):
         le=8 * 1024 * 1024,
         description="A body larger than this, either direction, is counted and not decoded.",
         examples=[DEFAULT_MAX_BODY_BYTES],
+    )
+    max_stream_bytes: int = Field(
+        default=DEFAULT_MAX_STREAM_BYTES,
+        ge=0,
+        le=8 * 1024 * 1024,
+        description="The same for an answer that is an event stream (`text/event-stream`, `application/x-ndjson`); of "
+        "a longer one its first so many bytes are kept, and its last chunks.",
+        examples=[DEFAULT_MAX_STREAM_BYTES],
+    )
+    exclude: tuple[Path, ...] = Field(
+        default=(),
+        description="Paths that are no predictions, whatever their method; patterns as in `routes`. Health checks and "
+        "the like are left out anyway, and a route without `*` wins.",
+        examples=[["/admin/**"]],
     )
     queue_max_bytes: int = Field(
         default=DEFAULT_QUEUE_MAX_BYTES,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.capture.selection import DEFAULT_EXCLUDED, SelectionOptions
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -60,6 +61,12 @@ def log_problems(watched: Sequence[Watched]) -> None:
     for model in watched:
         if model.problem:
             logger.error("mlmon: watching without this baseline: %s", model.problem)
+
+
+def selection_options(settings: Settings, watched: Sequence[Watched]) -> SelectionOptions:
+    """Which requests are predictions."""
+    routes = {model.name: model.settings.routes for model in watched}
+    return SelectionOptions(routes, excluded=(*DEFAULT_EXCLUDED, *settings.exclude))
 
 
 def _watched(name: str, model: ModelSettings, settings: Settings, origin: Origin) -> Watched:

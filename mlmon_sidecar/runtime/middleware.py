@@ -12,6 +12,7 @@ from mlmon_sidecar.capture.exchange_tap import ExchangeTap
 from mlmon_sidecar.capture.lifespan import forward_lifespan
 from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
 from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.runtime import fork
 
 if TYPE_CHECKING:
     from mlmon_sidecar.runtime.process import MonitoredProcess
@@ -93,9 +94,9 @@ class MonitorMiddleware:
         try:
             kind = scope["type"]
             if kind == "http":
-                if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
+                if process.pid != fork.pid:  # a server without lifespan, or a fork after the start-up
                     process.start()
-                if process.web is not None and process.is_web(scope):
+                if process.web is not None and process.endpoints in scope["path"] and process.is_web(scope):
                     serve = process.serve_web
                 else:
                     model = process.capture.model_for(scope)

@@ -62,7 +62,7 @@ class Ticks:
 def _monitored(
     app: ASGIApp, *, routes: Iterable[str] = (), handoff: Handoff | None = None, **options: Any
 ) -> Monitored:
-    wiring = {name: options.pop(name) for name in ("span_hook", "now") if name in options}
+    wiring = {name: options.pop(name) for name in ("span_hook", "now", "faults") if name in options}
     selection = Selection(SelectionOptions({"fraud": tuple(routes)}))
     return Monitored(app, Capture(handoff or Handoff(), selection, CaptureOptions(**options), **wiring))
 
