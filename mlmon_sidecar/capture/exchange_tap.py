@@ -253,7 +253,8 @@ class ExchangeTap:
         if not self._open:
             return
         try:
-            gone = self._disconnected or isinstance(error, asyncio.CancelledError)  # nobody waits for the answer
+            # Nobody waits for the answer of a call that was cancelled, by asyncio, by trio or by the process's end.
+            gone = self._disconnected or not (error is None or isinstance(error, Exception))
             name = "" if error is None else type(error).__name__
             self._offer(self._capture.now(), End.DISCONNECT if gone else End.ERROR, name)
         except Exception as fault:  # Ours to count, never the application's to see.

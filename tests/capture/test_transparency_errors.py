@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
@@ -231,6 +232,21 @@ def test_a_cancelled_request_is_recorded_as_left_by_its_client(middleware, captu
     play(lambda app: mounted.append(middleware(app)) or mounted[0], is_cancelled_twice, http_scope())
     (exchange,) = captured(mounted[0])
     assert (exchange.end, exchange.error_type) == (End.DISCONNECT, "CancelledError")
+
+
+def test_a_request_cancelled_on_trio(middleware, captured, http_scope) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        with trio.move_on_after(0) as scope:
+            await mounted(http_scope(), None, None)
+        assert scope.cancelled_caught
+
+    mounted = middleware(app)
+    trio.run(main)
+    (exchange,) = captured(mounted)
+    assert (exchange.end, exchange.error_type) == (End.DISCONNECT, "Cancelled")
 
 
 # ---------------------------------------------------------------- context
