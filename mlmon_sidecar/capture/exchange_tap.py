@@ -12,10 +12,12 @@ to another monitored application runs in the same context, but brings headers of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
@@ -27,6 +29,7 @@ from mlmon_sidecar.records import Annotation, End
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
 CURRENT: ContextVar[ExchangeTap | None] = ContextVar("mlmon_exchange", default=None)
 
+Call = TypeVar("Call", bound=Callable[..., Any])
 Headers = tuple[tuple[bytes, bytes], ...]
 Span = tuple[object, int, int, bool]
 Answer = tuple[tuple[bytes, ...], int, tuple[int, ...], int, tuple[bytes, ...]]
@@ -39,6 +42,17 @@ FILES = (ZERO_COPY, PATH)
 NO_ANSWER: Answer = ((), 0, (), 0, ())
 NO_VERSION: dict[str, str] = {}
 EVENT_STREAMS = (b"text/event-stream", b"application/x-ndjson")
+
+
+def _as_coroutine_function(function: Call) -> Call:
+    """Mark a plain function whose result is awaited: asgiref asks, and warns in each request where it is not.
+
+    https://docs.python.org/3/library/inspect.html#inspect.markcoroutinefunction (from Python 3.12 on)
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
 
 
 class TooManyAnnotations(Exception):
@@ -104,9 +118,10 @@ class ExchangeTap:
             self._scope = None
             try:
                 CURRENT.reset(token)
-            except ValueError as error:  # An application that moves its own coroutine to another context.
+            except Exception as error:  # ValueError: an application that moves its coroutine to another context.
                 self._capture.faults.count("context", error)
 
+    @_as_coroutine_function
     def send(self, message: Message) -> Any:
         """The application's ``send``. A plain function: one frame less on every chunk of a stream."""
         if self._open:
@@ -285,7 +300,8 @@ class ExchangeTap:
         if not self._open:
             return
         try:
-            gone = self._disconnected or isinstance(error, asyncio.CancelledError)  # nobody waits for the answer
+            # Nobody waits for the answer of a call that was cancelled, by asyncio, by trio or by the process's end.
+            gone = self._disconnected or not (error is None or isinstance(error, Exception))
             name = "" if error is None else type(error).__name__
             self._offer(self._capture.now(), DISCONNECT if gone else ERROR, name)
         except Exception as fault:  # Ours to count, never the application's to see.
@@ -380,9 +396,9 @@ class ExchangeTap:
             self._capture.faults.count("span", error)
             return NO_SPAN
 
-    async def _send_watching(self, message: Message) -> None:
+    async def _send_watching(self, message: Message) -> Any:
         try:
-            await self._send(message)
+            return await self._send(message)
         except OSError:
             self._disconnected = True
             raise

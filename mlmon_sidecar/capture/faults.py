@@ -31,25 +31,34 @@ class Faults:
         self.tripped = False  # one reading a request; the rest below is for when it is true
 
     def count(self, component: str, error: BaseException) -> None:
-        """One of our parts raised. Only the type is kept: the text may hold payload."""
-        key = (component, type(error).__name__)
-        with self._lock:
-            if key not in self._counts and len(self._counts) >= MAX_KINDS:
-                key = OTHER
-            self._counts[key] = self._counts.get(key, 0) + 1
+        """One of our parts raised. Only the type is kept: the text may hold payload. Never raises itself."""
+        try:
+            key = (component, type(error).__name__)
+            with self._lock:
+                if key not in self._counts and len(self._counts) >= MAX_KINDS:
+                    key = OTHER
+                self._counts[key] = self._counts.get(key, 0) + 1
+        except Exception:
+            return  # nobody is left to be told
 
     def lose(self) -> None:
-        """A selected exchange never reached the hand-off because of a fault. Too many, and capture switches off."""
-        with self._lock:
-            self._lost += 1
-            now = self._now()
-            if now - self._window_ns > TRIP_WINDOW_NS:
-                self._window_ns, self._window_lost = now, 0
-            self._window_lost += 1
-            if self._window_lost >= TRIP_LOSSES and not self.tripped:
-                self._trips += 1
-                self._resumes_ns = now + PAUSE_NS
-                self.tripped = True
+        """A selected exchange never reached the hand-off because of a fault. Too many, and capture switches off.
+
+        Never raises.
+        """
+        try:
+            with self._lock:
+                self._lost += 1
+                now = self._now()
+                if now - self._window_ns > TRIP_WINDOW_NS:
+                    self._window_ns, self._window_lost = now, 0
+                self._window_lost += 1
+                if self._window_lost >= TRIP_LOSSES and not self.tripped:
+                    self._trips += 1
+                    self._resumes_ns = now + PAUSE_NS
+                    self.tripped = True
+        except Exception:
+            return  # nobody is left to be told
 
     def refuses(self) -> bool:
         """Asked for a selected exchange while ``tripped``: True counts it as lost, until the pause is over."""

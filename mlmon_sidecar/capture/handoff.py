@@ -70,23 +70,29 @@ class Handoff:
     def put(self, exchange: tuple[Any, ...], size: int | None = None) -> bool:
         """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped.
 
-        ``size`` is what ``size_of`` says of it, where the caller knows.
+        ``size`` is what ``size_of`` says of it, where the caller knows. What raises in here leaves the counts as
+        they were.
         """
         if size is None:
             size = size_of(exchange)
         lane = self._lanes.get(get_ident()) or self._lane()
         lane.accepted += 1  # before the append: a reader must never see more drained than accepted
-        # The recorder's count is read first: stale, it says too much is queued, never too little.
-        queued = size - self._drained_bytes
-        for each in self._all_lanes:
-            queued += each.bytes_queued
-        if (queued > self.max_bytes or len(self._queue) >= self._max_items) and not (
-            self._evicts and self._evict(lane, size)
-        ):
-            lane.dropped += 1
-            return False
-        lane.bytes_queued += size
-        self._queue.append((exchange, size))
+        try:
+            # The recorder's count is read first: stale, it says too much is queued, never too little.
+            queued = size - self._drained_bytes
+            for each in self._all_lanes:
+                queued += each.bytes_queued
+            if (queued > self.max_bytes or len(self._queue) >= self._max_items) and not (
+                self._evicts and self._evict(lane, size)
+            ):
+                lane.dropped += 1
+                return False
+            added = lane.bytes_queued + size
+            self._queue.append((exchange, size))
+        except BaseException:
+            lane.accepted -= 1  # it never came in: the caller counts it as lost
+            raise
+        lane.bytes_queued = added
         return True
 
     def pass_over(self) -> None:
