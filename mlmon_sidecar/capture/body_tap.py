@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_CHUNKS = 4096  # a sender chooses the size of its chunks, and every chunk costs an object
+BYTES_A_CHUNK = 8  # so small they may be between two looks: then there are eight times as many
 TIMED_CHUNKS = 8  # of an answer: time to first and second chunk, and the pace after them
 TAIL_CHUNKS = 8  # of an event stream longer than its cap ...
 TAIL_BYTES = 16 * 1024  # ... and their bytes: the end carries a usage count and the reason for stopping
@@ -21,7 +22,7 @@ class BodyTap:
     """Counts every byte; keeps the chunks while they fit. ``kept`` is empty from the first byte over the cap on.
 
     ``room`` is granted from look to look: so many bytes may be appended to ``chunks`` with nothing else to check. A
-    chunk has a byte at least, so the grant bounds their number too.
+    chunk has a byte at least, so the grant bounds their number too, if loosely.
     """
 
     __slots__ = ("_cap", "_granted", "_looked", "_passed", "chunks", "room")
@@ -31,7 +32,7 @@ class BodyTap:
         self._looked = 0  # bytes that had gone by at the last look
         self._passed = 0  # chunks not kept
         self.chunks: list[bytes] = []
-        self.room = self._granted = min(cap, MAX_CHUNKS)
+        self.room = self._granted = min(cap, BYTES_A_CHUNK * MAX_CHUNKS)
 
     def add(self, chunk: Chunk) -> None:
         """See one chunk, not empty. Bytes are referenced; a buffer that its owner may write again is copied."""
@@ -71,7 +72,7 @@ class BodyTap:
         chunks = self.chunks
         if size <= self._cap and len(chunks) < MAX_CHUNKS:
             chunks.append(chunk)
-            self._grant(min(self._cap - size, MAX_CHUNKS - len(chunks)))
+            self._grant(min(self._cap - size, BYTES_A_CHUNK * (MAX_CHUNKS - len(chunks))))
         else:
             self._passed += 1
             self._overflow(chunk)
@@ -113,13 +114,14 @@ class StreamTap(BodyTap):
 
     def _look(self, chunk: bytes) -> None:
         times = self.times
-        if len(times) >= TIMED_CHUNKS:
-            super()._look(chunk)
-            return
-        times.append(self._now())
-        super()._look(chunk)
         if len(times) < TIMED_CHUNKS:
-            self.room = self._granted = -1
+            times.append(self._now())
+            size = self._looked + len(chunk)
+            if size <= self._cap and len(times) < TIMED_CHUNKS:
+                self._looked = size
+                self.chunks.append(chunk)
+                return
+        super()._look(chunk)
 
     def _overflow(self, chunk: bytes) -> None:
         tail = self._tail

@@ -72,6 +72,7 @@ class ExchangeTap:
         "_capture",
         "_disconnected",
         "_first_byte_ns",
+        "_flowing",
         "_open",
         "_receive",
         "_request",
@@ -97,6 +98,7 @@ class ExchangeTap:
         self._open = False
         self._request_tap: BodyTap | None = None
         self._stream: StreamTap | None = None
+        self._flowing: StreamTap | None = None  # the same, while most messages need no look
         self.model = model
 
     async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
@@ -124,28 +126,28 @@ class ExchangeTap:
     @_as_coroutine_function
     def send(self, message: Message) -> Any:
         """The application's ``send``. A plain function: one frame less on every chunk of a stream."""
+        stream = self._flowing
+        if stream is not None:
+            try:
+                # Most messages of a stream, and no other kind, are like this: what ``stream.add`` does, without calls.
+                body = message["body"]
+                usual = message["more_body"] and body and type(body) is bytes and stream.room >= (size := len(body))
+                if usual:
+                    stream.chunks.append(body)
+                    stream.room -= size
+            except KeyError:
+                usual = False  # another kind of message
+            except Exception as error:  # Ours to count, never the application's to see.
+                self._abandon("send", error)
+                usual = False
+            if usual:
+                send = self._send  # called by way of a local: a third faster than as an attribute
+                return send(message)
         if self._open:
             try:
                 kind = message["type"]
                 if kind == "http.response.body":
-                    stream = self._stream
-                    body = message.get("body")
-                    if stream is None:
-                        self._answered(body, message.get("more_body"))
-                    elif (
-                        # Most chunks of a stream: what ``stream.add`` does with them, without the call.
-                        type(body) is bytes
-                        and body
-                        and (room := stream.room - len(body)) >= 0
-                        and message.get("more_body")
-                    ):
-                        stream.room = room
-                        stream.chunks.append(body)
-                    else:
-                        if body:
-                            stream.add(body)
-                        if not message.get("more_body"):
-                            self._complete(self._capture.now())
+                    self._answered(message)
                 elif kind == "http.response.start":
                     message = self._response_started(message)
                 elif kind in FILES:
@@ -154,7 +156,7 @@ class ExchangeTap:
                 self._abandon("send", error)
             if self._send_raises and self._open:
                 return self._send_watching(message)
-        send = self._send  # called by way of a local: a third faster than as an attribute
+        send = self._send
         return send(message)
 
     async def receive(self) -> Message:
@@ -230,15 +232,22 @@ class ExchangeTap:
                 tap.add(self._request)
         tap.add(body)
 
-    def _answered(self, body: Chunk | None, more: object) -> None:
-        """The first body message of the answer: mostly the last too."""
+    def _answered(self, message: Message) -> None:
+        """A body message of the answer: mostly the first, and the last too."""
+        body, more, stream = message.get("body"), message.get("more_body"), self._stream
+        if stream is not None:
+            if body:
+                stream.add(body)
+            if not more:
+                self._complete(self._capture.now())
+            return
         self._first_byte_ns = now = self._capture.now()
         if more or (body and (type(body) is not bytes or len(body) > self._capture.options.max_body_bytes)):
             stream = self._begin_stream()
             if body:
                 stream.add(body)
         elif body:
-            self._response = body  # type: ignore[assignment]  # bytes, by the line above
+            self._response = body
         if not more:
             self._complete(now)
 
@@ -247,8 +256,10 @@ class ExchangeTap:
         media_type = next((value for name, value in self._response_headers if name == b"content-type"), b"")
         events = media_type.lower().startswith(EVENT_STREAMS)
         cap = options.max_stream_bytes if events else options.max_body_bytes
-        self._stream = StreamTap(cap, self._capture.now, keeps_tail=events)
-        return self._stream
+        self._stream = stream = StreamTap(cap, self._capture.now, keeps_tail=events)
+        if not self._send_raises:
+            self._flowing = stream
+        return stream
 
     def _response_started(self, message: Message) -> Message:
         status = message["status"]
@@ -377,7 +388,7 @@ class ExchangeTap:
     def _release(self) -> None:
         """Let go of bodies at once: background work may keep this object for long."""
         self._request = self._response = b""
-        self._request_tap = self._stream = None
+        self._request_tap = self._stream = self._flowing = None
         self._annotations = []
         self._span = NO_SPAN
 
@@ -408,10 +419,9 @@ class ExchangeTap:
         if type(headers) not in SEQUENCES:
             return ()
         kept = []
-        size = 0
-        for name, value in headers:  # by the specification lower case; in answers not always
+        for pair in headers:  # by the specification lower case; in answers not always
+            name, value = pair
             if name in names:
-                kept.append((name.lower(), value))
-                size += HEADER_BYTES + len(value)
-        self._size += size
+                kept.append(pair if name.islower() and type(pair) is tuple else (name.lower(), value))
+                self._size += HEADER_BYTES + len(value)
         return tuple(kept)
