@@ -13,11 +13,11 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import NOTHING, Output, class_text, number, read_output
 from mlmon_sidecar.decode.said import Said, SaidRow
 from mlmon_sidecar.decode.scalars import plain
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.table import DecodedRow, row_weight
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.interfaces import Decoder
 from mlmon_sidecar.records import DropReason, End, Exchange
+from mlmon_sidecar.selectors import Selector
 
 MAX_NAME_TEXT = 128  # characters of a version, a segment or an alias; the rest is cut
 BODILESS_METHODS = frozenset({"HEAD", "OPTIONS"})

@@ -16,9 +16,9 @@ from mlmon_sidecar.decode.outputs import (
     read_score,
     together,
 )
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
+from mlmon_sidecar.selectors import Selector
 
 Find = Callable[[Selector], object]
 """The value a selector finds in one exchange, whichever side it reads."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError
+from mlmon_sidecar.selectors import Selector
 
 KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"

@@ -16,9 +16,9 @@ import threading
 import time
 from pathlib import Path
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.errors import MlmonError, StoreError, WireError
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.hub.after_fork import abandon_in_children
 from mlmon_sidecar.hub.framing import receive_frame, send_frame
 from mlmon_sidecar.hub.socket_path import MAX_PATH_BYTES, peer_uid
 from mlmon_sidecar.hub.wire import Kind

@@ -11,7 +11,6 @@ from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
 from mlmon_sidecar.hub.hub import HubOptions
@@ -20,6 +19,7 @@ from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.recorder import RecordedModel
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.selectors import Selector
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.telemetry import logger
 

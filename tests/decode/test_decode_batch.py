@@ -17,9 +17,9 @@ from mlmon_sidecar.decode.body import MAX_INFLATED_BYTES
 from mlmon_sidecar.decode.exchange import decode_exchange
 from mlmon_sidecar.decode.json_decoder import JsonDecoder
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, Decoded, End, Exchange
+from mlmon_sidecar.selectors import Selector
 
 Make = Callable[..., Exchange]
 JSON = (b"content-type", b"application/json")

@@ -6,8 +6,8 @@ import pytest
 from mlmon_sidecar.decode import DECODERS
 from mlmon_sidecar.decode.json_rows import MAX_ARRAY, MAX_COLUMNS, MAX_DEPTH, flatten, request_rows
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError, DecodeError
+from mlmon_sidecar.selectors import Selector
 
 
 def rows(document: object, **options: Any) -> list[dict[str, object]]:

@@ -7,9 +7,9 @@ import pytest
 from test_recorder import Served, away, batch, exchange
 
 from mlmon_sidecar import recorder as module
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.recorder import EVENT_IDLE_NS, MAX_VERSIONS, OTHER_VERSION
 from mlmon_sidecar.records import MINUTE_NS
+from mlmon_sidecar.selectors import Selector
 
 
 def test_versions_beyond_the_cap_are_one_other_version() -> None:
