@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlmon_sidecar.errors import ConfigError
-from mlmon_sidecar.selectors import Selector
+from mlmon_sidecar.selectors import Selector, named_headers
 
 KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"
@@ -85,5 +85,4 @@ class DecodeOptions:
     def headers(self) -> frozenset[bytes]:
         """Lower-case names of the headers that decoding needs, of requests and responses alike."""
         named = (self.version, self.id, self.segment, self.score, self.predicted, self.confidence)
-        wanted = (s for s in named if isinstance(s, Selector) and s.source == "header")
-        return ALWAYS_NEEDED_HEADERS | {str(s.steps[0]).encode("latin-1") for s in wanted}
+        return ALWAYS_NEEDED_HEADERS | named_headers(each for each in named if isinstance(each, Selector))

@@ -31,6 +31,7 @@ from mlmon_sidecar.records import (
     PaneKey,
     RedactedRows,
 )
+from mlmon_sidecar.shipping import frames as shipping
 from mlmon_sidecar.statistics.packing import (
     canonical_json,
     decode_samples,
@@ -82,6 +83,8 @@ class Kind(IntEnum):
     PING = 7  # empty
     PONG = 8  # empty
     ERROR = 9
+    OPENING = shipping.OPENING  # exchanges follow, in frames of their own
+    OPENED = shipping.OPENED
 
 
 def encode_flush(flush: Flush) -> bytes:

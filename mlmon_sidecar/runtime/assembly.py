@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mlmon_sidecar.baseline.document import Baseline
-from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import BaselineError, MlmonError
-from mlmon_sidecar.export.options import ExportOptions, ExportSettings
 from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.recorder import RecordedModel
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.runtime.wiring import Origin, is_selector
 from mlmon_sidecar.selectors import Selector
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.telemetry import logger
-
-Origin = Callable[[tuple[str, ...]], str]
-"""Where the value of a key was set: a file's path, a variable's name, "keyword" or "default"."""
-
-SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +34,6 @@ class Watched:
     @property
     def layout(self) -> Layout:
         return self.baseline.layout if self.baseline is not None else Layout.bare(self.name)
-
-
-def make_clock(settings: Settings) -> Clock:
-    """The machine's clock, or the demonstration's."""
-    if settings.clock_scale == 1.0 or settings.clock_anchor is None:
-        return SystemClock()
-    return ScaledClock(settings.clock_scale, int(settings.clock_anchor * 1e9))
 
 
 def watched_models(settings: Settings, origin: Origin) -> list[Watched]:
@@ -107,7 +93,7 @@ def decode_options(watched: Watched) -> DecodeOptions:
     positive = said.positive or space.positive or "1"
     return DecodeOptions(
         name=watched.name,
-        version=_selector(model.version) if _is_selector(model.version) else model.version,
+        version=_selector(model.version) if is_selector(model.version) else model.version,
         id=_selector(model.id),
         features=_selector(model.features),
         score=_selector(said.score),
@@ -151,21 +137,6 @@ def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> Hu
         store_name=settings.store,
         clock_scale=settings.clock_scale,
     )
-
-
-def export_options(settings: Settings, environ: dict[str, str]) -> ExportOptions:
-    said = settings.export
-    wanted = ExportSettings(
-        endpoint=said.endpoint or "",
-        protocol=said.protocol,
-        interval_seconds=said.interval_seconds,
-        prediction_logs=said.prediction_logs,
-    )
-    return ExportOptions.from_environment(wanted, environ, clock_scale=settings.clock_scale)
-
-
-def _is_selector(text: str | None) -> bool:
-    return text is not None and text.startswith(SELECTOR_PREFIXES)
 
 
 def _selector(text: str | None) -> Selector | None:

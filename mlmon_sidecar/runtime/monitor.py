@@ -30,7 +30,7 @@ class Monitor:
 
         self._strict = strict
         self._process: MonitoredProcess | None = MonitoredProcess.from_settings(
-            None if config is None else os.fspath(config), overrides
+            None if config is None else os.fspath(config), overrides, requests=False
         )
         self._worker: Worker | None = None
 
