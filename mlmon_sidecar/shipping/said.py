@@ -20,6 +20,7 @@ from mlmon_sidecar.shipping.frames import malformed
 MARK = "\x00mlmon"
 """The key of an object that stands for a value JSON cannot hold."""
 
+MAX_BITS = 2_048  # of a whole number; all above 1,024 are beyond a double, and as invalid as an infinity
 _MARK_BYTES = b"\\u0000mlmon"  # as JSON writes it
 _UNREADABLE = {MARK: "unreadable"}
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -99,11 +100,8 @@ def _each_alone(said: Sequence[Any]) -> list[object]:
 
 
 def _alone(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 64:
-        try:
-            return float(value)  # as decoding takes it
-        except OverflowError:
-            return {MARK: "inf" if value > 0 else "-inf"}
+    if isinstance(value, int) and value.bit_length() > 63:
+        return {MARK: str(value) if value.bit_length() < MAX_BITS else "inf" if value > 0 else "-inf"}
     try:
         return orjson.Fragment(orjson.dumps(value, default=_other, option=_OPTIONS))
     except Exception:  # whatever an object of the application's raises
@@ -120,6 +118,12 @@ def _unmarked(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) == 1 and MARK in value:
-        said = value[MARK]
-        return float(said) if said in ("nan", "inf", "-inf") else object()  # nothing can be read from it
+        return _of_mark(value[MARK])
     return {name: _unmarked(item) for name, item in value.items()}
+
+
+def _of_mark(said: object) -> object:
+    if said in ("nan", "inf", "-inf"):
+        return float(str(said))
+    digits = said.removeprefix("-") if isinstance(said, str) else ""
+    return int(str(said)) if 0 < len(digits) < MAX_BITS and digits.isdecimal() else object()  # it cannot be read
