@@ -138,13 +138,18 @@ class Shipper:
         """True: more is waiting, and there is room for it."""
         if not self._link.open and self._now_ns() >= self._next_try_ns:
             self._connect()
-        more = not self._said_bye and self._take_some()
-        if self._stopping and not self._said_bye:
+        more = not self._said_bye and self._gather()
+        if self._link.open:
+            self._exchange_bytes()
+        return more
+
+    def _gather(self) -> bool:
+        """What is to be sent, in its order."""
+        more = self._take_some()
+        if self._stopping:
             self._end_if_drained()
         elif self._now_ns() >= self._next_count_ns and self._link.open and self._outbox.has_room:
             self._count()
-        if self._link.open:
-            self._exchange_bytes()
         return more
 
     def _take_some(self) -> bool:

@@ -75,9 +75,7 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     raw = raw_intake(settings, watched, hub, exporter if options.prediction_logs else None)
     allowed = frozenset({os.geteuid(), 0, *settings.hub.allow_uids})
     host = HubHost(hub, socket_path(settings), allowed_uids=allowed, group=group, raw=raw)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = told_to_stop()
     try:
         exporter.start()
         host.start()
@@ -122,6 +120,25 @@ def group_id(group: str) -> int:
             code="no_group",
             hint="Name a group of this machine or container, or give its number.",
         ) from None
+
+
+def told_to_stop() -> threading.Event:
+    """Set by SIGTERM or SIGINT. The interpreter runs a handler in the main thread alone, and a signal that the system
+    gives to another thread does not wake the main one; what the interpreter writes to a descriptor meanwhile does."""
+    stopping = threading.Event()
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        heard.recv(1)
+        stopping.set()
+        told.detach()  # signals that follow are written there until the process ends
+
+    threading.Thread(target=wait, name="mlmon-hub-signals", daemon=True).start()
+    return stopping
 
 
 def _listener(address: tuple[str, int]) -> socket.socket:

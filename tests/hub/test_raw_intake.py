@@ -15,10 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_parts import MODEL, RawHub, Sender, eventually, exactly, frame, scored, stored_ids, talking
 
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.clock import SystemClock
 from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_server import SocketServer
-from mlmon_sidecar.records import MINUTE_NS, DropReason
+from mlmon_sidecar.records import MINUTE_NS, DropReason, Exchange, Measurement
 from mlmon_sidecar.shipping.exchange import pack_exchange
 from mlmon_sidecar.shipping.frames import FRAME_HEADER, Counts, Kind, pack_counts
 
@@ -116,6 +119,44 @@ def test_a_small_window_does_not_wait_for_the_flush_interval(tmp_path: Path) -> 
         body = b'{"text":"%s"}' % (b"x" * 40_000)
         sender.put(60, request_body=(body,), request_bytes=len(body))
         eventually(lambda: sum(hub.counters.get(name, 0) for name in ("exchanges.decoded",)), lambda n: n >= 50)
+
+
+def test_a_stream_arrives_with_its_chunks_and_their_times(tmp_path: Path) -> None:
+    events = tuple(b"data: %d\n\n" % number for number in range(200))
+    now = time.monotonic_ns()
+    stream = scored(
+        response_body=events, response_bytes=sum(map(len, events)), response_chunks=5_000, trace_id=1 << 100, span_id=7,
+        chunk_ns=tuple(now + 1_000 * number for number in range(64)), response_tail=(b"data: [DONE]\n\n",),
+        trace_sampled=True,
+    )  # fmt: skip
+    seen: list[Exchange] = []
+
+    class Reader:
+        def __init__(self, handoff: Handoff) -> None:
+            self.handoff = handoff
+
+        def start(self) -> None:
+            pass
+
+        def stop(self, deadline_seconds: float) -> int:
+            seen.extend(self.handoff.drain(10))
+            return 0
+
+        def flush(self) -> bool:
+            return True
+
+        def measurements(self) -> list[Measurement]:
+            return []
+
+    intake = RawIntake(None, lambda handoff, *_: Reader(handoff), SystemClock(), lambda sender: 0)  # type: ignore[arg-type]
+    server = SocketServer(tmp_path / "hub.sock", None, ship=intake.serve)  # type: ignore[arg-type]
+    server.start()
+    with talking(tmp_path / "hub.sock") as (connection, _):
+        connection.sendall(frame(Kind.EXCHANGE, 1, *pack_exchange(stream)))
+        eventually(lambda: intake._sessions["by-hand"]._received == 1)
+    server.stop()
+    intake.stop(5)
+    assert seen == [stream]
 
 
 # ---------------------------------------------------------------- numbers
