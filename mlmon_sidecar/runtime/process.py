@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, SelectionOptions, app_path
@@ -44,6 +45,10 @@ class HubSlot:
     def fill(self, client: HubClient) -> None:
         self._client = client
         self._there.set()
+
+    def renew(self) -> None:
+        """In a forked child: empty, whoever was about to fill it."""
+        self._client, self._there = None, threading.Event()
 
     def empty(self) -> None:
         self._there.clear()
@@ -94,6 +99,7 @@ class MonitoredProcess:
         self.slot = HubSlot()
         self.web = self._build_web()
         self._fresh()
+        abandon_in_children(self)
 
     @classmethod
     def from_settings(
@@ -117,6 +123,20 @@ class MonitoredProcess:
         found = [*(watched.problem for watched in self.watched), self._start_problem, store]
         return "\n".join(problem for problem in found if problem)
 
+    def abandon(self) -> None:
+        """In a forked child: as if nothing had been started. Any lock may have been held when it was forked."""
+        self._starting = threading.Lock()
+        self.slot.renew()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.pid not in (-1, os.getpid()):
+            self._inherited.append(self._worker)
+            self._worker = None
+            self._start_problem = ""
+            self._fresh()
+            self.pid = -1
+
     def _fresh(self) -> None:
         """New queue and counters: a fork must not hand over what its parent will hand over too."""
         self.telemetry = Telemetry()
@@ -138,12 +158,10 @@ class MonitoredProcess:
         with self._starting:
             if self.pid == os.getpid():
                 return
-            if self.pid != -1:
-                self._inherited.append(self._worker)
-                self._worker = None
-                self._fresh()
+            if self.pid != -1:  # a fork that the interpreter was not told of
                 self.slot.empty()
-            elif not self._registered:
+                self._let_go()
+            if not self._registered:
                 self._registered = True
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()

@@ -19,7 +19,7 @@ from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.store import open_store, store_path
-from mlmon_sidecar.telemetry import Telemetry
+from mlmon_sidecar.telemetry import Telemetry, logger
 
 if TYPE_CHECKING:
     from mlmon_sidecar.config import Settings
@@ -64,7 +64,9 @@ class Worker:
         until = time.monotonic() + deadline_seconds
         hub = CLOSE_SECONDS if isinstance(self.hub, EmbeddedHub) else 0.0
         try:
-            self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+            lost = self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+            if lost:
+                logger.warning("mlmon: the time to stop was up: %d exchanges that were not read yet are lost", lost)
         finally:
             self.exporter.shutdown(max(LEAST_SECONDS, until - time.monotonic()))
 

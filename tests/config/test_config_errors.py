@@ -73,6 +73,10 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
             "[hub]\nurl = 'https://mlmon.internal'",
             'hub.url: the text "https://mlmon.internal" names a network hub, not available in this version yet',
         ),
+        (
+            "[hub]\nship = 'raw'",
+            "hub.ship: the text \"raw\" needs a hub of its own on this host, and hub.url is 'embedded': raw bodies never",
+        ),
         ("[hub]\nurl = 'unix:relative'", 'must be "embedded", or unix:/// and the absolute path'),
         (
             "store = 'postgresql://u:secret@db/x'",
