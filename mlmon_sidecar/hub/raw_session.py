@@ -115,6 +115,8 @@ class RawSession:
     def serve(self, stream: socket.socket, opening: Opening) -> None:
         """Until the sender closes, is done, or says what nobody understands (``WireError``). A sender that comes again
         has lost its old connection, which is then closed here too."""
+        if _is_over(stream):
+            return  # it has come again before this thread ran
         former = self._stream
         if former is not None:
             with contextlib.suppress(OSError):
@@ -230,6 +232,17 @@ class RawSession:
             # A sender that does not read hears the next one: it says this one too.
             with contextlib.suppress(OSError):
                 stream.send(b"".join(pack(Kind.ACK, through)), socket.MSG_DONTWAIT)
+
+
+def _is_over(stream: socket.socket) -> bool:
+    """Whether the sender has closed it already."""
+    stream.setblocking(False)
+    try:
+        return not stream.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    finally:
+        stream.settimeout(FRAME_SECONDS)
 
 
 def _ahead(opening: Opening, mono_ns: int, wall_ns: int) -> int:

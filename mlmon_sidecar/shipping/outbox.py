@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from mlmon_sidecar.shipping.frames import Kind, pack
 
@@ -57,7 +58,7 @@ class Outbox:
 
     def unsent(self, limit: int) -> list[memoryview]:
         """The next buffers to send, at most ``limit``."""
-        return [self._unsent[at] for at in range(min(limit, len(self._unsent)))]
+        return list(islice(self._unsent, limit))
 
     @property
     def all_sent(self) -> bool:

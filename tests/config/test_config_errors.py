@@ -75,7 +75,7 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
         ),
         (
             "[hub]\nship = 'raw'",
-            "hub.ship: the text \"raw\" needs a hub of its own on this host, and hub.url is 'embedded': raw bodies never",
+            'hub.ship: the text "raw" needs a hub of its own on this host, and hub.url is',
         ),
         ("[hub]\nurl = 'unix:relative'", 'must be "embedded", or unix:/// and the absolute path'),
         (

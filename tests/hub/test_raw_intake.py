@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import stat
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -303,10 +304,9 @@ def test_the_socket_is_its_owners_or_its_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_a_foreign_uid_is_refused_and_an_allowed_one_is_not(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:3]):
-        parent.chmod(parent.stat().st_mode | 0o011)
-    with RawHub(tmp_path) as hub:
+def test_a_foreign_uid_is_refused_and_an_allowed_one_is_not() -> None:
+    with tempfile.TemporaryDirectory() as folder, RawHub(Path(folder)) as hub:
+        os.chmod(folder, 0o711)  # pytest's own folders are closed to others
         hub.path.chmod(0o666)  # what is checked is who connects, not what the file allows
         assert opened_as(4_242, hub.path) == "peer_refused"
         server = hub._host._server

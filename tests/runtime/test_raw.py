@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -37,8 +39,11 @@ from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS
 from mlmon_sidecar.config import load
 from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.runtime.assembly import decode_options, watched_models
 from mlmon_sidecar.runtime.wiring import capture_options
+from mlmon_sidecar.shipping.frames import Opening
+from mlmon_sidecar.shipping.link import Link
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 
@@ -87,9 +92,9 @@ def hub_running(folder: Path) -> Iterator[SeparateHub]:
         hub.process.wait()
 
 
-def configure_raw(folder: Path, ship: str = "raw", **more: Any) -> Path:
-    head = f'[hub]\nurl = "unix://{folder}/hub.sock"\nship = "{ship}"\n'
-    return configure(folder, head=more.pop("head", "") + head, **more)
+def configure_raw(folder: Path, ship: str = "raw", hub: str = "", **more: Any) -> Path:
+    head = f'[hub]\nurl = "unix://{folder}/hub.sock"\nship = "{ship}"\n{hub}'
+    return configure(folder, head=head, **more)
 
 
 def settled(folder: Path, requests: int) -> dict[str, int]:
@@ -283,6 +288,41 @@ def test_a_forked_server_ships_for_itself(tmp_path: Path) -> None:
     assert len(origins) == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_who_may_connect_is_configured() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        folder.chmod(0o711)
+        configure_raw(folder, hub='group = "4243"\nallow_uids = [4242]\n')
+        with hub_running(folder):
+            found = (folder / "hub.sock").stat()
+            assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, 4243)
+            assert opens_as(4242, 4243, folder / "hub.sock") == "opened"
+            assert opens_as(4244, 4243, folder / "hub.sock") == "peer_refused"
+            assert opens_as(4242, 4244, folder / "hub.sock") == "PermissionError"
+
+
+def opens_as(uid: int, gid: int, path: Path) -> str:
+    """What a process of that user and group is told."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            Link(str(path)).connect(Opening("s", "here", 1, 1, 1, 1))
+            os.write(write, b"opened")
+        except BaseException as error:
+            os.write(write, str(getattr(error, "code", type(error).__name__)).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read) as said:
+        return said.read()
+
+
 SELECTORS = 'id = "header.x-request-id"\n'
 PREDICTION = '[models.loans.prediction]\nsegment = "header.x-region"\nscore = "response.score"\n'
 
@@ -301,8 +341,6 @@ def test_the_headers_that_decoding_needs_are_shipped(models: str, tmp_path: Path
 def test_raw_bodies_stay_on_the_host(tmp_path: Path) -> None:
     path = tmp_path / "mlmon.toml"
     path.write_text('[hub]\nship = "raw"\n')
-    from mlmon_sidecar.errors import ConfigError
-
     for given in ({}, {"hub": {"url": "https://mlmon.internal"}}):
         with pytest.raises(ConfigError) as refusal:
             load(path, environ={}, **given)
