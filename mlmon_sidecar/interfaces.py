@@ -24,6 +24,13 @@ class Clock(Protocol):
         """Event time, Unix ns, at a monotonic reading taken in this process."""
 
 
+DECODER_NAMES = (
+    "openai_chat", "openai_completions", "openai_responses", "openai_embeddings", "tgi", "open_inference", "vertex",
+    "sagemaker", "mlflow", "kserve_v1", "csv", "json_lines", "multipart", "form", "npy", "bentoml", "json", "binary",
+)  # fmt: skip
+"""What settings call the decoders of ``decode.DECODERS``, in its order; here, for settings load none of them."""
+
+
 class Decoder(Protocol):
     """One wire protocol, each side of an exchange by itself. Keeps no state. Its records are in ``decode.sides``.
 

@@ -29,6 +29,7 @@ REDACTIONS_PREFIX = "redactions."
 ERRORS_PREFIX = "errors."
 SCHEMA_PREFIX = "schema."
 PANES_DROPPED_PREFIX = "panes.dropped."
+SHIPPED_PREFIX = "shipped."  # and a sender's id: the last number of its raw exchanges that is committed
 QUIET_NS = 60_000_000_000  # one line a minute about one part; what fails every second would fill a log
 
 

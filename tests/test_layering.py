@@ -10,7 +10,7 @@ import mlmon_sidecar
 ROWS = [
     {"version", "errors"},
     {"records"},
-    {"interfaces", "telemetry", "clock"},
+    {"interfaces", "telemetry", "clock", "selectors", "after_fork", "shipping"},
     {"statistics"},
     {
         "capture",
@@ -27,7 +27,7 @@ ROWS = [
     },
     {"baseline"},
     {"config"},
-    {"recorder", "hub"},
+    {"recorder", "hub", "shipper"},
     {"backtest", "bulk", "web", "proxy", "client", "analysis"},
     {"runtime"},
     {"demo"},

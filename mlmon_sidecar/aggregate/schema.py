@@ -82,21 +82,25 @@ class SchemaWatch:
         found: list[Violation] = []
         columns = self._expected.columns
         if batch.features.keys() != columns.keys():
-            found += self._names(batch)
-        for name, values in batch.features.items():
-            column = columns.get(name)
-            if column is not None and column.kind != ANY:
+            found += self._additions(batch)
+        for name, column in columns.items():
+            values = batch.features.get(name)
+            missing = batch.rows if values is None else _nulls(values)
+            if missing and column.required:
+                found.append(Violation(Wrong.MISSING, name, missing, "absent or null, and never was before"))
+            if values is not None and column.kind != ANY:
                 wrong = _of_wrong_type(values, column.kind)
                 if wrong:
                     found.append(Violation(Wrong.TYPE, name, wrong, f"not a {column.kind}"))
         return found + self._window(batch)
 
-    def _names(self, batch: PredictionBatch) -> list[Violation]:
-        columns, rows = self._expected.columns, batch.rows
-        found = [
-            Violation(Wrong.MISSING, name, rows, "no such column") for name in columns if name not in batch.features
-        ]
-        for name in batch.features.keys() - columns.keys() - self._expected.known:
+    def _additions(self, batch: PredictionBatch) -> list[Violation]:
+        columns, found = self._expected.columns, []
+        for name in sorted(batch.features.keys() - columns.keys() - self._expected.known):
+            values = batch.features[name]
+            rows = len(values) - _nulls(values)
+            if not rows:
+                continue
             if name not in self._additional and len(self._additional) >= MAX_NAMES:
                 name = OTHER_NAME
             self._additional.add(name)
@@ -112,7 +116,9 @@ class SchemaWatch:
         if self._learned_rows < LEARNING_ROWS:
             return
         usual = {
-            name: ExpectedColumn(next(iter(kinds)) if len(kinds) == 1 else ANY)
+            name: ExpectedColumn(
+                next(iter(kinds)) if len(kinds) == 1 else ANY, required=kinds.total() == self._learned_rows
+            )
             for name, kinds in self._seen.items()
             if 2 * kinds.total() >= self._learned_rows  # a column that is often absent is not missed
         }
@@ -146,6 +152,11 @@ class SchemaWatch:
             if power:
                 found.append(Violation(Wrong.RESCALED, name, len(window), f"by 10**{power}"))
         return found
+
+
+def _nulls(values: Column) -> int:
+    """Rows without a value: null and absent are one, for the rows of other requests are beside them."""
+    return values.count(None) if isinstance(values, list) else 0
 
 
 def _kind(value: object) -> str:

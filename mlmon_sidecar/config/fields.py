@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
 from mlmon_sidecar.config.durations import format_duration, parse_duration
-from mlmon_sidecar.decode.selectors import SOURCES, Selector
 from mlmon_sidecar.errors import ConfigError
+from mlmon_sidecar.selectors import SOURCES, Selector
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ROUTE = re.compile(r"[A-Z]+ /[^\s?#]*")

@@ -16,8 +16,8 @@ from mlmon_sidecar.config.fields import (
     Table,
     is_selector,
 )
-from mlmon_sidecar.decode import DECODERS
-from mlmon_sidecar.decode.options import DEFAULT_MAX_ROWS
+from mlmon_sidecar.interfaces import DECODER_NAMES
+from mlmon_sidecar.selectors import DEFAULT_MAX_ROWS
 
 MOST_ROWS = 1_000_000
 
@@ -123,7 +123,7 @@ class ModelSettings(Table):
         "machine. Not set: a hashing embedding without a model.",
         examples=["mypackage.embedding:embed"],
     )
-    decoder: Literal["auto", *DECODERS] = Field(  # type: ignore[valid-type]
+    decoder: Literal["auto", *DECODER_NAMES] = Field(  # type: ignore[valid-type]
         default="auto",
         description="Protocol of the bodies; `auto` tells it by path, content type and shape.",
         examples=["json"],

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlmon_sidecar.config.fields import (
@@ -23,10 +23,12 @@ from mlmon_sidecar.config.fields import (
 )
 from mlmon_sidecar.config.models import ModelSettings
 
+UNIX = "unix://"
 DEFAULT_MODEL = "default"
 DEFAULT_STORE = "sqlite:///mlmon.db"
 DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not decoded
 DEFAULT_MAX_STREAM_BYTES = 256 * 1024
+LARGEST_BODY_BYTES = 8 * 1024 * 1024  # also the default where they are decoded in the hub's process
 DEFAULT_QUEUE_MAX_BYTES = 64 * 1024 * 1024
 
 sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_settings_sources", default=())
@@ -114,6 +116,39 @@ class HubSettings(Table):
         "there.",
         examples=["unix:///run/mlmon/hub.sock"],
     )
+    ship: Literal["panes", "raw"] = Field(
+        default="panes",
+        description="`panes`: serving processes decode and count, and send the counts. `raw`: they send the bodies to "
+        "`mlmon hub` on the same host, which decodes them; needs a `unix://` url.",
+        examples=["raw"],
+    )
+    allow_uids: tuple[int, ...] = Field(
+        default=(),
+        description="User ids, besides its own and root, whose processes `mlmon hub` takes data from.",
+        examples=[[1000]],
+    )
+    group: OptionalText = Field(
+        default=None,
+        description="Name or id of a group that may open the hub's socket (mode 0660). Not set: its owner alone "
+        "(0600).",
+        examples=["mlmon"],
+    )
+
+    @field_validator("ship")
+    @classmethod
+    def _on_this_host(cls, value: str, info: ValidationInfo) -> str:
+        url = info.data.get("url", UNIX)
+        if value == "raw" and not url.startswith(UNIX):
+            raise ValueError(
+                f"needs a hub of its own on this host, and hub.url is {url!r}: raw bodies never leave the host. Set "
+                f'url = "{UNIX}/run/mlmon/hub.sock" and start "mlmon hub"'
+            )
+        return value
+
+    @property
+    def socket(self) -> str | None:
+        """Path of the separate hub's socket, where there is one."""
+        return self.url.removeprefix(UNIX) if self.url.startswith(UNIX) else None
 
 
 class TokenSettings(Table):
@@ -208,11 +243,12 @@ class Settings(BaseSettings):
         description="Version of predictions whose model, path and bodies name none. Not set: `unversioned`.",
         examples=["${IMAGE_TAG}"],
     )
-    max_body_bytes: int = Field(
-        default=DEFAULT_MAX_BODY_BYTES,
+    max_body_bytes: int | None = Field(
+        default=None,
         ge=0,
-        le=8 * 1024 * 1024,
-        description="A body larger than this, either direction, is counted and not decoded.",
+        le=LARGEST_BODY_BYTES,
+        description="A body larger than this, either direction, is counted and not decoded. Not set: 48 KiB, and 8 MiB "
+        'with `ship = "raw"`.',
         examples=[DEFAULT_MAX_BODY_BYTES],
     )
     max_stream_bytes: int = Field(
@@ -286,6 +322,13 @@ class Settings(BaseSettings):
         if bare and len(self.captured()) > 1:
             raise ValueError(f"models.{bare[0]}.routes: needed when more than one model is configured")
         return self
+
+    @property
+    def body_limit(self) -> int:
+        """``max_body_bytes``, or what holds where it is not set."""
+        if self.max_body_bytes is not None:
+            return self.max_body_bytes
+        return LARGEST_BODY_BYTES if self.hub.ship == "raw" else DEFAULT_MAX_BODY_BYTES
 
     def captured(self) -> Mapping[str, ModelSettings]:
         """The models whose traffic this application serves."""

@@ -21,12 +21,12 @@ from mlmon_sidecar.decode.json_rows import request_rows
 from mlmon_sidecar.decode.naming import Find, aliases_of, segments_of, version_of
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.said import SILENT, Said, SaidRow, with_said
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.decode.table import DecodedExchange, row_weight
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.interfaces import Decoder
 from mlmon_sidecar.records import DropReason, End, Exchange, Generated
+from mlmon_sidecar.selectors import Selector
 
 if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column

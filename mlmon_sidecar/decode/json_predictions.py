@@ -18,10 +18,10 @@ from mlmon_sidecar.decode.outputs import (
     read_output,
     read_score,
 )
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
+from mlmon_sidecar.selectors import Selector
 
 
 def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs | None:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from mlmon_sidecar.decode.body import header
-from mlmon_sidecar.decode.options import ALIAS_HEADERS, DecodeOptions
+from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import class_text
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, RequestRows
 from mlmon_sidecar.records import Exchange
+from mlmon_sidecar.selectors import ALIAS_HEADERS, Selector
 
 MAX_NAME_TEXT = 128  # characters of a version or a segment, where the rest is cut, and of an alias, which is refused
 BAD_ALIAS = "bad_alias"

@@ -6,21 +6,16 @@ import re
 from dataclasses import dataclass
 
 from mlmon_sidecar.decode.embedding import Embedder, hashing_embedding
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError
+from mlmon_sidecar.selectors import ALIAS_HEADERS, DEFAULT_MAX_ROWS, PROTOCOL_HEADERS, Selector, named_headers
 
 VERSION_PLACE = "{version}"
 KINDS = ("auto", "binary", "multiclass", "regression")
 UNVERSIONED = "unversioned"
-DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
 DEFAULT_THRESHOLD = 0.5  # where a binary model's class begins when nobody says otherwise
 INPUT_TEXT, OUTPUT_TEXT = "input.text", "output.text"
 GENERATED_TEXTS = frozenset({INPUT_TEXT, OUTPUT_TEXT})
 """Columns a language model's row has where they are named as text."""
-
-ALWAYS_NEEDED_HEADERS = frozenset({b"content-type", b"content-encoding", b"inference-header-content-length"})
-ALIAS_HEADERS = (b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id")
-"""Where callers put their own id when nobody says otherwise: SageMaker's inference id, CloudEvents, common practice."""
 
 _OPPOSITE = {"1": "0", "0": "1", "true": "false", "false": "true", "yes": "no", "no": "yes"}
 
@@ -129,6 +124,5 @@ class DecodeOptions:
     def headers(self) -> frozenset[bytes]:
         """Lower-case names of the headers that decoding needs, of requests and responses alike."""
         named = (self.version, self.id, self.segment, self.score, self.predicted, self.confidence)
-        wanted = (s for s in named if isinstance(s, Selector) and s.source == "header")
-        always = ALWAYS_NEEDED_HEADERS.union(ALIAS_HEADERS if self.id is None else ())
-        return always | {str(s.steps[0]).encode("latin-1") for s in wanted}
+        always = PROTOCOL_HEADERS.union(ALIAS_HEADERS if self.id is None else ())
+        return always | named_headers(each for each in named if isinstance(each, Selector))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 
 from mlmon_sidecar.export.catalog import CATALOG, RECORDER, Kind
 from mlmon_sidecar.export.figures import Buckets, Collector, Figures
+
+_made: WeakKeyDictionary[MeterProvider, list[HostMetrics]] = WeakKeyDictionary()
 
 
 def host_meter_provider() -> MeterProvider | None:
@@ -25,8 +29,7 @@ class HostMetrics:
     """
 
     def __init__(self, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> None:
-        self._collector = collector
-        self.renew(instance_id)
+        self.renew(collector, instance_id)
         meter = provider.get_meter("mlmon_sidecar", version)
         makers = {
             Kind.COUNTER: meter.create_observable_counter,
@@ -37,8 +40,25 @@ class HostMetrics:
             if make := makers.get(metric.kind):
                 make(metric.name, [self._callback(metric.name)], metric.unit, metric.description)
 
-    def renew(self, instance_id: str) -> None:
+    @classmethod
+    def of(cls, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> HostMetrics:
+        """Those that ended in this process or were a parent's, begun again: instruments cannot be made twice."""
+        made = _made.setdefault(provider, [])
+        for known in made:
+            if known.ended:
+                known.renew(collector, instance_id)
+                return known
+        made.append(cls(provider, collector, version, instance_id))
+        return made[-1]
+
+    @property
+    def ended(self) -> bool:
+        """Closed, or of the process that this one was forked from."""
+        return self._closed or self._pid != os.getpid()
+
+    def renew(self, collector: Collector, instance_id: str) -> None:
         """Begin, or begin again in the child of a fork: nobody else runs there, and the lock may have been held."""
+        self._collector, self._pid = collector, os.getpid()
         self._instance_id = instance_id
         self._lock = threading.Lock()
         self._figures: Figures = {}
@@ -51,7 +71,7 @@ class HostMetrics:
 
     def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            return [] if self._closed else self._observations(name)
+            return [] if self.ended else self._observations(name)
 
         return observe
 

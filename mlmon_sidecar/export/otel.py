@@ -63,7 +63,7 @@ class Exporter:
         self._clock = clock
         self._collector = Collector((TelemetrySource(telemetry), *sources), telemetry)
         self._instance_id = instance_id or str(uuid.uuid4())
-        self._host: HostMetrics | None = None  # made at most once a process tree
+        self._host: HostMetrics | None = None
         self._started = _Started(telemetry, clock)
 
     def start(self) -> None:
@@ -113,6 +113,8 @@ class Exporter:
         """In the child of a fork: forget the parent's threads, sockets and queue, and start afresh."""
         self._instance_id = instance_id or str(uuid.uuid4())
         self._started.quiet.uninstall()
+        if self._host is not None:
+            self._host.close()
         self._started = _Started(self._telemetry, self._clock)
         self.start()
 
@@ -120,10 +122,7 @@ class Exporter:
         started, options = self._started, self._options
         provider = host_meter_provider() if options.use_host_providers else None
         if provider is not None:
-            if self._host is None:
-                self._host = HostMetrics(provider, self._collector, __version__, self._instance_id)
-            else:
-                self._host.renew(self._instance_id)
+            self._host = HostMetrics.of(provider, self._collector, __version__, self._instance_id)
             started.outcomes.declare(METRICS, HOST)
         elif options.metrics is not None:
             sender = metric_sender(options.metrics, started.outcomes, started.quiet)

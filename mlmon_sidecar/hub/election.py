@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.errors import StoreError
-from mlmon_sidecar.hub.after_fork import abandon_in_children
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afpfs", "webdav", "fuse.sshfs", "fuse.rclone", "fuse.s3fs"}

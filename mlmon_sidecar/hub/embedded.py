@@ -16,6 +16,7 @@ from typing import TypeVar
 from mlmon_sidecar.errors import HubUnavailable, MlmonError
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.hub import Hub, HubThread
+from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.hub.socket_server import SocketServer
@@ -32,9 +33,22 @@ Answer = TypeVar("Answer")
 class HubHost:
     """A hub with its socket and its thread: the part that both the embedded and the separate hub run."""
 
-    def __init__(self, hub: Hub, socket_path: Path) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        socket_path: Path,
+        *,
+        allowed_uids: frozenset[int] | None = None,
+        group: int | None = None,
+        raw: RawIntake | None = None,
+    ) -> None:
+        """``allowed_uids`` and ``group`` as in ``SocketServer``; ``raw``: takes raw exchanges; None: nobody does."""
         self.hub = hub
-        self._server = SocketServer(socket_path, hub)
+        self._raw = raw
+        ship = None if raw is None else raw.serve
+        self._server = SocketServer(
+            socket_path, hub, allowed_uids=allowed_uids, group=group, ship=ship, telemetry=hub.telemetry
+        )
         self._thread = HubThread(hub)
 
     @property
@@ -44,12 +58,17 @@ class HubHost:
     def start(self) -> None:
         self._server.start()
         self._thread.start()
+        if self._raw is not None:
+            self._raw.start()
 
     def stop(self, deadline_seconds: float = STOP_SECONDS) -> None:
-        """No door, then one last turn, then no store. What is not sealed in time the next hub seals."""
+        """No door, then what came in by it, then one last turn, then no store. What is not sealed in time the next
+        hub seals."""
         until = time.monotonic() + deadline_seconds
         try:
-            self._server.stop(deadline_seconds / 2)
+            self._server.stop(deadline_seconds / 4 if self._raw else deadline_seconds / 2)
+            if self._raw is not None:
+                self._raw.stop(deadline_seconds / 2)
             self._thread.stop(max(0.0, until - time.monotonic()))
         finally:
             self.hub.close()

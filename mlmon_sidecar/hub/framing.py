@@ -7,15 +7,14 @@ followed any further and is to be closed. Bytes are taken as they arrive, so a d
 from __future__ import annotations
 
 import socket
-import struct
 import time
 
 from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.hub.wire import MAX_FRAME_BYTES, Kind
+from mlmon_sidecar.shipping.frames import MESSAGE_HEADER, MESSAGE_VERSION
 
-FRAME_VERSION = 1
+FRAME_VERSION = MESSAGE_VERSION
 
-_HEADER = struct.Struct("<BBI")
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -24,12 +23,12 @@ def send_frame(stream: socket.socket, kind: Kind, message: bytes, until: float) 
     if len(message) > MAX_FRAME_BYTES:
         raise _too_large(len(message))
     stream.settimeout(_remaining(until))
-    stream.sendall(_HEADER.pack(FRAME_VERSION, kind, len(message)) + message)
+    stream.sendall(MESSAGE_HEADER.pack(FRAME_VERSION, kind, len(message)) + message)
 
 
 def receive_frame(stream: socket.socket, until: float) -> tuple[Kind, bytearray]:
     """The next whole frame. Raises ``WireError``, ``TimeoutError``, and ``ConnectionError`` where the stream ends."""
-    version, number, length = _HEADER.unpack(_receive(stream, _HEADER.size, until))
+    version, number, length = MESSAGE_HEADER.unpack(_receive(stream, MESSAGE_HEADER.size, until))
     if version != FRAME_VERSION:
         raise WireError(
             f"frame version {version} is not {FRAME_VERSION}",

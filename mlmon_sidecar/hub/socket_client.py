@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.errors import FeedbackError, HubUnavailable, WireError
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.hub.after_fork import abandon_in_children
 from mlmon_sidecar.hub.framing import receive_frame, send_frame
 from mlmon_sidecar.hub.wire import Kind
 from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt

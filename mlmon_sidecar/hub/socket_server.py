@@ -14,11 +14,12 @@ import socket
 import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from mlmon_sidecar.errors import MlmonError, StoreError, WireError
+from mlmon_sidecar.after_fork import abandon_in_children
+from mlmon_sidecar.errors import HubUnavailable, MlmonError, StoreError, WireError
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.hub.after_fork import abandon_in_children
 from mlmon_sidecar.hub.framing import receive_frame, send_frame
 from mlmon_sidecar.hub.socket_path import MAX_PATH_BYTES, peer_uid
 from mlmon_sidecar.hub.wire import Kind
@@ -38,7 +39,9 @@ class SocketServer:
     Args:
         allowed_uids: who may connect; by default this process's user and root. Where the system does not tell the
             peer's uid, nobody may.
-        group_mode: mode of the socket file. 0o660 lets a group reach it; the uids still have to be allowed.
+        group: id of a group that may reach the socket file (mode 0660); None: its owner alone (0600). The uids still
+            have to be allowed.
+        ship: takes a connection over that begins with ``Kind.OPENING``, and returns when it is over; None: refused.
         telemetry: where unexpected errors of the handler are counted.
     """
 
@@ -48,13 +51,15 @@ class SocketServer:
         handler: HubClient,
         *,
         allowed_uids: frozenset[int] | None = None,
-        group_mode: int = 0o600,
+        group: int | None = None,
+        ship: Callable[[socket.socket, bytearray], None] | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self._path = Path(path)
         self._handler = handler
         self._allowed_uids = frozenset({os.geteuid(), 0}) if allowed_uids is None else allowed_uids
-        self._mode = group_mode
+        self._group, self._mode = group, 0o600 if group is None else 0o660
+        self._ship = ship
         self._telemetry = telemetry or Telemetry()
         self._lock = threading.Lock()
         self._connections: dict[socket.socket, threading.Thread] = {}
@@ -121,6 +126,8 @@ class SocketServer:
             with contextlib.suppress(OSError):  # Linux narrows the file's mode from its first moment; macOS refuses.
                 os.fchmod(listener.fileno(), self._mode)
             listener.bind(os.fspath(self._path))
+            if self._group is not None:
+                os.chown(self._path, -1, self._group)
             os.chmod(self._path, self._mode)
             listener.listen(MAX_CONNECTIONS)
             listener.setblocking(False)
@@ -181,14 +188,22 @@ class SocketServer:
         try:
             while _next_byte(connection):
                 kind, message = receive_frame(connection, time.monotonic() + FRAME_SECONDS)
+                if kind is Kind.OPENING and self._ship is not None:
+                    self._ship(connection, message)
+                    return
                 answer = self._answer(kind, message)
                 send_frame(connection, *answer, time.monotonic() + FRAME_SECONDS)
         except WireError as error:  # the stream cannot be followed any further
             self._telemetry.failed("hub_socket", error)
             with contextlib.suppress(OSError):
                 send_frame(connection, *_error_answer(error), time.monotonic() + FRAME_SECONDS)
+        except HubUnavailable as error:
+            with contextlib.suppress(OSError):
+                send_frame(connection, *_error_answer(error), time.monotonic() + FRAME_SECONDS)
         except OSError:
             pass  # The client went away or stopped reading; it still has what was not acknowledged.
+        except Exception as error:  # in what took the connection over
+            self._telemetry.failed("hub_socket", error)
         finally:
             with self._lock:
                 self._connections.pop(connection, None)

@@ -32,6 +32,7 @@ from mlmon_sidecar.records import (
     PaneKey,
     RedactedRows,
 )
+from mlmon_sidecar.shipping import frames as shipping
 from mlmon_sidecar.statistics.packing import (
     canonical_json,
     decode_samples,
@@ -86,6 +87,8 @@ class Kind(IntEnum):
     ERROR = 9
     ERASE = 10
     ERASED = 11
+    OPENING = shipping.OPENING  # exchanges follow, in frames of their own
+    OPENED = shipping.OPENED
 
 
 def encode_flush(flush: Flush) -> bytes:

@@ -99,6 +99,7 @@ class Recorder:
                 if self._clock.monotonic_ns() >= self._next_flush_ns:
                     self._next_flush_ns = self._clock.monotonic_ns() + self._interval_ns
                     self._rest()
+                    self._stages.count_gathered(self._rest)  # what a flush calls decoded is in its panes
                     self._flushing.deliver(rest=self._rest)
             except Exception as error:  # The recorder outlives any fault in its stages.
                 self._telemetry.failed("recorder", error)

@@ -198,10 +198,12 @@ class Stages:
             self._count_pace.end(sum(map(units, taken)))
             self._settle()
 
-    def count_gathered(self) -> None:
-        """What was decoded, to the last row."""
+    def count_gathered(self, rest: Callable[[], None] | None = None) -> None:
+        """What was decoded, to the last row. ``rest`` is called between two steps."""
         self._count_traffic()
         while self._gathered:
+            if rest is not None:
+                rest()
             self._count_rows()
 
     def _settle(self) -> None:

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from mlmon_sidecar.aggregate.generations import LATEST
 from mlmon_sidecar.baseline.document import Baseline
-from mlmon_sidecar.capture.selection import DEFAULT_EXCLUDED, SelectionOptions
-from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.decode.embedding import make_embedder
 from mlmon_sidecar.decode.options import DecodeOptions, version_path
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import BaselineError, MlmonError
-from mlmon_sidecar.export.options import ExportOptions, ExportSettings
 from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.recorder import RecordedModel
 from mlmon_sidecar.redact.hash_keys import load_hash_keys
 from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.prose import Prose
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.runtime.wiring import Origin, is_selector
+from mlmon_sidecar.selectors import Selector
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.schema import ExpectedSchema, expected_schema
 from mlmon_sidecar.telemetry import logger
 
-Origin = Callable[[tuple[str, ...]], str]
-"""Where the value of a key was set: a file's path, a variable's name, "keyword" or "default"."""
-
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +44,6 @@ class Watched:
         return self.baseline.layout if self.baseline is not None else Layout.bare(self.name)
 
 
-def make_clock(settings: Settings) -> Clock:
-    """The machine's clock, or the demonstration's."""
-    if settings.clock_scale == 1.0 or settings.clock_anchor is None:
-        return SystemClock()
-    return ScaledClock(settings.clock_scale, int(settings.clock_anchor * 1e9))
-
-
 def watched_models(settings: Settings, origin: Origin) -> list[Watched]:
     """Baselines are read here. One that cannot be read costs its model the comparison, not the others theirs."""
     return [_watched(name, model, settings, origin) for name, model in settings.captured().items()]
@@ -68,12 +54,6 @@ def log_problems(watched: Sequence[Watched]) -> None:
     for model in watched:
         if model.problem:
             logger.error("mlmon: watching without this baseline: %s", model.problem)
-
-
-def selection_options(settings: Settings, watched: Sequence[Watched]) -> SelectionOptions:
-    """Which requests are predictions."""
-    routes = {model.name: model.settings.routes for model in watched}
-    return SelectionOptions(routes, excluded=(*DEFAULT_EXCLUDED, *settings.exclude))
 
 
 def _watched(name: str, model: ModelSettings, settings: Settings, origin: Origin) -> Watched:
@@ -160,7 +140,7 @@ def decode_options(watched: Watched, other_version: str | None = None) -> Decode
     positive = said.positive or space.positive or "1"
     return DecodeOptions(
         name=watched.name,
-        version=_selector(model.version) if _is_selector(model.version) else model.version,
+        version=_selector(model.version) if is_selector(model.version) else model.version,
         version_paths=tuple(filter(None, map(version_path, model.routes))),
         other_version=other_version,
         id=_selector(model.id),
@@ -217,21 +197,6 @@ def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> Hu
         store_name=settings.store,
         clock_scale=settings.clock_scale,
     )
-
-
-def export_options(settings: Settings, environ: dict[str, str]) -> ExportOptions:
-    said = settings.export
-    wanted = ExportSettings(
-        endpoint=said.endpoint or "",
-        protocol=said.protocol,
-        interval_seconds=said.interval_seconds,
-        prediction_logs=said.prediction_logs,
-    )
-    return ExportOptions.from_environment(wanted, environ, clock_scale=settings.clock_scale)
-
-
-def _is_selector(text: str | None) -> bool:
-    return text is not None and text.startswith(SELECTOR_PREFIXES)
 
 
 def _selector(text: str | None) -> Selector | None:

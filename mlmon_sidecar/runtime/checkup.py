@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlmon_sidecar.config import Settings
 from mlmon_sidecar.errors import ConfigError
-from mlmon_sidecar.runtime.assembly import Origin, redaction_policy, watched_models
+from mlmon_sidecar.runtime.assembly import redaction_policy, watched_models
+from mlmon_sidecar.runtime.wiring import Origin
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.web.tokens import Scope, load_tokens
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,9 +32,12 @@ class Monitor:
 
         self._strict = strict
         self._process: MonitoredProcess | None = MonitoredProcess.from_settings(
-            None if config is None else os.fspath(config), overrides
+            None if config is None else os.fspath(config), overrides, requests=False
         )
         self._worker: Worker | None = None
+        self._inherited: list[Worker | None] = []  # a parent's, never freed here: its connections are not ours to close
+        self._starting = threading.Lock()
+        abandon_in_children(self)
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,14 +50,22 @@ class Monitor:
 
     def start(self) -> None:
         """Make the recorder and find the hub. ``observe`` does it by itself."""
-        if self._worker is None and self._process is not None:
-            from mlmon_sidecar.runtime.worker import Worker
+        with self._starting:
+            if self._worker is None and self._process is not None:
+                from mlmon_sidecar.runtime.worker import Worker
 
-            self._process.pid = os.getpid()
-            self._worker = Worker(self._process)
-            for watched in self._process.watched:
-                self._worker.recorder.expect_event_times(watched.name)
-            self._worker.start()
+                self._process.pid = os.getpid()
+                worker = Worker(self._process)
+                for watched in self._process.watched:
+                    worker.recorder.expect_event_times(watched.name)
+                worker.start()
+                self._worker = worker
+
+    def abandon(self) -> None:
+        """In a forked child: what was observed before is the parent's to hand over; the child begins anew."""
+        self._starting = threading.Lock()
+        self._inherited.append(self._worker)
+        self._worker = None
 
     def observe(
         self,

@@ -9,30 +9,25 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, app_path
-from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, ASGIApp, Capture, CaptureOptions, Receive, Scope, Send
+from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Receive, Scope, Send
 from mlmon_sidecar.config import Settings, load
-from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
-from mlmon_sidecar.runtime.assembly import (
-    Origin,
-    decode_options,
-    log_problems,
-    make_clock,
-    selection_options,
-    watched_models,
-)
-from mlmon_sidecar.runtime.checkup import problems
 from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens
+from mlmon_sidecar.runtime.wiring import Origin, capture_options, make_clock, selection_options
+from mlmon_sidecar.shipper import window_of
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.runtime.assembly import Watched
+    from mlmon_sidecar.runtime.raw_worker import RawWorker
     from mlmon_sidecar.runtime.worker import Worker
 
 STOP_SECONDS = 5.0
@@ -50,6 +45,10 @@ class HubSlot:
     def fill(self, client: HubClient) -> None:
         self._client = client
         self._there.set()
+
+    def renew(self) -> None:
+        """In a forked child: empty, whoever was about to fill it."""
+        self._client, self._there = None, threading.Event()
 
     def empty(self) -> None:
         self._there.clear()
@@ -81,42 +80,45 @@ class HubSlot:
 class MonitoredProcess:
     """What the middleware holds. What capturing needs is made at once, so that the first request is captured; recorder,
     hub and exporter are made in a thread after the start-up: no request waits for a file, a socket or their libraries.
+    A process that ships raw has no recorder and reads no baseline: numpy and the stages are never loaded in it.
     """
 
     stop_seconds = STOP_SECONDS
 
-    def __init__(self, settings: Settings, origin: Origin) -> None:
+    def __init__(self, settings: Settings, origin: Origin, *, raw: bool = False) -> None:
         self.settings = settings
         self.pid = -1
-        self.watched = watched_models(settings, origin)
-        log_problems(self.watched)
-        decoding = [decode_options(model) for model in self.watched]
-        self._selection = Selection(selection_options(settings, self.watched))
+        self._raw = raw
+        self.watched = [] if raw else _watched(settings, origin)
+        self._selection = Selection(selection_options(settings))
         self._may_ignore = ignore_token(settings)
-        self._capture_options = _capture_options(settings, decoding)
+        self._capture_options = capture_options(settings)
         self._starting = threading.Lock()
-        self._worker: Worker | None = None
-        self._inherited: list[Worker | None] = []  # a parent's, never freed here: its connections are not ours to close
+        self._worker: Worker | RawWorker | None = None
+        # A parent's, never freed here: its connections are not ours to close.
+        self._inherited: list[Worker | RawWorker | None] = []
         self._start_problem = ""
         self._registered = False
         self.slot = HubSlot()
         self.endpoints = settings.endpoints or ""
         self.web = self._build_web()
         self._fresh()
+        abandon_in_children(self)
 
     @classmethod
     def from_settings(
-        cls, path: str | None, overrides: Mapping[str, Any], *, strict: bool = False
+        cls, path: str | None, overrides: Mapping[str, Any], *, strict: bool = False, requests: bool = True
     ) -> MonitoredProcess | None:
-        """None: the monitor is switched off. Raises ``ConfigError``; ``strict``: also for files that cannot be used."""
+        """None: the monitor is switched off. Raises ``ConfigError``; ``strict``: also for files that cannot be used.
+        ``requests``: False where rows are observed instead, which are counted here however requests are shipped."""
         loaded = load(path, **overrides)
         for warning in loaded.warnings:
             logger.warning("mlmon: %s", warning)
         if not loaded.settings.enabled:
             return None
-        if strict and (found := problems(loaded.settings, loaded.origin)):
-            raise ConfigError("\n".join(found), code="config_unusable")
-        return cls(loaded.settings, loaded.origin)
+        if strict:
+            _check(loaded.settings, loaded.origin)
+        return cls(loaded.settings, loaded.origin, raw=requests and loaded.settings.hub.ship == "raw")
 
     @property
     def degraded(self) -> str:
@@ -126,11 +128,26 @@ class MonitoredProcess:
         found = [*(watched.problem for watched in self.watched), self._start_problem, store, paused]
         return "\n".join(problem for problem in found if problem)
 
+    def abandon(self) -> None:
+        """In a forked child: as if nothing had been started. Any lock may have been held when it was forked."""
+        self._starting = threading.Lock()
+        self.slot.renew()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.pid not in (-1, os.getpid()):
+            self._inherited.append(self._worker)
+            self._worker = None
+            self._start_problem = ""
+            self._fresh()
+            self.pid = -1
+
     def _fresh(self) -> None:
         """New queue and counters: a fork must not hand over what its parent will hand over too."""
         self.telemetry = Telemetry()
         self.faults = Faults()
-        self.handoff = Handoff(max_bytes=self.settings.queue_max_bytes)
+        allowed = self.settings.queue_max_bytes
+        self.handoff = Handoff(max_bytes=allowed - window_of(allowed) if self._raw else allowed)
         self.capture = Capture(
             handoff=self.handoff,
             selection=self._selection,
@@ -147,12 +164,10 @@ class MonitoredProcess:
         with self._starting:
             if self.pid == os.getpid():
                 return
-            if self.pid != -1:
-                self._inherited.append(self._worker)
-                self._worker = None
-                self._fresh()
+            if self.pid != -1:  # a fork that the interpreter was not told of
                 self.slot.empty()
-            elif not self._registered:
+                self._let_go()
+            if not self._registered:
                 self._registered = True
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
@@ -168,9 +183,7 @@ class MonitoredProcess:
 
     def _start_worker(self, ready: threading.Event, stopped: threading.Event) -> None:
         try:
-            from mlmon_sidecar.runtime.worker import Worker
-
-            worker = Worker(self)
+            worker = self._new_worker()
             with self._starting:
                 if stopped.is_set():  # the server ended while the libraries loaded: nobody would stop what starts now
                     self.slot.empty()
@@ -184,6 +197,15 @@ class MonitoredProcess:
             logger.debug("mlmon: not recording", exc_info=error)
         finally:
             ready.set()
+
+    def _new_worker(self) -> Worker | RawWorker:
+        if self._raw:
+            from mlmon_sidecar.runtime.raw_worker import RawWorker
+
+            return RawWorker(self)
+        from mlmon_sidecar.runtime.worker import Worker
+
+        return Worker(self)
 
     def stop(self) -> None:
         """Drain, flush, seal what is complete, export once more: all within one deadline."""
@@ -227,11 +249,16 @@ class MonitoredProcess:
         await self.web(inner, receive, send)
 
 
-def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> CaptureOptions:
-    header = settings.prediction_id_header
-    return CaptureOptions(
-        max_body_bytes=settings.max_body_bytes,
-        max_stream_bytes=settings.max_stream_bytes,
-        prediction_id_header=None if header is None else header.encode("ascii"),
-        headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
-    )
+def _watched(settings: Settings, origin: Origin) -> Sequence[Watched]:
+    from mlmon_sidecar.runtime.assembly import log_problems, watched_models
+
+    watched = watched_models(settings, origin)
+    log_problems(watched)
+    return watched
+
+
+def _check(settings: Settings, origin: Origin) -> None:
+    from mlmon_sidecar.runtime.checkup import problems
+
+    if found := problems(settings, origin):
+        raise ConfigError("\n".join(found), code="config_unusable")

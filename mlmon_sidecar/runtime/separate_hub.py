@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.config import Loaded, Settings
 from mlmon_sidecar.errors import ConfigError, MissingExtra, StoreError
+from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.embedded import HubHost
+from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.hub.socket_path import socket_path_for
+from mlmon_sidecar.interfaces import HubClient, Source
+from mlmon_sidecar.recorder import Recorder
+from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.assembly import Watched
 from mlmon_sidecar.runtime.tokens import page_tokens
-from mlmon_sidecar.runtime.worker import UNIX, make_hub
+from mlmon_sidecar.runtime.wiring import export_options, make_clock
+from mlmon_sidecar.runtime.worker import make_hub
 from mlmon_sidecar.store import store_path
-from mlmon_sidecar.telemetry import Telemetry, logger
+from mlmon_sidecar.telemetry import SHIPPED_PREFIX, Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
 
 if TYPE_CHECKING:
@@ -56,17 +65,19 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     settings = loaded.settings
     listener = None if address is None else _listener(address)
     page = None if listener is None else _page(settings)
-    clock = assembly.make_clock(settings)
+    group = None if settings.hub.group is None else group_id(settings.hub.group)
+    clock = make_clock(settings)
     telemetry = Telemetry()
-    options = assembly.export_options(settings, dict(os.environ))
-    exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
+    options = export_options(settings, dict(os.environ))
+    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), ProcessSource()]
+    exporter = Exporter(options, sources, telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)
     hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
-    host = HubHost(hub, socket_path(settings))
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    raw = raw_intake(settings, watched, hub, exporter, options)
+    allowed = frozenset({os.geteuid(), 0, *settings.hub.allow_uids})
+    host = HubHost(hub, socket_path(settings), allowed_uids=allowed, group=group, raw=raw)
+    stopping = told_to_stop()
     try:
         exporter.start()
         host.start()
@@ -82,9 +93,64 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
 
 def socket_path(settings: Settings) -> Path:
     """Where recorders reach this hub."""
-    if settings.hub.url.startswith(UNIX):
-        return Path(settings.hub.url.removeprefix(UNIX))
+    if settings.hub.socket is not None:
+        return Path(settings.hub.socket)
     return socket_path_for(store_path(settings.store))
+
+
+def raw_intake(
+    settings: Settings, watched: Sequence[Watched], hub: Hub, exporter: Exporter | None, options: ExportOptions
+) -> RawIntake:
+    """For processes with ``ship = "raw"``: each gets a recorder here, which does what it would do there."""
+    interval = settings.flush_interval_seconds
+    redactor = assembly.make_redactor(settings)
+    environ = dict(os.environ)
+    content = assembly.captures_content(settings, environ)
+    telling = exporter if options.prediction_logs else None
+
+    def make(handoff: Handoff, ledger: HubClient, telemetry: Telemetry) -> Recorder:
+        models = {model.name: assembly.recorded_model(model, settings, redactor, content=content) for model in watched}
+        return Recorder(
+            models, handoff, ledger, hub.clock, telemetry,
+            flush_interval_seconds=interval, telling=telling, warning=exporter,
+            generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
+        )  # fmt: skip
+
+    def progress(sender: str) -> int:
+        return hub.store.counters().get(SHIPPED_PREFIX + sender, 0)
+
+    return RawIntake(hub, make, hub.clock, progress, flush_interval_seconds=interval)
+
+
+def group_id(group: str) -> int:
+    """Of a group by name or number. Raises ``ConfigError``."""
+    try:
+        return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"hub.group = {group!r}: this system has no such group",
+            code="no_group",
+            hint="Name a group of this machine or container, or give its number.",
+        ) from None
+
+
+def told_to_stop() -> threading.Event:
+    """Set by SIGTERM or SIGINT. The interpreter runs a handler in the main thread alone, and a signal that the system
+    gives to another thread does not wake the main one; what the interpreter writes to a descriptor meanwhile does."""
+    stopping = threading.Event()
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        heard.recv(1)
+        stopping.set()
+        told.detach()  # signals that follow are written there until the process ends
+
+    threading.Thread(target=wait, name="mlmon-hub-signals", daemon=True).start()
+    return stopping
 
 
 def _listener(address: tuple[str, int]) -> socket.socket:

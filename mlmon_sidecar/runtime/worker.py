@@ -18,14 +18,14 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.store import open_store, store_path
-from mlmon_sidecar.telemetry import Telemetry
+from mlmon_sidecar.telemetry import Telemetry, logger
 
 if TYPE_CHECKING:
     from mlmon_sidecar.config import Settings
     from mlmon_sidecar.runtime.process import MonitoredProcess
 
-UNIX = "unix://"
 LEAST_SECONDS = 0.5  # however late it is: an end that hands over nothing was no end
 
 
@@ -35,8 +35,8 @@ class Worker:
     def __init__(self, process: MonitoredProcess) -> None:
         settings = process.settings
         self._process = process
-        clock = self.clock = assembly.make_clock(settings)
-        options = assembly.export_options(settings, dict(os.environ))
+        clock = self.clock = make_clock(settings)
+        options = export_options(settings, dict(os.environ))
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
         process.slot.fill(self.hub)
@@ -70,7 +70,9 @@ class Worker:
         until = time.monotonic() + deadline_seconds
         hub = CLOSE_SECONDS if isinstance(self.hub, EmbeddedHub) else 0.0
         try:
-            self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+            lost = self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+            if lost:
+                logger.warning("mlmon: the time to stop was up: %d exchanges that were not read yet are lost", lost)
         finally:
             self.exporter.shutdown(max(LEAST_SECONDS, until - time.monotonic()))
 
@@ -89,8 +91,8 @@ def hub_client(
     options: ExportOptions,
 ) -> HubClient:
     """The embedded hub, or the way to a separate one."""
-    if settings.hub.url.startswith(UNIX):
-        return SocketHubClient(settings.hub.url.removeprefix(UNIX))
+    if settings.hub.socket is not None:
+        return SocketHubClient(settings.hub.socket)
     return EmbeddedHub(
         store_path(settings.store),
         lambda: make_hub(settings, watched, clock, telemetry, exporter, options, role="embedded"),

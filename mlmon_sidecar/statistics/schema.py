@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature
+from mlmon_sidecar.statistics.layout import (
+    CategoricalCells,
+    CategoricalFeature,
+    Layout,
+    NumericCells,
+    NumericFeature,
+)
 from mlmon_sidecar.statistics.quantiles import quantiles
 
 if TYPE_CHECKING:
@@ -39,11 +45,13 @@ class ExpectedColumn:
         kind: ``NUMBER``, ``TEXT`` (no number or boolean belongs there) or ``ANY``.
         quartiles: of healthy values; None where unknown or not numeric.
         quantiles: at ``SHARES``, ascending; None likewise.
+        required: healthy rows always have a value.
     """
 
     kind: str
     quartiles: tuple[float, float, float] | None = None
     quantiles: tuple[float, ...] | None = None
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +66,22 @@ def expected_schema(layout: Layout, reference: IntVector, known: frozenset[str] 
     """What a baseline leads to expect. ``reference``: (layout.size,) counts; ``known``: columns it left out."""
     columns: dict[str, ExpectedColumn] = {}
     for feature, cells in layout.numeric():
-        columns[feature.name] = _numeric(feature, reference[cells.bins])
-    for category, _ in layout.categorical():
-        columns[category.name] = ExpectedColumn(_category_kind(category))
+        columns[feature.name] = _numeric(feature, reference[cells.bins], _never_null(reference, cells))
+    for category, its in layout.categorical():
+        columns[category.name] = ExpectedColumn(_category_kind(category), required=_never_null(reference, its))
     return ExpectedSchema({feature.name: columns[feature.name] for feature in layout.features}, known)
 
 
-def _numeric(feature: NumericFeature, bins: IntVector) -> ExpectedColumn:
+def _never_null(reference: IntVector, cells: NumericCells | CategoricalCells) -> bool:
+    return int(reference[cells.null]) == 0 and int(reference[cells.bins].sum()) > 0
+
+
+def _numeric(feature: NumericFeature, bins: IntVector, required: bool) -> ExpectedColumn:
     quartiles, whole = quantiles(feature, bins, _QUARTILES), quantiles(feature, bins, SHARES)
     if quartiles is None or whole is None:
-        return ExpectedColumn(NUMBER)
+        return ExpectedColumn(NUMBER, required=required)
     low, middle, high = quartiles.tolist()
-    return ExpectedColumn(NUMBER, (low, middle, high), tuple(whole.tolist()))
+    return ExpectedColumn(NUMBER, (low, middle, high), tuple(whole.tolist()), required)
 
 
 def _category_kind(feature: CategoricalFeature) -> str:

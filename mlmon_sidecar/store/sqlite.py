@@ -146,7 +146,8 @@ class SqliteStore:
     def forget_recorders(self, seen_before_ns: int) -> int:
         """Closed or long silent recorders leave; their later flushes are refused as unknown."""
         with self._transaction() as db:
-            db.execute("DELETE FROM recorders WHERE seen_ns < ?", (seen_before_ns,))
+            db.execute("DELETE FROM counters WHERE value = 0").fetchall()  # of processes that have ended
+            db.execute("DELETE FROM recorders WHERE seen_ns < ?", (seen_before_ns,)).fetchall()
             return int(db.changes())
 
     def counters(self) -> dict[str, int]:

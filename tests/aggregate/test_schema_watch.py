@@ -16,7 +16,11 @@ ROW: dict[str, Any] = {"color": "red", "x": 0.5, "constant": 1.0, "only": "a", "
 
 @pytest.fixture(name="watch")
 def _watch(layout: Layout) -> SchemaWatch:
-    return SchemaWatch(expected_schema(layout, np.zeros(layout.size, np.int64), frozenset({"made_at"})))
+    healthy = np.zeros(layout.size, np.int64)
+    for name, cells in layout.cells.items():
+        healthy[cells.bins] = 1
+        healthy[cells.null] = int(name == "only")  # the others always have a value
+    return SchemaWatch(expected_schema(layout, healthy, frozenset({"made_at"})))
 
 
 def look(watch: SchemaWatch, make_batch: Any, *rows: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -25,7 +29,7 @@ def look(watch: SchemaWatch, make_batch: Any, *rows: dict[str, Any]) -> dict[tup
 
 
 def test_rows_as_expected_are_no_violation(watch: SchemaWatch, make_batch: Any) -> None:
-    assert look(watch, make_batch, ROW, ROW | {"x": None}, ROW | {"x": True}, ROW | {"made_at": "today"}) == {}
+    assert look(watch, make_batch, ROW, ROW | {"only": None}, ROW | {"x": True}, ROW | {"made_at": "today"}) == {}
     arrays = make_batch([{"features": ROW}] * 3)
     arrays.features["x"] = np.array([1.0, 2.0, 3.0])
     assert watch.look(arrays) == []
@@ -35,11 +39,13 @@ def test_rows_as_expected_are_no_violation(watch: SchemaWatch, make_batch: Any) 
 def test_missing_and_additional_columns_are_counted_by_row(watch: SchemaWatch, make_batch: Any) -> None:
     short = {name: value for name, value in ROW.items() if name != "y"}
     assert look(watch, make_batch, short, short) == {("missing_feature", "y"): 2}
-    assert look(watch, make_batch, ROW | {"z": 1}) == {("additional_feature", "z"): 1}
+    assert look(watch, make_batch, short, ROW, ROW | {"y": None}) == {("missing_feature", "y"): 2}
+    assert look(watch, make_batch, {name: value for name, value in ROW.items() if name != "only"}) == {}
+    assert look(watch, make_batch, ROW | {"z": 1}, ROW, ROW | {"z": 2}) == {("additional_feature", "z"): 2}
 
 
 def test_types_are_counted_by_row(watch: SchemaWatch, make_batch: Any) -> None:
-    rows = [ROW, ROW | {"x": "0.5"}, ROW | {"x": "n/a"}, ROW | {"x": None}, ROW | {"x": [1]}]
+    rows = [ROW, ROW | {"x": "0.5"}, ROW | {"x": "n/a"}, ROW, ROW | {"x": [1]}]
     assert look(watch, make_batch, *rows) == {("type_change", "x"): 3}
     assert look(watch, make_batch, ROW | {"color": 7}) == {}, "7 is one of its categories"
 

@@ -26,7 +26,7 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
         ),
         ("stroe = 'x'", "mlmon.toml: unknown key 'stroe', did you mean 'store'?"),
         ("horizon = '5d'", "unknown key 'horizon' here; it belongs to models.NAME.outcomes.horizon"),
-        ("[hub]\nzzz = 1", "mlmon.toml: hub: unknown key 'zzz'; known here are url"),
+        ("[hub]\nzzz = 1", "mlmon.toml: hub: unknown key 'zzz'; known here are allow_uids, group, ship, url"),
         (
             "[models.a.prediction]\nscroe = 'x'",
             "mlmon.toml: models.a.prediction: unknown key 'scroe', did you mean 'score'",
@@ -72,6 +72,10 @@ def message(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None,
         (
             "[hub]\nurl = 'https://mlmon.internal'",
             'hub.url: the text "https://mlmon.internal" names a network hub, not available in this version yet',
+        ),
+        (
+            "[hub]\nship = 'raw'",
+            'hub.ship: the text "raw" needs a hub of its own on this host, and hub.url is',
         ),
         ("[hub]\nurl = 'unix:relative'", 'must be "embedded", or unix:/// and the absolute path'),
         (

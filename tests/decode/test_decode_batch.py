@@ -11,10 +11,11 @@ from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.columns import blocks_of
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.exchange import decode_exchange
-from mlmon_sidecar.decode.options import ALWAYS_NEEDED_HEADERS, DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
+from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
+from mlmon_sidecar.interfaces import DECODER_NAMES
 from mlmon_sidecar.records import WEIGHT_UNIT, Annotation, End
+from mlmon_sidecar.selectors import PROTOCOL_HEADERS, Selector
 from mlmon_sidecar.statistics.layout import category_token
 
 
@@ -74,7 +75,7 @@ def test_a_constant_version_and_none_at_all(exchange: Make) -> None:
     assert run(one).batches[0].version == "unversioned"
     by_header = DecodeOptions("m", version=Selector.compile("header.x-version"))
     ids = {b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id"}
-    assert by_header.headers == {b"x-version"} | ALWAYS_NEEDED_HEADERS | ids
+    assert by_header.headers == {b"x-version"} | PROTOCOL_HEADERS | ids
     assert not DecodeOptions("m", id=Selector.compile("request.tx")).headers & ids
     assert run(one._replace(response_headers=((b"x-version", b"7"),)), options=by_header).batches[0].version == "7"
 
@@ -250,3 +251,7 @@ def test_an_own_fault_is_counted(exchange: Make, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(f"{decode.__module__}.{decode_exchange.__name__}", broken)
     assert decode([exchange({}, GOOD)], OPTIONS, unix_at).dropped == {"internal_error": 1}
+
+
+def test_settings_name_every_decoder_in_its_order() -> None:
+    assert tuple(DECODERS) == DECODER_NAMES

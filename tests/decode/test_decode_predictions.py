@@ -7,8 +7,8 @@ import pytest
 from mlmon_sidecar.decode.json_predictions import predictions, selected
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import complete
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import DecodeError
+from mlmon_sidecar.selectors import Selector
 
 NAN = math.nan
 

@@ -7,8 +7,8 @@ from mlmon_sidecar.decode import DECODERS
 from mlmon_sidecar.decode.columns import MAX_ARRAY, MAX_COLUMNS, MAX_DEPTH, flatten
 from mlmon_sidecar.decode.json_rows import request_rows
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError, DecodeError
+from mlmon_sidecar.selectors import Selector
 
 
 def rows(document: object, **options: Any) -> list[dict[str, object]]:

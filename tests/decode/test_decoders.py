@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mlmon_sidecar.decode import DECODERS
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, RequestRows, Side
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
+from mlmon_sidecar.selectors import Selector
 
 OPTIONS = DecodeOptions("m", max_rows=50)
 DOCUMENTS: list[tuple[str, bytes, bytes]] = [

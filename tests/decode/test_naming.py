@@ -11,8 +11,8 @@ from mlmon_sidecar.decode import batch
 from mlmon_sidecar.decode import exchange as exchange_module
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.options import DecodeOptions, version_path
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
+from mlmon_sidecar.selectors import Selector
 
 ROUTE = "POST /*/fraud:{version}/score"
 

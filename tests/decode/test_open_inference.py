@@ -16,11 +16,11 @@ from mlmon_sidecar.decode import DECODERS
 from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.columns import MAX_ARRAY
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.decode.sides import Answers, Direction, RequestRows, Side
 from mlmon_sidecar.decode.tabular import MAX_POSITIONAL
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import Decoded, Exchange
+from mlmon_sidecar.selectors import Selector
 
 Make = Callable[..., Exchange]
 V2 = DECODERS["open_inference"]

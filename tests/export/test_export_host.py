@@ -156,3 +156,56 @@ assert reader.get_metrics_data() is None
 
 def test_the_switch_keeps_us_out_of_the_application_s_providers_too() -> None:
     subprocess.run([sys.executable, "-c", SWITCHED_OFF], check=True, timeout=120)
+
+
+FORKED = """
+import os, warnings
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from mlmon_sidecar.clock import SystemClock
+from mlmon_sidecar.export.options import ExportOptions, ExportSettings
+from mlmon_sidecar.export.otel import Exporter
+from mlmon_sidecar.records import Measurement
+from mlmon_sidecar.telemetry import Telemetry
+metrics.set_meter_provider(MeterProvider([reader := InMemoryMetricReader()]))
+options = ExportOptions.from_environment(ExportSettings(), {})
+
+def start(value, name):
+    source = lambda: [Measurement("mlmon.predictions", value, (("mlmon.model.name", "m"),))]
+    exporter = Exporter(options, [source], Telemetry(), SystemClock(), instance_id=name)
+    exporter.start()
+    return exporter
+
+def points():
+    data = reader.get_metrics_data()
+    found = data.resource_metrics if data is not None else []
+    every = [metric for resource in found for scope in resource.scope_metrics for metric in scope.metrics]
+    return [(p.attributes["mlmon.recorder"], p.value) for m in every if m.name == "mlmon.predictions"
+            for p in m.data.data_points]
+
+parent = start(5, "parent")
+assert points() == [("parent", 5)], points()
+warnings.simplefilter("ignore", DeprecationWarning)
+child = os.fork()
+if child == 0:
+    try:
+        assert points() == [], "a parent's figures are not its child's"
+        start(7, "child")
+        assert points() == [("child", 7)], points()
+        os._exit(0)
+    except BaseException as error:
+        print(error, flush=True)
+        os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert points() == [("parent", 5)]
+parent.shutdown(5)
+again = start(6, "again")
+assert points() == [("again", 6)]
+"""
+
+
+def test_instruments_are_made_once_whatever_forks_and_starts_again() -> None:
+    command = [sys.executable, "-W", "error", "-c", FORKED]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), "the SDK warns of an instrument made twice"

@@ -18,7 +18,6 @@ from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
@@ -41,6 +40,7 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.redact.sampling import in_sample
+from mlmon_sidecar.selectors import Selector
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.telemetry import Telemetry
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_recorder import Served, away, batch, exchange
 
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.recorder import waiting
 from mlmon_sidecar.recorder.minutes import EVENT_IDLE_NS
 from mlmon_sidecar.recorder.versions import MAX_VERSIONS, OTHER_VERSION
 from mlmon_sidecar.records import MINUTE_NS
+from mlmon_sidecar.selectors import Selector
 
 
 def test_versions_beyond_the_cap_are_one_other_version() -> None:

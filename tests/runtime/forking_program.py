@@ -1,4 +1,5 @@
-"""A server process that forks after its start: ``forking_program.py``, in the folder of its ``mlmon.toml``.
+"""A server process that forks after its start: ``forking_program.py [THREAD]``, in the folder of its ``mlmon.toml``.
+It forks once the monitor's thread of that name is running; by default the embedded hub's.
 
 The application is called directly, as a server calls it. At the end one JSON object on standard output says which
 prediction ids the parent and which the child answered with, and how the child ended.
@@ -59,7 +60,8 @@ async def stop(app: Any) -> None:
 
 def wait_until_recording() -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any(thread.name == "mlmon-hub" for thread in threading.enumerate()):
+    wanted = sys.argv[1] if len(sys.argv) > 1 else "mlmon-hub"
+    while not any(thread.name == wanted for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

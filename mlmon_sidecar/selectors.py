@@ -15,7 +15,7 @@ What is absent is None; nothing raises on a body of another shape.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,6 +71,20 @@ class Selector:
     def find(self, document: object) -> object:
         """The value at the path, or None. A list with one item per element where the path spreads over a list."""
         return _walk(document, self.steps)
+
+
+DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
+
+PROTOCOL_HEADERS = frozenset({b"content-type", b"content-encoding", b"inference-header-content-length"})
+"""Headers that say how a body is to be read."""
+
+ALIAS_HEADERS = (b"x-amzn-sagemaker-inference-id", b"ce-id", b"x-request-id")
+"""Where callers put their own id when nobody says otherwise: SageMaker's inference id, CloudEvents, common practice."""
+
+
+def named_headers(selectors: Iterable[Selector]) -> frozenset[bytes]:
+    """Lower-case names of the headers that are read."""
+    return frozenset(str(each.steps[0]).encode("latin-1") for each in selectors if each.source == "header")
 
 
 def _steps(text: str, rest: str) -> tuple[Step, ...]:

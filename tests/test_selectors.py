@@ -1,7 +1,7 @@
 import pytest
 
-from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import ConfigError
+from mlmon_sidecar.selectors import Selector
 
 DOCUMENT = {"a": {"b": 7, "odd.name": {"x": 8}}, "predictions": [0.1, 0.9], "rows": [{"s": 1}, {}, 5, {"s": 4}]}
 
