@@ -134,7 +134,7 @@ class Redactor:
         deadline = self._scanner.deadline(sum(map(len, texts)))
         for number in range(MAX_PASSES):
             rules = [slots[at].rule for at in pending]
-            found = self._scanner.scan(
+            found, unsettled = self._scanner.scan(
                 [texts[at] for at in pending],
                 [rule.hint for rule in rules],
                 [rule.worded for rule in rules],
@@ -142,11 +142,13 @@ class Redactor:
             )
             if prose is not None and number == 0:
                 found = prose.add([texts[at] for at in pending], rules, found)
+                unsettled.update(found)
             changed = []
             for index, spans in found.items():
                 at = pending[index]
                 texts[at] = self._replaced(texts[at], spans, counts)
-                changed.append(at)
+                if index in unsettled or any(self.policy.action(one.name) is Action.DROP for one in spans):
+                    changed.append(at)
                 if acts is not None:
                     acts += [Act(slots[at].path, one.name, self.policy.action(one.name)) for one in spans]
             if not changed:

@@ -20,7 +20,7 @@ from mlmon_sidecar.redact.entities.ip_address import IPV4, IPV6
 from mlmon_sidecar.redact.entities.it_codice_fiscale import IT_CODICE_FISCALE
 from mlmon_sidecar.redact.entities.jwt import JWT
 from mlmon_sidecar.redact.entities.kinds import Entity
-from mlmon_sidecar.redact.entities.mac_address import MAC_ADDRESS, MAC_ADDRESS_QUADS
+from mlmon_sidecar.redact.entities.mac_address import MAC_ADDRESS, MAC_ADDRESS_IN_DIGITS
 from mlmon_sidecar.redact.entities.national_numbers import NATIONAL_NUMBERS
 from mlmon_sidecar.redact.entities.password import PASSWORD, SECRET
 from mlmon_sidecar.redact.entities.phone import PHONE
@@ -41,7 +41,7 @@ NATIONAL_IDS = tuple(dict.fromkeys(entity.name for entity in _NATIONAL))
 
 # Of two that claim the same text, the earlier.
 _ALL: tuple[Entity, ...] = (
-    PRIVATE_KEY, JWT, API_KEY, URL_CREDENTIALS, EMAIL, IBAN, MAC_ADDRESS, MAC_ADDRESS_QUADS, IPV6, IPV4,
+    PRIVATE_KEY, JWT, API_KEY, URL_CREDENTIALS, EMAIL, IBAN, MAC_ADDRESS, MAC_ADDRESS_IN_DIGITS, IPV6, IPV4,
     CARD, *_NATIONAL, PHONE, BITCOIN, BITCOIN_SEGWIT, ETHER, PASSWORD, SECRET, PASSPORT, IDENTITY_CARD,
     DRIVING_LICENCE, BANK_ACCOUNT, BIC, DATE_OF_BIRTH, POSTAL_ADDRESS, POSTAL_ADDRESS_SUFFIXED,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from mlmon_sidecar.redact.entities.checksums import is_day, weighted
 from mlmon_sidecar.redact.entities.kinds import Digits, Span, is_free
@@ -19,11 +19,11 @@ def is_resident_id(number: str) -> bool:
     return born and (weighted(number[:17], _WEIGHTS) + last) % 11 == 1
 
 
-def _find(page: Page, start: int, end: int) -> Iterator[Span]:
-    if end - start >= 17:
-        for match in _FORM.finditer(page.shadow, start, min(end + 1, len(page.shadow))):
-            if is_free(page.shadow, *match.span()) and is_resident_id(match[0]):
-                yield match.span()
+def _find(page: Page, start: int, end: int) -> Sequence[Span]:
+    if end - start < 17:
+        return ()
+    matches = _FORM.finditer(page.shadow, start, end + 1)
+    return [one.span() for one in matches if is_free(page.shadow, *one.span()) and is_resident_id(one[0])]
 
 
 CN_RESIDENT_ID = Digits("cn_resident_id", _find)

@@ -82,5 +82,5 @@ def _is_six(text: str) -> bool:
     return True
 
 
-IPV4 = Digits("ip_address", _find_four)
+IPV4 = Digits("ip_address", _find_four, ".")
 IPV6 = Token("ip_address", (r":[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?:[0-9A-Fa-f:]*",), ":", _find_six)
