@@ -188,7 +188,9 @@ class Scanner:
 
     def _look_at_digits(self, page: Page, start: int, end: int) -> Sequence[Found]:
         shadow = page.shadow
-        if _is_no_number(shadow, start, end):
+        if end - start <= MAX_LONE and (lone := _LONE.match(shadow, start, end)) is not None:
+            return self._look_at_lone(page, start, lone.end(1), end)
+        if _is_date(shadow, start, end):
             return ()
         found: list[Found] = []
         run = shadow[start:end]
@@ -203,15 +205,29 @@ class Scanner:
                 found += [Found(*span, entity.name) for span in entity.find(page, after, end)]
         return _apart(found) if len(found) > 1 else found
 
+    def _look_at_lone(self, page: Page, start: int, stop: int, end: int) -> Sequence[Found]:
+        """The commonest run: one group of digits, from ``start`` to ``stop``, and signs."""
+        shadow = page.shadow
+        if start and shadow[start - 1].isalnum():
+            return ()
+        if shadow[end : end + 1].isalnum():  # a letter of a number, or a MAC address
+            for entity in self._digits:
+                for span in entity.find(page, start, end):
+                    return (Found(span[0], span[1], entity.name),)
+        if stop - start < MIN_NUMBER:
+            return ()
+        form = str(stop - start)
+        if form in self._numbers and left_free(shadow, start) and right_free(shadow, stop):
+            found = self._confirmed(page, form, start, stop)
+            if found is not None:
+                return (found,)
+        for entity in self._digits_last:
+            for span in entity.find(page, start, end):
+                return (Found(span[0], span[1], entity.name),)
+        return ()
+
     def _numbers_within(self, page: Page, start: int, end: int) -> Iterator[Found]:
         shadow, at = page.shadow, start
-        if end - start <= MAX_LONE and (lone := _LONE.match(shadow, start, end)) is not None:
-            # The commonest run: one group of digits, and it is of no length that a number has.
-            if str(lone.end(1) - start) in self._numbers and left_free(shadow, start):
-                found = self._number_at(page, start, end)
-                if found is not None:
-                    yield found
-            return
         while match := self._forms.search(shadow, at, end):
             page.look()
             begin = match.start()
@@ -236,13 +252,15 @@ class Scanner:
 
     def _confirmed(self, page: Page, form: str, start: int, end: int) -> Found | None:
         digits = "".join(_GROUP.findall(page.shadow, start, end))
-        possible = [(entity, enough) for entity, enough in self._numbers[form] if entity.valid(digits)]
-        if len(possible) == 1 and possible[0][1]:
-            return Found(start, end, possible[0][0].name)
-        for entity, _ in possible:  # a word nearby tells which of several it is
+        named = self._numbers[form]
+        by_form = [entity for entity, enough in named if enough and entity.valid(digits)]
+        if by_form and len(named) == 1:
+            return Found(start, end, by_form[0].name)
+        for entity, enough in named:  # a word nearby tells which of several it is
             if page.speaks_of(entity.words, start, end) or page.continues(entity.name, start):
-                return Found(start, end, entity.name)
-        return next((Found(start, end, entity.name) for entity, enough in possible if enough), None)
+                if entity in by_form or (not enough and entity.valid(digits)):
+                    return Found(start, end, entity.name)
+        return Found(start, end, by_form[0].name) if by_form else None
 
 
 def _page(
@@ -302,16 +320,9 @@ def _apart(found: Sequence[Found]) -> list[Found]:
     return result
 
 
-def _is_no_number(shadow: str, start: int, end: int) -> bool:
-    """What most runs are: a date, or digits that go on from letters."""
-    if shadow.startswith(("19", "20"), start):
-        date = _DATE.match(shadow, start, end)
-        if date is not None:
-            return end - date.end() < MIN_NUMBER
-    if not start or not shadow[start - 1].isalnum():
-        return False
-    group = _GROUP.match(shadow, start, end)
-    return group is not None and group.end() == end
+def _is_date(shadow: str, start: int, end: int) -> bool:
+    date = _DATE.match(shadow, start, end)
+    return date is not None and end - date.end() < MIN_NUMBER
 
 
 def _any_of(forms: Iterable[str]) -> re.Pattern[str]:

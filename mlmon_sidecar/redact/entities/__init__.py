@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mlmon_sidecar.redact.entities.api_key import API_KEY
 from mlmon_sidecar.redact.entities.bank_account import BANK_ACCOUNT, BIC
 from mlmon_sidecar.redact.entities.card import CARD
-from mlmon_sidecar.redact.entities.cn_resident_id import CN_RESIDENT_ID
+from mlmon_sidecar.redact.entities.cn_resident_id import CN_RESIDENT_ID, CN_RESIDENT_ID_WITH_LETTER
 from mlmon_sidecar.redact.entities.crypto_address import BITCOIN, BITCOIN_SEGWIT, ETHER
 from mlmon_sidecar.redact.entities.date_of_birth import DATE_OF_BIRTH
 from mlmon_sidecar.redact.entities.de_steuer_id import DE_STEUER_ID
@@ -31,7 +31,8 @@ from mlmon_sidecar.redact.entities.url_credentials import URL_CREDENTIALS
 from mlmon_sidecar.redact.entities.us_ssn import US_SSN
 
 _NATIONAL = (
-    US_SSN, UK_NINO, UK_NHS, DE_STEUER_ID, FR_NIR, ES_DNI, ES_NIE, IT_CODICE_FISCALE, CN_RESIDENT_ID, *NATIONAL_NUMBERS,
+    US_SSN, UK_NINO, UK_NHS, DE_STEUER_ID, FR_NIR, ES_DNI, ES_NIE, IT_CODICE_FISCALE, CN_RESIDENT_ID,
+    CN_RESIDENT_ID_WITH_LETTER, *NATIONAL_NUMBERS,
 )  # fmt: skip
 
 NATIONAL_ID = "national_id"
