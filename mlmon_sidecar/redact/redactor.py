@@ -89,6 +89,23 @@ class Redactor:
                 self._short[name, text] = known
         return known
 
+    def identifier(self, text: str) -> str | None:
+        """The text as it may be stored and joined by; None where what is left of it no longer tells one from another.
+
+        Hashed entities still do, whatever was masked, cut or dropped does not.
+        """
+        counts: Counter[str] = Counter()
+        after = self._text(text, NO_RULE, counts)
+        if after == text:
+            return text
+        hashed = bool(counts) and all(self.policy.action(name) is Action.HASH for name in counts)
+        return after if hashed and after != MASK else None
+
+    def identifiers(self, texts: Sequence[str], counts: Counter[str]) -> list[str | None]:
+        """``identifier`` of many texts in one pass, adding to ``counts`` what was replaced, by entity."""
+        cleaned = zip(texts, self.redact_texts(texts, counts), strict=True)
+        return [text if after == text else self.identifier(text) for text, after in cleaned]
+
     def redact_texts(self, texts: Sequence[str], counts: Counter[str]) -> list[str]:
         """Many texts in one pass."""
         slots = [Slot(text, None, None, NO_RULE, ()) for text in texts]

@@ -279,8 +279,9 @@ def _page(
 
 def _is_short(shadow: str, start: int, end: int) -> bool:
     """Whether so few digits are no number: neither an IPv4 address nor the beginning of a MAC address."""
-    goes_on = shadow[end - 1] in "-." and shadow[end : end + 1].isalnum()
-    return not goes_on and shadow.count(".", start, end) < 3
+    if shadow[end : end + 1].isalnum() and (shadow.find("-", start, end) > 0 or shadow[end - 1] == "."):
+        return False
+    return shadow.count(".", start, end) < 3
 
 
 def _is_within(shadow: str, start: int, end: int, one: Found) -> bool:
