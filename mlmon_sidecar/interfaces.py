@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmon_sidecar.records import Erased, Event, Finding, Flush, FlushReceipt, Incident, Label, LabelReceipt
@@ -48,16 +48,6 @@ class Decoder(Protocol):
 
     def response(self, side: Any, options: Any, rows: int) -> Any:
         """``Answers`` with one prediction for each of the request's ``rows``."""
-
-
-class EntityDetector(Protocol):
-    """One kind of personal data, found by form in a text."""
-
-    name: str  # e.g. "email"
-    gate: str  # loose RE2 pattern: candidates only
-
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Confirmed (start, end) spans."""
 
 
 class Check(Protocol):

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mlmon_sidecar.redact.shadow import BARRIER, SEPARATOR
 
@@ -13,7 +14,9 @@ REACH_BEFORE = 48  # characters in which a context word counts
 REACH_AFTER = 32
 LOOKS_PER_CLOCK = 64  # candidates between two looks at the clock
 
-_WALLS_BEFORE = (SEPARATOR, BARRIER, "\n\n")
+_BEGINNING = 3  # letters of a word that tell whether a context word can begin there
+_BEGINNINGS = re.compile(rf"(?<![a-z])[a-z]{{1,{_BEGINNING}}}")
+_LETTERS = re.compile(r"((?:[a-z](?![?*+{]))*)(\Z|[ #\\]|-(?!\?))?")
 _END_AFTER = re.compile(r"[\x1d\x1e\n,;|@0-9]")
 _LIST = re.compile(r"[ ,;/&|]{1,3}(?:(?:and|or|und|oder|et|ou|y|o|e) )?")
 _VALUE_BETWEEN = re.compile(r"[0-9][0-9 ().\-/]{4,}")  # another value: the word before it speaks of that one
@@ -31,14 +34,40 @@ class Words:
     pattern: str
     foreign: tuple[str, ...] = ()
     regex: re.Pattern[str] = field(init=False, repr=False)
+    beginnings: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.regex = re.compile(rf"(?<![a-z])(?:{self.pattern})(?![a-z])")
+        self.beginnings = frozenset(map(_beginning, self.pattern.split("|")))
 
-    def within(self, shadow: str, text: str | None) -> bool:
-        return self.regex.search(shadow.lower()) is not None or (
-            text is not None and any(word in text for word in self.foreign)
-        )
+    def within(self, near: Near) -> bool:
+        if not self.beginnings.isdisjoint(near.beginnings) and self.regex.search(near.words) is not None:
+            return True
+        return bool(near.text) and any(word in near.text for word in self.foreign)
+
+
+def _beginning(alternative: str) -> str:
+    """The first letters of whatever the alternative matches, as many as a word of the text is known by."""
+    match = _LETTERS.match(alternative)
+    assert match is not None
+    letters = match[1]
+    if len(letters) < _BEGINNING and not (letters and match[2] is not None):
+        raise ValueError(f"no beginning can be told of {alternative!r}")
+    return letters[:_BEGINNING]
+
+
+class Near(NamedTuple):
+    """What stands near a place.
+
+    Attributes:
+        words: in small letters, ASCII: before, after and the name above, a line each.
+        beginnings: of its words.
+        text: before and after as written; "" where all is ASCII.
+    """
+
+    words: str
+    beginnings: Sequence[str]
+    text: str
 
 
 class OutOfTime(Exception):
@@ -85,6 +114,8 @@ class Page:
         self.hints = hints
         self.taken = 0  # everything before it is decided
         self.last = ""  # the entity that ends there
+        self._place = (-1, -1, -1)
+        self._near = Near("", (), "")
 
     def index(self, at: int) -> int:
         """Which text the offset lies in."""
@@ -101,20 +132,19 @@ class Page:
 
     def speaks_of(self, words: Words, start: int, end: int) -> bool:
         """Whether a context word stands near the span, or in the name of its text."""
+        place = (start, end, self.taken)
+        if place != self._place:  # several entities ask about one place
+            self._place, self._near = place, self._around(start, end)
+        return words.within(self._near)
+
+    def _around(self, start: int, end: int) -> Near:
         low = max(0, start - REACH_BEFORE, self.taken)
         before = self.shadow[low:start]
-        cut = max(before.rfind(wall) for wall in _WALLS_BEFORE) + 1
+        cut = max(before.rfind(SEPARATOR), before.rfind(BARRIER), before.rfind("\n\n")) + 1
         for value in _VALUE_BETWEEN.finditer(before, cut):
             cut = value.end()
-        if words.within(before[cut:], self._text(low + cut, start)):
-            return True
-        after = self.shadow[end : end + REACH_AFTER]
-        stop = _END_AFTER.search(after)
-        length = stop.start() if stop else len(after)
-        if words.within(after[:length], self._text(end, end + length)):
-            return True
-        hint = self.hints[self.index(start)]
-        return bool(hint) and words.regex.search(hint) is not None
-
-    def _text(self, start: int, end: int) -> str | None:
-        return None if self.visible is None else self.visible[start:end]
+        stop = _END_AFTER.search(self.shadow, end, end + REACH_AFTER)
+        until = stop.start() if stop else min(end + REACH_AFTER, len(self.shadow))
+        words = f"{before[cut:]}\n{self.shadow[end:until]}\n{self.hints[self.index(start)]}".lower()
+        text = "" if self.visible is None else f"{self.visible[low + cut : start]}\n{self.visible[end:until]}"
+        return Near(words, _BEGINNINGS.findall(words), text)

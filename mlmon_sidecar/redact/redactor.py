@@ -89,6 +89,23 @@ class Redactor:
                 self._short[name, text] = known
         return known
 
+    def identifier(self, text: str) -> str | None:
+        """The text as it may be stored and joined by; None where what is left of it no longer tells one from another.
+
+        Hashed entities still do, whatever was masked, cut or dropped does not.
+        """
+        counts: Counter[str] = Counter()
+        after = self._text(text, NO_RULE, counts)
+        if after == text:
+            return text
+        hashed = bool(counts) and all(self.policy.action(name) is Action.HASH for name in counts)
+        return after if hashed and after != MASK else None
+
+    def identifiers(self, texts: Sequence[str], counts: Counter[str]) -> list[str | None]:
+        """``identifier`` of many texts in one pass, adding to ``counts`` what was replaced, by entity."""
+        cleaned = zip(texts, self.redact_texts(texts, counts), strict=True)
+        return [text if after == text else self.identifier(text) for text, after in cleaned]
+
     def redact_texts(self, texts: Sequence[str], counts: Counter[str]) -> list[str]:
         """Many texts in one pass."""
         slots = [Slot(text, None, None, NO_RULE, ()) for text in texts]
@@ -134,7 +151,7 @@ class Redactor:
         deadline = self._scanner.deadline(sum(map(len, texts)))
         for number in range(MAX_PASSES):
             rules = [slots[at].rule for at in pending]
-            found = self._scanner.scan(
+            found, unsettled = self._scanner.scan(
                 [texts[at] for at in pending],
                 [rule.hint for rule in rules],
                 [rule.worded for rule in rules],
@@ -142,11 +159,13 @@ class Redactor:
             )
             if prose is not None and number == 0:
                 found = prose.add([texts[at] for at in pending], rules, found)
+                unsettled.update(found)
             changed = []
             for index, spans in found.items():
                 at = pending[index]
                 texts[at] = self._replaced(texts[at], spans, counts)
-                changed.append(at)
+                if index in unsettled or any(self.policy.action(one.name) is Action.DROP for one in spans):
+                    changed.append(at)
                 if acts is not None:
                     acts += [Act(slots[at].path, one.name, self.policy.action(one.name)) for one in spans]
             if not changed:

@@ -73,7 +73,7 @@ class RowRedactor:
 
     def _many(self, texts: Sequence[str | None], counts: Counter[str]) -> list[str | None]:
         given = [text for text in texts if text is not None]
-        clean = iter(self._redactor.redact_texts(given, counts) if given else ())
+        clean = iter(self._redactor.identifiers(given, counts) if given else ())
         return [None if text is None else next(clean) for text in texts]
 
     def _features(

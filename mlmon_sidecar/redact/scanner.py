@@ -10,7 +10,7 @@ from itertools import accumulate, islice
 from typing import NamedTuple
 
 from mlmon_sidecar.redact.entities import ENTITIES
-from mlmon_sidecar.redact.entities.kinds import Digits, Number, Token, Worded, left_free, right_free
+from mlmon_sidecar.redact.entities.kinds import Digits, Number, Span, Token, Worded, left_free, right_free
 from mlmon_sidecar.redact.gate import DIGITS, compile_gate, gate_pattern, warm
 from mlmon_sidecar.redact.page import Deadline, Page
 from mlmon_sidecar.redact.placeholders import blank
@@ -21,7 +21,10 @@ BUDGET_SECONDS_PER_CHARACTER = 0.6e-6  # and as much again for each character: s
 MIN_NUMBER = 7  # characters of the shortest number; only an IPv4 address can be written in less
 MAX_GROUPS = 8  # groups of digits in one number
 
+MAX_LONE = 32  # characters of a run that is looked at as one group
+
 _GROUP = re.compile(r"[0-9]+")
+_LONE = re.compile(r"([0-9]+)[ ().\-/]*\Z")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])(?:0[1-9]|1[0-2])\1[0-3][0-9](?![0-9.])")
 _RUN = re.compile(DIGITS)
 _EXAMPLES = (
@@ -38,6 +41,18 @@ class Found(NamedTuple):
     start: int
     end: int
     name: str
+
+
+class Scanned(NamedTuple):
+    """What some texts hold.
+
+    Attributes:
+        found: by the text's index, ascending and apart; texts that hold nothing are not named.
+        unsettled: texts that may hold more once what was found is replaced.
+    """
+
+    found: dict[int, list[Found]]
+    unsettled: set[int]
 
 
 class Scanner:
@@ -97,8 +112,8 @@ class Scanner:
 
     def scan(
         self, texts: Sequence[str], hints: Sequence[str], worded: Sequence[Sequence[Worded]], deadline: Deadline
-    ) -> dict[int, list[Found]]:
-        """What each text holds, by its index; texts that hold nothing are not named.
+    ) -> Scanned:
+        """What each text holds.
 
         Args:
             texts: of one document.
@@ -110,32 +125,34 @@ class Scanner:
             OutOfTime: the deadline has passed.
             TextTooLong: the standard ``re`` is given no more.
         """
-        if self._gate is None or not texts:
-            return {}
-        shadows = [shadow_of(text) for text in texts]
-        starts = [0, *accumulate(len(shadow) + 1 for shadow, _ in shadows)]
-        joined = blank(SEPARATOR.join(shadow for shadow, _ in shadows))
-        plain = all(places is None and text.isascii() for text, (_, places) in zip(texts, shadows, strict=True))
-        seen = None if plain else SEPARATOR.join(text if text.isascii() else visible(text) for text in texts)
-        page = Page(joined, seen, starts[:-1], hints, deadline)
         found: dict[int, list[Found]] = {}
-        for start, end, name in self._spans(page, worded):
+        if self._gate is None or not texts:
+            return Scanned(found, set())
+        page, places = _page(texts, hints, deadline)
+        loose: list[Span] = []
+        for start, end, name in self._spans(page, worded, loose):
             index = page.index(start)
-            places = shadows[index][1]
-            first, last = start - starts[index], end - starts[index]
-            if places is not None:
-                first, last = places[first], places[last - 1] + 1
+            begin = page.starts[index]
+            first, last = start - begin, end - begin
+            shown = places[index] if places else None
+            if shown is not None:
+                first, last = shown[first], shown[last - 1] + 1
             found.setdefault(index, []).append(Found(first, last, name))
-        return found
+        unsettled = {page.index(start) for start, _ in loose}
+        unsettled.update(index for index in found if worded[index])
+        return Scanned(found, unsettled)
 
-    def _spans(self, page: Page, worded: Sequence[Sequence[Worded]]) -> list[Found]:
-        """At offsets of the page, ascending, apart from each other."""
+    def _spans(self, page: Page, worded: Sequence[Sequence[Worded]], loose: list[Span]) -> list[Found]:
+        """At offsets of the page, ascending, apart from each other.
+
+        ``loose`` is given a place in each text that must be looked at again once what was found is out of the way.
+        """
         found: list[Found] = []
         assert self._gate is not None
-        shadow = page.shadow
+        shadow, look = page.shadow, page.look
         for start, end in self._gate(shadow):
-            page.look()
-            if end - start < MIN_NUMBER and shadow[start].isdigit() and shadow.count(".", start, end) < 3:
+            look()
+            if end - start < MIN_NUMBER and shadow[start].isdigit() and _is_short(shadow, start, end):
                 continue
             if end <= page.taken or (start == page.taken and shadow[start] == "@"):
                 continue
@@ -143,47 +160,71 @@ class Scanner:
                 _add(found, one)
                 page.taken = found[-1].end
                 page.last = found[-1].name
+            if not found or not _is_within(shadow, start, end, found[-1]):
+                loose.append((start, end))
         extra = [one for index, entities in enumerate(worded) if entities for one in _under(page, index, entities)]
-        return _merged(found, extra) if extra else found
+        if extra:
+            found = _merged(found, extra)
+        loose[:] = _outside(loose, found, shadow) if found else ()
+        return found
 
-    def _look(self, page: Page, start: int, end: int) -> Iterator[Found]:
+    def _look(self, page: Page, start: int, end: int) -> Sequence[Found]:
         shadow = page.shadow
         first = shadow[start]
         for token in self._tokens.get(first, ()):
             span = token.find(page, start, end)
             if span is not None:
-                yield Found(*span, token.name)
-                return
+                return (Found(span[0], span[1], token.name),)
         if first.isdigit():
-            yield from self._look_at_digits(page, max(start, page.taken), end)
-            return
-        if shadow[end - 1].isdigit() and (group := _GROUP.search(shadow, start, end)) is not None:
+            return self._look_at_digits(page, max(start, page.taken), end)
+        if (first == "@" or shadow[end - 1].isdigit()) and (group := _GROUP.search(shadow, start, end)) is not None:
             run = _RUN.match(shadow, group.start())  # letters took the beginning of a run for their own
-            if run is not None:
-                yield from self._look_at_digits(page, run.start(), run.end())
-            return
+            return self._look_at_digits(page, run.start(), run.end()) if run is not None else ()
         for entity in self._worded.get(shadow[start:end].lower().lstrip("_"), ()):
             span = entity.find(page, start, end)
             if span is not None and right_of_word(shadow, end):
-                yield Found(*span, entity.name)
-                return
+                return (Found(span[0], span[1], entity.name),)
+        return ()
 
-    def _look_at_digits(self, page: Page, start: int, end: int) -> Iterator[Found]:
-        if _is_no_number(page.shadow, start, end):
-            return
+    def _look_at_digits(self, page: Page, start: int, end: int) -> Sequence[Found]:
+        shadow = page.shadow
+        if end - start <= MAX_LONE and (lone := _LONE.match(shadow, start, end)) is not None:
+            return self._look_at_lone(page, start, lone.end(1), end)
+        if _is_date(shadow, start, end):
+            return ()
         found: list[Found] = []
+        run = shadow[start:end]
         for entity in self._digits:
-            found += [Found(*span, entity.name) for span in entity.find(page, start, end)]
-        if self._numbers:
+            if not entity.signs or any(sign in run for sign in entity.signs):
+                found += [Found(*span, entity.name) for span in entity.find(page, start, end)]
+        if end - start >= MIN_NUMBER and self._numbers:
             found += self._numbers_within(page, start, end)
         for entity in self._digits_last:
-            after = max((one.end for one in found), default=start)
-            found += [Found(*span, entity.name) for span in entity.find(page, after, end)]
-        taken = -1
-        for one in sorted(found):
-            if one.start >= taken:
-                yield one
-                taken = one.end
+            after = max(one.end for one in found) if found else start
+            if end - after >= MIN_NUMBER:
+                found += [Found(*span, entity.name) for span in entity.find(page, after, end)]
+        return _apart(found) if len(found) > 1 else found
+
+    def _look_at_lone(self, page: Page, start: int, stop: int, end: int) -> Sequence[Found]:
+        """The commonest run: one group of digits, from ``start`` to ``stop``, and signs."""
+        shadow = page.shadow
+        if start and shadow[start - 1].isalnum():
+            return ()
+        if shadow[end : end + 1].isalnum():  # a letter of a number, or a MAC address
+            for entity in self._digits:
+                for span in entity.find(page, start, end):
+                    return (Found(span[0], span[1], entity.name),)
+        if stop - start < MIN_NUMBER:
+            return ()
+        form = str(stop - start)
+        if form in self._numbers and left_free(shadow, start) and right_free(shadow, stop):
+            found = self._confirmed(page, form, start, stop)
+            if found is not None:
+                return (found,)
+        for entity in self._digits_last:
+            for span in entity.find(page, start, end):
+                return (Found(span[0], span[1], entity.name),)
+        return ()
 
     def _numbers_within(self, page: Page, start: int, end: int) -> Iterator[Found]:
         shadow, at = page.shadow, start
@@ -210,21 +251,79 @@ class Scanner:
         return best
 
     def _confirmed(self, page: Page, form: str, start: int, end: int) -> Found | None:
-        digits = "".join(filter(str.isdigit, page.shadow[start:end]))
-        possible = [(entity, enough) for entity, enough in self._numbers[form] if entity.valid(digits)]
-        for entity, _ in possible:  # a word nearby tells which of several it is
+        digits = "".join(_GROUP.findall(page.shadow, start, end))
+        named = self._numbers[form]
+        by_form = [entity for entity, enough in named if enough and entity.valid(digits)]
+        if by_form and len(named) == 1:
+            return Found(start, end, by_form[0].name)
+        for entity, enough in named:  # a word nearby tells which of several it is
             if page.speaks_of(entity.words, start, end) or page.continues(entity.name, start):
-                return Found(start, end, entity.name)
-        return next((Found(start, end, entity.name) for entity, enough in possible if enough), None)
+                if entity in by_form or (not enough and entity.valid(digits)):
+                    return Found(start, end, entity.name)
+        return Found(start, end, by_form[0].name) if by_form else None
 
 
-def _is_no_number(shadow: str, start: int, end: int) -> bool:
-    """What most runs are: a date, or digits that go on from letters."""
+def _page(
+    texts: Sequence[str], hints: Sequence[str], deadline: Deadline
+) -> tuple[Page, Sequence[Sequence[int] | None] | None]:
+    """The page of some texts, and for each text the places of its shadow's characters; None where all are ASCII."""
+    joined = SEPARATOR.join(texts)
+    if joined.isascii():
+        starts = [0, *accumulate(len(text) + 1 for text in texts)]
+        return Page(blank(joined), None, starts[:-1], hints, deadline), None
+    shadows, places = zip(*map(shadow_of, texts), strict=True)
+    starts = [0, *accumulate(len(shadow) + 1 for shadow in shadows)]
+    seen = SEPARATOR.join(text if text.isascii() else visible(text) for text in texts)
+    return Page(blank(SEPARATOR.join(shadows)), seen, starts[:-1], hints, deadline), places
+
+
+def _is_short(shadow: str, start: int, end: int) -> bool:
+    """Whether so few digits are no number: neither an IPv4 address nor the beginning of a MAC address."""
+    if shadow[end : end + 1].isalnum() and (shadow.find("-", start, end) > 0 or shadow[end - 1] == "."):
+        return False
+    return shadow.count(".", start, end) < 3
+
+
+def _is_within(shadow: str, start: int, end: int, one: Found) -> bool:
+    """Whether the candidate is no more than what was found, but for signs that a run of digits takes."""
+    if start < one.start or start >= one.end:
+        return False
+    tail = shadow[one.end : end]
+    return not tail or not (tail.strip(" ().-/") or (tail[-1] in "-." and shadow[end : end + 1].isalnum()))
+
+
+def _outside(loose: Sequence[Span], found: Sequence[Found], shadow: str) -> list[Span]:
+    """Of the candidates those that are not within what was found after all, and of what was found what goes on.
+
+    What a replacement leaves can only hold more where a candidate is left, or where it begins within a word.
+    """
+    rest, at = [], 0
+    for start, end in loose:
+        while at + 1 < len(found) and found[at].end <= start:
+            at += 1
+        if not _is_within(shadow, start, end, found[at]):
+            rest.append((start, end))
+    for start, end, _ in found:
+        if (start and _is_of_word(shadow[start - 1])) or (end < len(shadow) and _is_of_word(shadow[end])):
+            rest.append((start, end))
+    return rest
+
+
+def _is_of_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _apart(found: Sequence[Found]) -> list[Found]:
+    result: list[Found] = []
+    for one in sorted(found):
+        if not result or one.start >= result[-1].end:
+            result.append(one)
+    return result
+
+
+def _is_date(shadow: str, start: int, end: int) -> bool:
     date = _DATE.match(shadow, start, end)
-    if date is not None:
-        return end - date.end() < MIN_NUMBER
-    group = _GROUP.match(shadow, start, end)
-    return group is not None and group.end() == end and start > 0 and shadow[start - 1].isalnum()
+    return date is not None and end - date.end() < MIN_NUMBER
 
 
 def _any_of(forms: Iterable[str]) -> re.Pattern[str]:

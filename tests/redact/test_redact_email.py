@@ -30,7 +30,7 @@ POSITIVE = {
     "jo@example.org:hunter2": "<email>:hunter2",
     "日本 jo@example.jp 日本": "日本 <email> 日本",
     "\ud800 jo@example.org": "? <email>",
-    "10.0.0.1@eth0": "<ip_address>@eth0",
+    "192.168.0.1@eth0": "<ip_address>@eth0",
 }
 NEGATIVE = [
     "", "@", "plain text", "user@host", "a@b", "root@localhost", "@property", "@app.route('/x')", "jo@", "@example.org",

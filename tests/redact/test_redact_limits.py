@@ -75,10 +75,10 @@ def test_the_standard_engine_is_given_no_more_than_it_can_read(redactor: Redacto
 
 def test_a_text_that_never_comes_to_rest_is_masked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
-    from mlmon_sidecar.redact.scanner import Found
+    from mlmon_sidecar.redact.scanner import Found, Scanned
 
     def restless(texts: Any, *_: Any) -> Any:
-        return {at: [Found(0, 1, "email")] for at in range(len(texts))}
+        return Scanned({at: [Found(0, 1, "email")] for at in range(len(texts))}, set(range(len(texts))))
 
     monkeypatch.setattr(redactor._scanner, "scan", restless)
     assert redactor.redact_text("x") == MASK

@@ -152,7 +152,7 @@ class TestRows:
         assert orjson.loads(first.features) == {"amount": 1.5, "email": MASK, "note": "hi <email>"}
         assert (first.score, first.predicted, first.confidence, first.alias) == (0.5, "yes", 0.5, "tx1")
         assert (first.trace_id, first.span_id, first.segment) == ("", "", "")
-        assert (second.score, second.predicted, second.alias, second.segment) == (None, None, "<email>", "eu")
+        assert (second.score, second.predicted, second.alias, second.segment) == (None, None, None, "eu")
         assert (second.trace_id, second.span_id) == (f"{1:032x}", f"{2:016x}")
         assert (third.predicted, third.confidence, third.segment) == ("<email>", None, "<email>")
         assert orjson.loads(third.features) == {"amount": 3, "note": "?"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from mlmon_sidecar.redact.entities.checksums import is_day, weighted
-from mlmon_sidecar.redact.entities.kinds import Digits, Span, is_free
-from mlmon_sidecar.redact.page import Page
+from mlmon_sidecar.redact.entities.kinds import FORM, Digits, Number, Span, is_free
+from mlmon_sidecar.redact.page import Page, Words
 
-_FORM = re.compile(r"[1-9][0-9]{16}[0-9Xx]")
+_WITH_LETTER = re.compile(r"(?<![0-9])[1-9][0-9]{16}[Xx]")
 _WEIGHTS = [2**place % 11 for place in range(17, 0, -1)]
 
 
@@ -19,11 +19,16 @@ def is_resident_id(number: str) -> bool:
     return born and (weighted(number[:17], _WEIGHTS) + last) % 11 == 1
 
 
-def _find(page: Page, start: int, end: int) -> Iterator[Span]:
-    if end - start >= 17:
-        for match in _FORM.finditer(page.shadow, start, min(end + 1, len(page.shadow))):
-            if is_free(page.shadow, *match.span()) and is_resident_id(match[0]):
-                yield match.span()
+def _find(page: Page, start: int, end: int) -> Sequence[Span]:
+    """The letter ends a run of digits: it is the next character."""
+    match = _WITH_LETTER.match(page.shadow, end - 17) if end - start >= 17 else None
+    return (match.span(),) if match and is_free(page.shadow, *match.span()) and is_resident_id(match[0]) else ()
 
 
-CN_RESIDENT_ID = Digits("cn_resident_id", _find)
+CN_RESIDENT_ID = Number(
+    "cn_resident_id",
+    {"18": FORM},
+    lambda digits: digits[0] != "0" and is_resident_id(digits),
+    Words("resident id|resident identity|identity card|id card|id number", ("身份证", "身份號", "身分證")),
+)
+CN_RESIDENT_ID_WITH_LETTER = Digits("cn_resident_id", _find)

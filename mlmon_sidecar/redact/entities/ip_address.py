@@ -13,9 +13,10 @@ _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _DOTTED = re.compile(rf"(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.[0-9]|-[A-Za-z])")
 _SIX = re.compile(r"[0-9A-Fa-f:]{0,34}\Z")
 _SIX_REST = re.compile(r"[0-9A-Fa-f:]{0,30}:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{1,39}")
-_PRIVATE = re.compile(
-    r"10\.|192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\."
+_LOCAL = re.compile(
+    r"192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\."
 )
+_SERVED = re.compile(r":[0-9]{1,5}(?![0-9.])|/[0-9]{1,2}(?![0-9.])")  # a port, or how many bits name the network
 _NOBODYS = re.compile(r"0\.|127\.|255\.")  # no host, this host, netmasks and broadcast
 
 ABOUT_VERSIONS = Words(
@@ -23,7 +24,8 @@ ABOUT_VERSIONS = Words(
 )
 ABOUT_HOSTS = Words(
     r"ip|ips|ipv4|ip address|ip-adresse|adresse ip|direccion ip|indirizzo ip|host|client|remote|peer|addr|address"
-    r"|server|gateway|login|logged"
+    r"|server|gateway|login|logged|proxy|subnet|network|router|dns|ping|ssh|connect|connected|connection|connections"
+    r"|traffic|requests? from|request|visitor|node|firewall"
 )
 
 
@@ -46,7 +48,8 @@ def _is_host(page: Page, match: re.Match[str]) -> bool:
     if page.speaks_of(ABOUT_VERSIONS, *match.span()):
         return False
     if (
-        _PRIVATE.match(match[0])
+        _LOCAL.match(match[0])
+        or _SERVED.match(page.shadow, match.end())
         or page.continues("ip_address", match.start())
         or page.speaks_of(ABOUT_HOSTS, *match.span())
     ):
@@ -82,5 +85,5 @@ def _is_six(text: str) -> bool:
     return True
 
 
-IPV4 = Digits("ip_address", _find_four)
+IPV4 = Digits("ip_address", _find_four, ".")
 IPV6 = Token("ip_address", (r":[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?:[0-9A-Fa-f:]*",), ":", _find_six)

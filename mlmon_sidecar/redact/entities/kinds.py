@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,11 +103,13 @@ class Digits:
 
     Attributes:
         find: confirmed spans within the run (start, end).
+        signs: only in runs that hold one of these; "": in all.
         last: only where no other entity took the digits.
     """
 
     name: str
-    find: Callable[[Page, int, int], Iterator[Span]]
+    find: Callable[[Page, int, int], Iterable[Span]]
+    signs: str = ""
     last: bool = False
 
 

@@ -63,7 +63,7 @@ def is_aadhaar(digits: str) -> bool:
 
 IN_AADHAAR = Number(  # UIDAI
     "in_aadhaar",
-    {"4 4 4": FORM, "4-4-4": FORM, "12": CONTEXT},
+    {"4 4 4": CONTEXT, "4-4-4": CONTEXT, "12": CONTEXT},
     is_aadhaar,
     Words("aadhaar|aadhar|adhaar|adhar|uidai|uid", ("आधार",)),
 )
@@ -75,7 +75,7 @@ def is_sin(digits: str) -> bool:
 
 CA_SIN = Number(  # Employment and Social Development Canada
     "ca_sin",
-    {"3-3-3": FORM, "3 3 3": CONTEXT, "9": CONTEXT},
+    {"3-3-3": CONTEXT, "3 3 3": CONTEXT, "9": CONTEXT},
     is_sin,
     Words("sin|social insurance|assurance sociale|nas"),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlmon_sidecar.redact.entities.kinds import Digits, Span, left_free, right_free
 from mlmon_sidecar.redact.page import REACH_AFTER, REACH_BEFORE, Page, Words
 
 MIN_DIGITS, MAX_DIGITS = 8, 15  # with country code; E.164 allows 15
 MIN_NATIONAL = 7
+LONGEST_LONE = 32  # characters of a run that is looked at as one group of digits
 
 _ONE_DIGIT = "17"
 _TWO_DIGITS = frozenset(
@@ -19,16 +20,18 @@ _TWO_DIGITS = frozenset(
 _THREE_DIGITS = re.compile(r"2[1-69]|35|37|38|42|50|59|67|68|69|80|85|87|88|96|97|99")  # their first two digits
 _INTERNATIONAL = re.compile(r"[0-9](?:[ .\-/]?(?:\([0-9]{1,4}\)|[0-9])|[ .\-]\([0-9]{1,4}\)|\)[ .\-]?[0-9]){6,}")
 _AMERICAN = re.compile(
-    r"(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}(?![0-9])"
-)  # North American Numbering Plan: neither area nor exchange begins with 0 or 1
+    r"(?:(?:1[ .\-])?\([2-9][0-9]{2}\) ?|1[ .\-][2-9][0-9]{2}[ .\-])[2-9][0-9]{2}[ .\-][0-9]{4}(?![0-9])"
+)  # North American Numbering Plan: neither area nor exchange begins with 0 or 1. Part numbers are written 3-3-4 too
 _TRUNK = re.compile(
     r"0[1-9](?P<sign>[ .\-])[0-9]{2}(?:(?P=sign)[0-9]{2}){3}(?![0-9])"  # France: five pairs
-    r"|0[0-9]{1,4}[ -][0-9]{3,4}[ -][0-9]{3,4}(?![0-9])"  # 020 7946 0958, 03-1234-5678
-    r"|0[1-9][0-9]{2,4}[ /-][0-9]{5,8}(?![0-9])"  # 0171 1234567, 07911 123456
+    # 020 7946 0958, 0117 496 0000; with dashes or in fours, part numbers are written so
+    r"|0[0-9]{1,2} [0-9]{3,4} [0-9]{3,4}(?![0-9])|0[0-9]{3,4} [0-9]{3} [0-9]{3,4}(?![0-9])"
+    r"|0[1-9][0-9]{2,4}[ /][0-9]{5,8}(?![0-9])"  # 0171 1234567, 07911 123456
     r"|\(0[0-9]{1,4}\) ?[0-9]{3,4}[ -]?[0-9]{3,8}(?![0-9])"
 )
 _NATIONAL = re.compile(r"\(?[0-9](?:[ .\-/]{0,2}\(?[0-9]\)?){6,14}(?![0-9])")
 _FIRST = re.compile(r"[0-9]+")
+_LONE = re.compile(r"([0-9]+)[ ().\-/]*\Z")
 _WRITTEN = re.compile(rf"(?<![0-9])(?:{_AMERICAN.pattern}|{_TRUNK.pattern}|00[1-9])")
 
 WORDS = Words(
@@ -50,16 +53,22 @@ def has_country_code(digits: str) -> bool:
     return digits[:1] in _ONE_DIGIT or digits[:2] in _TWO_DIGITS or _THREE_DIGITS.match(digits) is not None
 
 
-def _find(page: Page, start: int, end: int) -> Iterator[Span]:
+def _find(page: Page, start: int, end: int) -> Iterable[Span]:
     """A ``+`` is no part of a run of digits, so that it can only stand before one."""
+    shadow = page.shadow
+    if start and shadow[start - 1] == "+":
+        prefix = 2 if shadow.startswith("(", start - 2) else 1
+        found = _international(shadow, start, start - prefix, end)
+        return [found, *_domestic(page, found[1], end)] if found is not None else _domestic(page, start, end)
+    if end - start < LONGEST_LONE and shadow[start : start + 2] != "00" and (lone := _LONE.match(shadow, start, end)):
+        if not (MIN_NATIONAL <= lone.end(1) - start <= MAX_DIGITS and left_free(shadow, start)):
+            return ()
+        return ((start, lone.end(1)),) if right_free(shadow, lone.end(1)) and _is_spoken_of(page, start, end) else ()
+    return _domestic(page, start - 1 if start and shadow[start - 1] == "(" else start, end)
+
+
+def _domestic(page: Page, start: int, end: int) -> Iterator[Span]:
     shadow, at = page.shadow, start
-    for prefix in ("+", "(+"):
-        if shadow.endswith(prefix, 0, start):
-            found = _international(shadow, start, start - len(prefix), end)
-            if found is not None:
-                yield found
-                at = found[1]
-    at -= at == start and shadow.endswith("(", 0, start)
     while match := _WRITTEN.search(shadow, at, end):
         page.look()
         found = _written(page, match, end)

@@ -13,12 +13,18 @@ _NINO = re.compile(
     r"(?: ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?|-[0-9]{2}-[0-9]{2}-[0-9]{2}-)[A-D]",
     re.IGNORECASE,
 )
+_SPACED = re.compile(r"[A-Za-z]{2} [0-9]{2} [0-9]{2} [0-9]{2} [A-Da-d]")
 _FIRST = "ABCEGHJKLMNOPRSTWXYZ"
+
+WORDS = Words("nino|ni no|ni number|ni nr|national insurance|insurance number|insurance no")
 
 
 def _find_nino(page: Page, start: int, end: int) -> Span | None:
+    """Without a check digit only the official spacing tells it from a part number."""
     match = _NINO.match(page.shadow, start)
-    return match.span() if match and is_free(page.shadow, *match.span()) else None
+    if match is None or not is_free(page.shadow, *match.span()):
+        return None
+    return match.span() if _SPACED.fullmatch(match[0]) or page.speaks_of(WORDS, *match.span()) else None
 
 
 UK_NINO = Token(
