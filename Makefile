@@ -14,10 +14,10 @@ DEMO := .venv
 TEST := .venv-test
 SOURCES := $(shell find mlmon_sidecar -name __pycache__ -prune -o -print 2>/dev/null)
 
-.PHONY: help demo test check lint docs clean
+.PHONY: help demo test test-compat check lint docs clean
 
 help:  ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)$$/  make \1\t\2/' | expand -t 20
 
 demo: $(DEMO)/.installed  ## Play the story against a real model server: make demo ARGS="--once --json".
 	@exec $(DEMO)/bin/mlmon demo $(ARGS)
@@ -25,6 +25,9 @@ demo: $(DEMO)/.installed  ## Play the story against a real model server: make de
 test: $(TEST)/.wheel  ## Every gate against the built wheel, as CI does; a part: make test ARGS="-k capture".
 	@scripts/system-packages
 	@MLMON_TEST_INSTALLED=1 PYTHONSAFEPATH=1 PYTHON=$(TEST)/bin/python scripts/check $(ARGS)
+
+test-compat:  ## The wheel under each Starlette and in a real BentoML server: minutes, and much to install.
+	@scripts/test-compat $(PYTHON)
 
 check: $(TEST)/.tools  ## Every gate against the working tree: quicker while you edit.
 	@PYTHONPATH=$(CURDIR) PYTHON=$(TEST)/bin/python scripts/check $(ARGS)
@@ -36,7 +39,7 @@ docs: $(TEST)/.tools  ## Write the reference pages that come from the code.
 	@PYTHONPATH=$(CURDIR) $(TEST)/bin/python scripts/generate_docs.py
 
 clean:  ## Remove everything that was built or installed here.
-	rm -rf $(DEMO) $(TEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) $(TEST) .venv-compat dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(DEMO)/.installed: pyproject.toml
 	@scripts/new-venv $(DEMO) $(PYTHON)

@@ -25,19 +25,22 @@ class Clock(Protocol):
 
 
 class Decoder(Protocol):
-    """One wire protocol, both sides of an exchange. Every method raises ``DecodeError``."""
+    """One wire protocol, each side of an exchange by itself. Keeps no state. Its records are in ``decode.sides``.
+
+    ``claims`` never raises. The others raise ``DecodeError``, whose code is a ``DropReason``, for a body they cannot
+    read; rows that cannot be read are named as bad where the others can.
+    """
 
     name: str
-    media_types: frozenset[str]  # content types it reads, lower case, without parameters; "+json" is a suffix
 
-    def parse(self, body: bytes) -> object:
-        """One body as the document that selectors walk."""
+    def claims(self, side: Any, direction: Any) -> str:
+        """Why this body is in this protocol, as people read it; "" where it is not. Looks only as deep as it must."""
 
-    def rows(self, document: object, options: Any, skipped: Any) -> Sequence[dict[str, object]]:
-        """The request's rows, flat; ``skipped`` (a Counter) is told what was left out and why."""
+    def request(self, side: Any, options: Any) -> Any:
+        """A ``Side`` and ``DecodeOptions`` to ``RequestRows``."""
 
-    def predictions(self, document: object, find: Any, rows: int, options: Any) -> Sequence[Any]:
-        """The answer's predictions, one a row; ``find`` gives the value of a selector in this exchange."""
+    def response(self, side: Any, options: Any, rows: int) -> Any:
+        """``Answers`` with one prediction for each of the request's ``rows``."""
 
 
 class EntityDetector(Protocol):

@@ -86,6 +86,7 @@ class DropReason(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     BODY_CUT_OFF = "body_cut_off"
     NOT_JSON = "not_json"
+    MALFORMED = "malformed"  # text, tables or tensors that break their own format
     WRONG_SHAPE = "wrong_shape"
     ROW_MISMATCH = "row_mismatch"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
@@ -110,6 +111,44 @@ class WhenFull(StrEnum):
 # ---------------------------------------------------------------- decode
 
 
+class GenerationEnd(StrEnum):
+    """How a generation ended. Only a done one is a prediction."""
+
+    DONE = "done"
+    ERROR = "error"  # an error status, an error event in the stream, or a stream that broke off by itself
+    ABORT = "abort"  # the client went away
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one request to a language or embedding model took and gave: figures, and content only where asked for."""
+
+    operation: str  # gen_ai.operation.name: "chat", "text_completion" or "embeddings"
+    system: str  # gen_ai.system: the dialect, "openai" or "huggingface"
+    request_model: str
+    response_model: str
+    response_id: str
+    end: GenerationEnd
+    error_type: str  # "" unless ``end`` is ERROR
+    streamed: bool
+    duration_ns: int
+    choices: int  # answers to the one request
+    finish_reasons: tuple[str, ...]  # one a choice, by its index; "" where none was given
+    input_tokens: int | None  # None: unknown
+    output_tokens: int | None  # over all choices
+    tokens_estimated: bool  # from the number of bytes, for want of a usage
+    time_to_first_token_ns: int | None  # None: not streamed, or the first content came too late to be timed
+    time_per_output_token_ns: float | None  # after the first
+    output_chars: int  # over all choices, reasoning left out
+    tool_calls: int
+    refusal: bool
+    empty: bool  # neither text nor a tool call nor a refusal
+    truncated: bool  # a choice ended at a token limit
+    partial: bool  # chunks were not kept: what is told by the text is told by a part of it
+    input_text: str = ""  # "" unless content is switched on or a text feature asks for it; never leaves unredacted
+    output_text: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
     """Decoded rows of one model and version, column by column. ``rows`` counts them; a request may bring many.
@@ -123,7 +162,7 @@ class PredictionBatch:
     weight: IntVector  # (rows,) max(1, rint(WEIGHT_UNIT / rows of the request))
     prediction_ids: Sequence[str]  # the minted id, or "id/row" in batches
     aliases: Sequence[str | None]  # the caller's own id
-    features: Mapping[str, Sequence[object]]  # JSON scalars; None where absent or null
+    features: Mapping[str, Sequence[object]]  # JSON scalars, None where absent or null; or float64 (rows,) without null
     score: FloatVector  # (rows,) NaN where absent
     predicted: Sequence[str | None]  # class as text
     confidence: FloatVector  # (rows,) in [0, 1], NaN where absent
@@ -136,6 +175,14 @@ class PredictionBatch:
         return len(self.prediction_ids)
 
 
+class Generated(NamedTuple):
+    """The generation of one exchange, a prediction or not."""
+
+    prediction_id: str
+    version: str
+    generation: Generation
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """What one slice of exchanges became. ``sum(requests) + sum(dropped) == exchanges in``."""
@@ -144,6 +191,7 @@ class Decoded:
     exchanges: int  # decoded exchanges
     dropped: Mapping[DropReason, int]
     skipped: Mapping[str, int] = field(default_factory=dict)  # values left out of decoded rows, by the cap they met
+    generations: Sequence[Generated] = ()
 
 
 # ---------------------------------------------------------------- redact
@@ -263,6 +311,19 @@ class Erased(NamedTuple):
 
     predictions: int
     labels: int
+
+
+class LabelledCompletion(NamedTuple):
+    """A label that joined a language model's answer."""
+
+    model: str
+    version: str
+    response_id: str
+    label: str
+    source: str
+    observed_ns: int
+    trace_id: str  # 32 hex digits or "": the answer's own
+    span_id: str
 
 
 class OutcomeCell(NamedTuple):

@@ -17,6 +17,8 @@ logger = logging.getLogger("mlmon_sidecar")
 
 ACCEPTED = "exchanges.accepted"
 DECODED = "exchanges.decoded"
+IGNORED = "exchanges.ignored"  # a trusted caller asked for it
+TRIPPED = "capture.tripped"  # how often capture switched itself off for a while
 ROWS = "rows.decoded"
 ROWS_KEPT = "rows.kept"
 ROWS_SAMPLED_OUT = "rows.sampled_out"

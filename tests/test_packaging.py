@@ -74,5 +74,5 @@ def test_scripts_can_be_run() -> None:
 def test_make_without_a_target_tells_what_there_is() -> None:
     told = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in told.splitlines() if line.startswith("  make ")} == {
-        "help", "demo", "test", "check", "lint", "docs", "clean",
+        "help", "demo", "test", "test-compat", "check", "lint", "docs", "clean",
     }  # fmt: skip

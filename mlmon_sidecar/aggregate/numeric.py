@@ -16,51 +16,53 @@ if TYPE_CHECKING:
 
 
 class NumericCounter:
-    """Counts (features, rows) matrices. Everything here is (features, 1), or (features, longest edges) where named."""
+    """Counts (features, rows) matrices. Every constant here is (features, 1) unless it says otherwise."""
 
     def __init__(self, layout: Layout) -> None:
         pairs = list(layout.numeric())
         self.names = [feature.name for feature, _ in pairs]
-        width = max((len(feature.edges) for feature, _ in pairs), default=0)
-        self._edges = np.full((len(pairs), width), np.inf)  # (features, width); nothing lies above the filling
-        self._alarm_cell = np.zeros((len(pairs), width + 1), dtype=np.int64)  # (features, width + 1)
-        for at, (feature, cells) in enumerate(pairs):
-            bins = len(feature.edges) + 1
-            self._edges[at, : bins - 1] = feature.edges
-            self._alarm_cell[at, :bins] = cells.alarm.start + alarm_table(bins - 1, feature.alarm)
+        self._edges = [np.array(feature.edges, dtype=np.float64) for feature, _ in pairs]  # (edges,) of each feature
+        alarms = [cells.alarm.start + alarm_table(len(feature.edges), feature.alarm) for feature, cells in pairs]
+        self._alarm_cell = np.concatenate([np.zeros(0, dtype=np.int64), *alarms])  # (bins of all features,)
+        starts = np.cumsum([0, *map(len, alarms)])[:-1]
+        self._alarm_start = _column(starts.tolist())  # where a feature begins in it
         self._bins = _column([cells.bins.start for _, cells in pairs])
         self._null = _column([cells.null for _, cells in pairs])
         self._invalid = _column([cells.invalid for _, cells in pairs])
         self._below = _column([cells.below for _, cells in pairs])
         self._above = _column([cells.above for _, cells in pairs])
-        self._moments = _column([cells.moments for _, cells in pairs])
+        moments = _column([cells.moments for _, cells in pairs])
+        self._moments = np.stack((moments, moments + 1))  # (2, features, 1)
         self._minimum = _floats([feature.minimum for feature, _ in pairs])
         self._maximum = _floats([feature.maximum for feature, _ in pairs])
         self._center = _floats([feature.center for feature, _ in pairs])
         self._scale = _floats([feature.scale for feature, _ in pairs])
+        self.lines = 4 * len(pairs)  # of a tally
 
-    def count(self, tally: Tally, values: FloatVector, codes: Codes) -> None:
+    def count(self, tally: Tally, values: FloatVector, codes: Codes | None) -> None:
         """``values`` and ``codes`` as ``to_matrix`` makes them, in the order of ``names``."""
         if not self.names:
             return
-        valid = codes == VALID
-        bins = self._bin(values)
-        tally.add(self._bins + bins, where=valid)
-        tally.add(np.take_along_axis(self._alarm_cell, bins, axis=1), tally.weight, where=valid)
-        fixed = fixed_point(values, self._center, self._scale)
-        tally.add(self._moments, fixed, where=valid)
-        tally.add(self._moments + 1, fixed * fixed, where=valid)
-        tally.add_with_weight(self._null, codes == NULL)
-        tally.add_with_weight(self._invalid, codes == INVALID)
-        tally.add_with_weight(self._below, valid & (values < self._minimum))
-        tally.add_with_weight(self._above, valid & (values > self._maximum))
-
-    def _bin(self, values: FloatVector) -> IntVector:
-        """(features, rows): how many of the feature's edges lie below each value, so that x <= edge goes left."""
-        bins = np.empty(values.shape, dtype=np.int64)
-        for at, edges in enumerate(self._edges):
-            bins[at] = edges.searchsorted(values[at])
-        return bins
+        cell, amount = (lines.reshape(4, *values.shape) for lines in tally.lines(self.lines))
+        for edges, column, bins in zip(self._edges, values, cell[0], strict=True):
+            bins[:] = edges.searchsorted(column)  # how many edges lie below, so that x <= edge goes left
+        cell[1] = self._alarm_cell.take(cell[0] + self._alarm_start)
+        cell[0] += self._bins
+        cell[2:] = self._moments
+        amount[0] = 1
+        amount[1] = tally.weight
+        amount[2] = fixed_point(values, self._center, self._scale)
+        np.multiply(amount[2], amount[2], out=amount[3])
+        below, above = values < self._minimum, values > self._maximum
+        if codes is not None:
+            valid = codes == VALID
+            amount *= valid
+            below &= valid
+            above &= valid
+            tally.add_with_weight(self._null, codes == NULL)
+            tally.add_with_weight(self._invalid, codes == INVALID)
+        tally.add_with_weight(self._below, below)
+        tally.add_with_weight(self._above, above)
 
 
 def _column(cells: list[int]) -> IntVector:

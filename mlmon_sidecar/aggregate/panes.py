@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mlmon_sidecar.aggregate.categorical import CategoricalCounter, RedactCategory
 from mlmon_sidecar.aggregate.convert import to_matrix
+from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
-from mlmon_sidecar.aggregate.samples import input_hashes, new_tokens, smallest_inputs
+from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.tally import Tally
 from mlmon_sidecar.aggregate.traffic import count_exchanges, exchanges_by_pane
-from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch, Sample
+from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
 from mlmon_sidecar.statistics.layout import Layout
-from mlmon_sidecar.statistics.samples import INPUTS, NEW_PREFIX, merge_samples
+from mlmon_sidecar.statistics.samples import ERRORS, merge_samples
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.aggregate.convert import Column
+    from mlmon_sidecar.aggregate.samples import Hashes, Samples
     from mlmon_sidecar.records import IntVector
 
 CHUNK_ROWS = 512  # rows counted at once
@@ -26,7 +29,12 @@ CHUNK_CELLS = 4_000_000  # cells of the chunk's matrix: 32 MB
 VERSION = "version"
 """The name under which version texts pass the redactor."""
 
-GroupSamples = dict[int, dict[str, tuple[Sample, ...]]]
+
+class Seen(NamedTuple):
+    """What samples are taken from."""
+
+    hashes: Hashes  # (rows,), of each row's input
+    tokens: list[NewToken]
 
 
 class RowCounter:
@@ -35,31 +43,22 @@ class RowCounter:
     def __init__(self, layout: Layout, redact_category: RedactCategory) -> None:
         self.layout = layout
         self._numeric = NumericCounter(layout)
-        self._categorical = [
-            CategoricalCounter(feature, cells, redact_category) for feature, cells in layout.categorical()
-        ]
-        self._names = [*self._numeric.names, *(counter.name for counter in self._categorical)]
+        self._categorical = CategoricalCounter(layout, redact_category)
         self._outputs = OutputCounter(layout, redact_category)
+        self._lines = self._numeric.lines + self._categorical.lines + self._outputs.lines
 
-    def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, GroupSamples]:
+    def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
-        tally = Tally(group, groups, batch.weight[rows], self.layout.size)
-        samples: GroupSamples = {}
-        taken = len(group)
-        tally.add(self.layout.traffic.rows)
-        tally.add(self.layout.traffic.rows + 1, tally.weight)
-        names = self._names or sorted(batch.features)  # without a layout of features, every column tells rows apart
-        columns = [_slice(batch.features.get(name), rows, taken) for name in names]
-        values, codes = to_matrix(columns, taken)
-        numeric = len(self._numeric.names)
-        self._numeric.count(tally, values[:numeric], codes[:numeric])
-        for counter, column in zip(self._categorical, columns[numeric:], strict=False):
-            for at, tokens in new_tokens(counter.count(tally, column)).items():
-                samples.setdefault(at, {})[NEW_PREFIX + counter.name] = tokens
-        for at, inputs in smallest_inputs(input_hashes(names, columns, values, codes), group).items():
-            samples.setdefault(at, {})[INPUTS] = inputs
+        tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines)
+        # Without a layout of features, every column tells rows apart.
+        names = self._numeric.names if self.layout.features else sorted(batch.features)
+        columns = _columns(batch, names, rows, len(group))
+        values, codes = to_matrix(columns, len(group))
+        self._numeric.count(tally, values, codes)
+        hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
+        hashes = hashes + input_hashes(names, columns, values, codes)
         self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
-        return tally, samples
+        return tally, Seen(hashes, tokens)
 
 
 class PaneBuilder:
@@ -72,7 +71,7 @@ class PaneBuilder:
         self._layout, self._redact = layout, redact_category
         self._rows = RowCounter(layout, redact_category)
         self._vectors: dict[PaneKey, IntVector] = {}
-        self._samples: dict[PaneKey, dict[str, tuple[Sample, ...]]] = {}
+        self._samples: dict[PaneKey, Samples] = {}
 
     def __len__(self) -> int:
         """Panes gathered so far."""
@@ -85,33 +84,34 @@ class PaneBuilder:
         step = CHUNK_ROWS if _is_constant(minutes) else max(1, min(CHUNK_ROWS, CHUNK_CELLS // self._layout.size))
         for start in range(0, batch.rows, step):
             rows = slice(start, min(start + step, batch.rows))
-            found, group = np.unique(minutes[rows], return_inverse=True)
-            tally, samples = self._rows.count(batch, rows, group.reshape(-1).astype(np.int64), len(found))
-            for at, minute in enumerate(found.tolist()):
-                key = self._key(version, minute)
+            found, group = _groups(minutes[rows])
+            tally, seen = self._rows.count(batch, rows, group, len(found))
+            for at, of_group in tally.by_group():
+                key = self._key(version, found[at])
                 vector = self._vector(key)
                 vector += tally.cells[at]
-                self._samples[key] = merge_samples(self._samples[key], samples.get(at, {}))
+                tokens = [(token.feature, token.token) for token in seen.tokens if token.group == at]
+                self._samples[key] = with_rows(self._samples[key], seen.hashes[of_group], tokens)
 
     def add_exchanges(
         self,
-        exchanges: Sequence[Exchange],
-        versions: Mapping[str, str],
+        exchanges: Sequence[tuple[Exchange, str | None]],
         default_version: str,
         unix_at: Callable[[int], int],
     ) -> None:
         """Count traffic.
 
         Args:
-            exchanges: of this model, whatever became of them.
-            versions: prediction id to version of those that were decoded (``traffic.decoded_versions``).
+            exchanges: of this model, whatever became of them, each with its version where it was decoded.
             default_version: of all others.
             unix_at: Unix ns at a monotonic reading.
         """
-        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS) for exchange in exchanges)
-        for (version, minute), (members, decoded) in exchanges_by_pane(timed, versions, default_version).items():
+        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS, version) for exchange, version in exchanges)
+        for (version, minute), (members, decoded) in exchanges_by_pane(timed, default_version).items():
             key = self._key(self._redact(VERSION, version), minute)
             count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
+            if errors := error_samples(members, unix_at):
+                self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
 
     def take(self) -> list[Pane]:
         """Everything gathered, ordered by key; the builder is empty afterwards."""
@@ -129,8 +129,18 @@ class PaneBuilder:
         return self._vectors[key]
 
 
-def _slice(column: Sequence[object] | None, rows: slice, taken: int) -> Sequence[object]:
-    return [None] * taken if column is None else column[rows]
+def _columns(batch: PredictionBatch, names: Sequence[str], rows: slice, taken: int) -> list[Column]:
+    absent: Column = [None] * taken
+    whole = [batch.features.get(name, absent) for name in names]
+    return whole if taken == batch.rows else [column if column is absent else column[rows] for column in whole]
+
+
+def _groups(minutes: IntVector) -> tuple[list[int], IntVector]:
+    """The distinct minutes, and which of them is each row's (rows,)."""
+    if _is_constant(minutes):
+        return minutes[:1].tolist(), np.zeros(len(minutes), dtype=np.int64)
+    found, group = np.unique(minutes, return_inverse=True)
+    return found.tolist(), group.reshape(-1).astype(np.int64)
 
 
 def _is_constant(minutes: IntVector) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,14 +56,20 @@ def _count_times(vector: IntVector, sum_cell: int, bins: slice, times_ns: Sequen
 
 
 def exchanges_by_pane(
-    exchanges: Iterable[tuple[Exchange, int]], versions: Mapping[str, str], default_version: str
+    exchanges: Iterable[tuple[Exchange, int, str | None]], default_version: str
 ) -> dict[tuple[str, int], tuple[list[Exchange], int]]:
-    """(version, minute) to its exchanges and how many of them became rows, from (exchange, minute) pairs."""
+    """(version, minute) to its exchanges and how many of them became rows, from (exchange, minute, version or None)."""
     found: dict[tuple[str, int], tuple[list[Exchange], int]] = {}
-    for exchange, minute in exchanges:
-        version = versions.get(exchange.prediction_id)
+    for exchange, minute, version in exchanges:
         key = (default_version if version is None else version, minute)
         members, decoded = found.get(key, ([], 0))
         members.append(exchange)
         found[key] = (members, decoded + (version is not None))
     return found
+
+
+def without_bodies(exchange: Exchange) -> Exchange:
+    """What is counted of it."""
+    return exchange._replace(
+        request_headers=(), request_body=(), response_headers=(), response_body=(), annotations=(), response_tail=()
+    )

@@ -19,6 +19,7 @@ from mlmon_sidecar.baseline.predictions import (
     prediction_space,
     texts,
 )
+from mlmon_sidecar.decode.embedding import Embedder, hashing_embedding
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import class_text
@@ -43,6 +44,7 @@ class Purpose:
         kind: "binary", "multiclass", "regression", or "auto" to tell by the predictions.
         threshold: a binary class is ``positive`` when score >= threshold; None: 0.5.
         positive: "" to tell by the classes.
+        text, embedder: as in ``DecodeOptions``.
     """
 
     model: str
@@ -50,6 +52,8 @@ class Purpose:
     kind: str = "auto"
     threshold: float | None = None
     positive: str = ""
+    text: frozenset[str] = frozenset()
+    embedder: Embedder = hashing_embedding
 
 
 def build_baseline(
@@ -148,6 +152,8 @@ def _options(columns: Columns, roles: Roles, purpose: Purpose) -> tuple[str, Dec
         threshold=purpose.threshold,
         positive=positive,
         negative=others[0] if kind == "binary" and len(others) == 1 else None,
+        text=purpose.text,
+        embedder=purpose.embedder,
     )
 
 

@@ -19,11 +19,12 @@ def annotate(
     Works in ``async`` handlers and in ordinary ones that a framework runs in threads. Without effect where the request
     is not monitored or its answer has already gone out. Never raises. ``features`` is copied, its values are not.
     """
-    tap = CURRENT.get()
-    if tap is None:
-        return
+    tap = None
     try:
-        copied = None if features is None else dict(features)
-        tap.annotate(Annotation(copied, prediction, confidence, segment))
+        tap = CURRENT.get()
+        if tap is not None:
+            copied = None if features is None else dict(features)
+            tap.annotate(Annotation(copied, prediction, confidence, segment))
     except Exception as error:  # Ours to count, never the handler's to see.
-        tap.capture.faults.count("annotate", error)
+        if tap is not None:
+            tap.capture.faults.count("annotate", error)

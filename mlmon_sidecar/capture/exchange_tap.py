@@ -12,25 +12,47 @@ to another monitored application runs in the same context, but brings headers of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from uuid_utils import uuid7
 
-from mlmon_sidecar.capture.body_tap import BodyTap
+from mlmon_sidecar.capture.body_tap import BodyTap, Chunk, StreamTap
+from mlmon_sidecar.capture.handoff import CHUNK_BYTES, EXCHANGE_BYTES, HEADER_BYTES, annotation_size, chunks_size
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Annotation, End
 
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
 CURRENT: ContextVar[ExchangeTap | None] = ContextVar("mlmon_exchange", default=None)
 
+Call = TypeVar("Call", bound=Callable[..., Any])
 Headers = tuple[tuple[bytes, bytes], ...]
 Span = tuple[object, int, int, bool]
-RELEASED = BodyTap(0)  # shared, and never written: a closed tap adds nothing
+Answer = tuple[tuple[bytes, ...], int, tuple[int, ...], int, tuple[bytes, ...]]
 NO_SPAN: Span = (None, 0, 0, False)
 SEND_IS_SILENT = frozenset({"2.0", "2.1", "2.2", "2.3"})  # from 2.4 on send raises OSError when the client is gone
+SEQUENCES = (list, tuple)
+COMPLETE, DISCONNECT, ERROR = End.COMPLETE, End.DISCONNECT, End.ERROR  # a look-up by name is slow in Python 3.11
+ZERO_COPY, PATH = "http.response.zerocopysend", "http.response.pathsend"
+FILES = (ZERO_COPY, PATH)
+NO_ANSWER: Answer = ((), 0, (), 0, ())
+NO_VERSION: dict[str, str] = {}
+EVENT_STREAMS = (b"text/event-stream", b"application/x-ndjson")
+
+
+def _as_coroutine_function(function: Call) -> Call:
+    """Mark a plain function whose result is awaited: asgiref asks, and warns in each request where it is not.
+
+    https://docs.python.org/3/library/inspect.html#inspect.markcoroutinefunction (from Python 3.12 on)
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
 
 
 class TooManyAnnotations(Exception):
@@ -50,18 +72,22 @@ class ExchangeTap:
         "_capture",
         "_disconnected",
         "_first_byte_ns",
+        "_flowing",
         "_open",
         "_receive",
         "_request",
         "_request_headers",
+        "_request_tap",
         "_response",
         "_response_headers",
         "_scope",
         "_send",
         "_send_raises",
+        "_size",
         "_span",
         "_started_ns",
         "_status",
+        "_stream",
         "model",
         "prediction_id",
     )
@@ -70,6 +96,9 @@ class ExchangeTap:
         self._capture = capture
         self._scope: Scope | None = scope  # None when done: a task the handler left behind may hold this object
         self._open = False
+        self._request_tap: BodyTap | None = None
+        self._stream: StreamTap | None = None
+        self._flowing: StreamTap | None = None  # the same, while most messages need no look
         self.model = model
 
     async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
@@ -91,26 +120,57 @@ class ExchangeTap:
             self._scope = None
             try:
                 CURRENT.reset(token)
-            except ValueError as error:  # An application that moves its own coroutine to another context.
+            except Exception as error:  # ValueError: an application that moves its coroutine to another context.
                 self._capture.faults.count("context", error)
 
+    @_as_coroutine_function
     def send(self, message: Message) -> Any:
         """The application's ``send``. A plain function: one frame less on every chunk of a stream."""
+        stream = self._flowing
+        if stream is not None:
+            try:
+                # Most messages of a stream, and no other kind, are like this: what ``stream.add`` does, without calls.
+                body = message["body"]
+                usual = message["more_body"] and body and type(body) is bytes and stream.room >= (size := len(body))
+                if usual:
+                    stream.chunks.append(body)
+                    stream.room -= size
+            except KeyError:
+                usual = False  # another kind of message
+            except Exception as error:  # Ours to count, never the application's to see.
+                self._abandon("send", error)
+                usual = False
+            if usual:
+                send = self._send  # called by way of a local: a third faster than as an attribute
+                return send(message)
         if self._open:
             try:
-                message = self._sent(message)
+                kind = message["type"]
+                if kind == "http.response.body":
+                    self._answered(message)
+                elif kind == "http.response.start":
+                    message = self._response_started(message)
+                elif kind in FILES:
+                    self._file_sent(message, kind)
             except Exception as error:  # Ours to count, never the application's to see.
                 self._abandon("send", error)
             if self._send_raises and self._open:
                 return self._send_watching(message)
-        return self._send(message)
+        send = self._send
+        return send(message)
 
     async def receive(self) -> Message:
         """The application's ``receive``: asks the server only when it is asked itself."""
-        message = await self._receive()
+        receive = self._receive
+        message = await receive()
         if self._open:
             try:
-                self._received(message)
+                if message["type"] == "http.request":
+                    body = message.get("body")
+                    if body:
+                        self._asked(body)
+                elif message["type"] == "http.disconnect":
+                    self._disconnected = True
             except Exception as error:  # Ours to count, never the application's to see.
                 self._abandon("receive", error)
         return message
@@ -136,13 +196,12 @@ class ExchangeTap:
             self._started_ns = capture.now()
             self._first_byte_ns = self._status = 0
             self._receive, self._send = receive, send
-            asgi = scope.get("asgi")
-            self._send_raises = asgi is not None and asgi.get("spec_version", "2.0") not in SEND_IS_SILENT
+            self._send_raises = scope.get("asgi", NO_VERSION).get("spec_version", "2.0") not in SEND_IS_SILENT
             self._disconnected = False
             self._annotations: list[Annotation] = []
-            cap = capture.options.max_body_bytes
-            self._request, self._response = BodyTap(cap), BodyTap(cap)
-            self._request_headers = _wanted(scope.get("headers", ()), capture.options.headers)  # ASGI: lower case
+            self._request = self._response = b""  # a body of one piece
+            self._size = EXCHANGE_BYTES
+            self._request_headers = self._wanted(scope.get("headers", ()), capture.options.headers)
             self._response_headers: Headers = ()
             self.prediction_id = str(uuid7())
             self._span = NO_SPAN if capture.span_hook is None else self._current_span()
@@ -160,35 +219,47 @@ class ExchangeTap:
         headers = mine.get("headers")
         return bool(headers) and headers is scope.get("headers")  # an empty tuple is everybody's
 
-    def _received(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.request":
-            body = message.get("body")
-            if body:
-                self._request.add(body)
-        elif kind == "http.disconnect":
-            self._disconnected = True
+    def _asked(self, body: Chunk) -> None:
+        """A piece of the request. The usual one, alone and small enough, is all there is to keep."""
+        tap = self._request_tap
+        if tap is None:
+            cap = self._capture.options.max_body_bytes
+            if not self._request and type(body) is bytes and len(body) <= cap:
+                self._request = body
+                return
+            tap = self._request_tap = BodyTap(cap)
+            if self._request:
+                tap.add(self._request)
+        tap.add(body)
 
-    def _sent(self, message: Message) -> Message:
-        """Look at a message on its way out; what is to be sent in its place."""
-        kind = message["type"]
-        if kind == "http.response.body":
-            body = message.get("body")
+    def _answered(self, message: Message) -> None:
+        """A body message of the answer: mostly the first, and the last too."""
+        body, more, stream = message.get("body"), message.get("more_body"), self._stream
+        if stream is not None:
             if body:
-                self._response.add(body)
-            if not self._first_byte_ns:
-                self._first_byte_ns = self._capture.now()
-                if not message.get("more_body"):
-                    self._complete(self._first_byte_ns)
-            elif not message.get("more_body"):
+                stream.add(body)
+            if not more:
                 self._complete(self._capture.now())
-        elif kind == "http.response.start":
-            return self._response_started(message)
-        elif kind == "http.response.zerocopysend":
-            self._file_sent(message.get("count") or self._rest(), last=not message.get("more_body"))
-        elif kind == "http.response.pathsend":
-            self._file_sent(self._rest(), last=True)
-        return message
+            return
+        self._first_byte_ns = now = self._capture.now()
+        if more or (body and (type(body) is not bytes or len(body) > self._capture.options.max_body_bytes)):
+            stream = self._begin_stream()
+            if body:
+                stream.add(body)
+        elif body:
+            self._response = body
+        if not more:
+            self._complete(now)
+
+    def _begin_stream(self) -> StreamTap:
+        options = self._capture.options
+        media_type = next((value for name, value in self._response_headers if name == b"content-type"), b"")
+        events = media_type.lower().startswith(EVENT_STREAMS)
+        cap = options.max_stream_bytes if events else options.max_body_bytes
+        self._stream = stream = StreamTap(cap, self._capture.now, keeps_tail=events)
+        if not self._send_raises:
+            self._flowing = stream
+        return stream
 
     def _response_started(self, message: Message) -> Message:
         status = message["status"]
@@ -199,13 +270,13 @@ class ExchangeTap:
             self._join_span()
         options = self._capture.options
         headers = message.get("headers") or ()
-        self._response_headers = _wanted_in_any_case(headers, options.headers)
+        self._response_headers = self._wanted(headers, options.headers_in_any_case)
         name = options.prediction_id_header
         if name is None:
             return message
         pair = (name, self.prediction_id.encode("ascii"))
         # Any iterable is allowed, and an iterator can be read only once: by the server, as without us.
-        return {**message, "headers": [*headers, pair] if isinstance(headers, list | tuple) else chain(headers, [pair])}
+        return {**message, "headers": [*headers, pair] if type(headers) in SEQUENCES else chain(headers, [pair])}
 
     def _join_span(self) -> None:
         """Before the answer begins: a middleware that hands streams on ends its span when the first message is out."""
@@ -220,27 +291,30 @@ class ExchangeTap:
         """Bytes still missing from the length the application announced; 0 where it announced none."""
         for name, value in self._response_headers:
             if name == b"content-length" and value.isdigit():
-                return max(0, int(value) - self._response.size)
+                return max(0, int(value) - (0 if self._stream is None else self._stream.size))
         return 0
 
-    def _file_sent(self, size: int, *, last: bool) -> None:
-        self._response.pass_by(size)
+    def _file_sent(self, message: Message, kind: str) -> None:
+        """A file that the server sends by itself."""
+        stream = self._stream or self._begin_stream()
+        stream.pass_by((message.get("count") if kind == ZERO_COPY else None) or self._rest())
         now = self._capture.now()
         self._first_byte_ns = self._first_byte_ns or now
-        if last:
+        if kind == PATH or not message.get("more_body"):
             self._complete(now)
 
     def _complete(self, now: int) -> None:
-        self._offer(now, End.DISCONNECT if self._disconnected else End.COMPLETE, "")
+        self._offer(now, DISCONNECT if self._disconnected else COMPLETE, "")
 
     def _end_with(self, error: BaseException | None) -> None:
         """The call is over. Without effect where the last body message was seen."""
         if not self._open:
             return
         try:
-            gone = self._disconnected or isinstance(error, asyncio.CancelledError)  # nobody waits for the answer
+            # Nobody waits for the answer of a call that was cancelled, by asyncio, by trio or by the process's end.
+            gone = self._disconnected or not (error is None or isinstance(error, Exception))
             name = "" if error is None else type(error).__name__
-            self._offer(self._capture.now(), End.DISCONNECT if gone else End.ERROR, name)
+            self._offer(self._capture.now(), DISCONNECT if gone else ERROR, name)
         except Exception as fault:  # Ours to count, never the application's to see.
             self._abandon("end", fault)
 
@@ -251,12 +325,16 @@ class ExchangeTap:
         _, trace_id, span_id, sampled = self._span
         self._open = False
         try:
+            path = scope["path"]
+            request, request_bytes = self._request_kept()
+            response, response_bytes, chunk_ns, chunks, tail = self._response_kept()
+            annotations = tuple(self._annotations)
             self._capture.handoff.put(
                 (
                     self.prediction_id,
                     self.model,
                     scope["method"],
-                    scope["path"],
+                    path,
                     self._started_ns,
                     self._first_byte_ns,
                     now,
@@ -264,27 +342,53 @@ class ExchangeTap:
                     end,
                     error_type,
                     self._request_headers,
-                    self._request.kept,
-                    self._request.size,
+                    request,
+                    request_bytes,
                     self._response_headers,
-                    self._response.kept,
-                    self._response.size,
+                    response,
+                    response_bytes,
                     trace_id,
                     span_id,
                     sampled,
-                    tuple(self._annotations),
-                    (),
-                    0,
-                    (),
-                )
+                    annotations,
+                    chunk_ns,
+                    chunks,
+                    tail,
+                ),
+                self._size + len(path) + (sum(map(annotation_size, annotations)) if annotations else 0),
             )
             self._release()
         except Exception as error:  # Ours to count, never the application's to see.
             self._abandon("handoff", error)
 
+    def _request_kept(self) -> tuple[tuple[bytes, ...], int]:
+        """(chunks, length), and their size is added."""
+        tap, body = self._request_tap, self._request
+        if tap is not None:
+            kept = tap.kept
+            self._size += CHUNK_BYTES * len(kept) + tap.kept_bytes
+            return kept, tap.size
+        if not body:
+            return (), 0
+        self._size += CHUNK_BYTES + len(body)
+        return (body,), len(body)
+
+    def _response_kept(self) -> Answer:
+        """(chunks, length, times of the first chunks, number of chunks, tail), and their size is added."""
+        tap, body = self._stream, self._response
+        if tap is not None:
+            kept, tail, count = tap.kept, tap.tail, tap.count
+            self._size += CHUNK_BYTES * len(kept) + tap.kept_bytes + (chunks_size(tail) if tail else 0)
+            return kept, tap.size, tuple(tap.times) if count > 1 else (), count, tail
+        if not body:
+            return NO_ANSWER
+        self._size += CHUNK_BYTES + len(body)
+        return (body,), len(body), (), 1, ()
+
     def _release(self) -> None:
         """Let go of bodies at once: background work may keep this object for long."""
-        self._request = self._response = RELEASED
+        self._request = self._response = b""
+        self._request_tap = self._stream = self._flowing = None
         self._annotations = []
         self._span = NO_SPAN
 
@@ -303,22 +407,21 @@ class ExchangeTap:
             self._capture.faults.count("span", error)
             return NO_SPAN
 
-    async def _send_watching(self, message: Message) -> None:
+    async def _send_watching(self, message: Message) -> Any:
         try:
-            await self._send(message)
+            return await self._send(message)
         except OSError:
             self._disconnected = True
             raise
 
-
-def _wanted(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
-    """The headers asked for. An iterator is left alone: it can be read once, and that is the receiver's."""
-    if not isinstance(headers, list | tuple):
-        return ()
-    return tuple([(name, value) for name, value in headers if name in names])
-
-
-def _wanted_in_any_case(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
-    if not isinstance(headers, list | tuple):
-        return ()
-    return tuple([(lower, value) for name, value in headers if (lower := name.lower()) in names])
+    def _wanted(self, headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
+        """The headers asked for. An iterator is left alone: it can be read once, and that is the receiver's."""
+        if type(headers) not in SEQUENCES:
+            return ()
+        kept = []
+        for pair in headers:  # by the specification lower case; in answers not always
+            name, value = pair
+            if name in names:
+                kept.append(pair if name.islower() and type(pair) is tuple else (name.lower(), value))
+                self._size += HEADER_BYTES + len(value)
+        return tuple(kept)

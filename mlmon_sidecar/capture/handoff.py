@@ -35,6 +35,7 @@ class HandoffStats(NamedTuple):
     drained: int
     items_in_queue: int
     bytes_in_queue: int
+    ignored: int = 0  # left out because a trusted caller asked for it; none of the above
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class _Lane:
 
     accepted: int = 0
     dropped: int = 0
+    ignored: int = 0
     bytes_queued: int = 0  # put minus evicted by this thread; the sum over all lanes means something, one may not
 
 
@@ -58,26 +60,45 @@ class Handoff:
         self._max_items = max_items
         self.max_bytes = max_bytes
         self._evicts = when_full is WhenFull.DROP_OLDEST
-        self._queue: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._queue: deque[tuple[tuple[Any, ...], int]] = deque()
         self._lanes: dict[int, _Lane] = {}  # thread id -> lane; an id is used again only after its thread ended
         self._all_lanes: tuple[_Lane, ...] = ()
         self._new_lane = threading.Lock()
         self._drained = 0  # written by the recorder only, as the next
         self._drained_bytes = 0
 
-    def put(self, exchange: tuple[Any, ...]) -> bool:
-        """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped."""
-        size = size_of(exchange)
+    def put(self, exchange: tuple[Any, ...], size: int | None = None) -> bool:
+        """Offer one exchange, a flat tuple in the order of ``Exchange``'s fields. False: it was dropped.
+
+        ``size`` is what ``size_of`` says of it, where the caller knows. What raises in here leaves the counts as
+        they were.
+        """
+        if size is None:
+            size = size_of(exchange)
         lane = self._lanes.get(get_ident()) or self._lane()
         lane.accepted += 1  # before the append: a reader must never see more drained than accepted
-        if (len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes) and not (
-            self._evicts and self._evict(lane, size)
-        ):
-            lane.dropped += 1
-            return False
-        lane.bytes_queued += size
-        self._queue.append((size, exchange))
+        try:
+            # The recorder's count is read first: stale, it says too much is queued, never too little.
+            queued = size - self._drained_bytes
+            for each in self._all_lanes:
+                queued += each.bytes_queued
+            if (queued > self.max_bytes or len(self._queue) >= self._max_items) and not (
+                self._evicts and self._evict(lane, size)
+            ):
+                lane.dropped += 1
+                return False
+            added = lane.bytes_queued + size
+            self._queue.append((exchange, size))
+        except BaseException:
+            lane.accepted -= 1  # it never came in: the caller counts it as lost
+            raise
+        lane.bytes_queued = added
         return True
+
+    def pass_over(self) -> None:
+        """An exchange that is not captured because its caller may ask for that. From a loop's thread."""
+        lane = self._lanes.get(get_ident()) or self._lane()
+        lane.ignored += 1
 
     def drain(self, limit: int) -> list[Exchange]:
         """Take up to ``limit`` exchanges, oldest first. For the recorder's thread alone."""
@@ -85,7 +106,7 @@ class Handoff:
         size = 0
         try:
             while len(taken) < limit:
-                bytes_queued, exchange = self._queue.popleft()
+                exchange, bytes_queued = self._queue.popleft()
                 taken.append(Exchange._make(exchange))
                 size += bytes_queued
         except IndexError:
@@ -100,7 +121,8 @@ class Handoff:
         lanes = self._all_lanes
         dropped = sum(lane.dropped for lane in lanes)
         accepted = sum(lane.accepted for lane in lanes)
-        return HandoffStats(accepted, dropped, drained, accepted - dropped - drained, max(0, self._bytes()))
+        ignored = sum(lane.ignored for lane in lanes)
+        return HandoffStats(accepted, dropped, drained, accepted - dropped - drained, max(0, self._bytes()), ignored)
 
     def _bytes(self) -> int:
         # The recorder's count is read first: stale, it says too much is queued, never too little.
@@ -115,7 +137,7 @@ class Handoff:
             return False
         while len(self._queue) >= self._max_items or self._bytes() + size > self.max_bytes:
             try:
-                evicted, _ = self._queue.popleft()
+                _, evicted = self._queue.popleft()
             except IndexError:
                 return True  # the recorder took the rest just now
             lane.bytes_queued -= evicted
@@ -130,23 +152,22 @@ class Handoff:
 
 
 def size_of(exchange: tuple[Any, ...]) -> int:
-    """Bytes that keeping ``exchange`` costs, near enough: kept bodies and headers exactly, objects by constants."""
-    (_, _, _, path, _, _, _, _, _, _, in_headers, in_body, in_bytes, out_headers, out_body, out_bytes, *rest) = exchange
-    size: int = EXCHANGE_BYTES + len(path) + CHUNK_BYTES * (len(in_body) + len(out_body))
-    if in_body:
-        size += in_bytes
-    if out_body:
-        size += out_bytes
-    for _, value in in_headers:
+    """Bytes that keeping ``exchange`` costs, near enough: kept bodies and headers exactly, objects by constants.
+
+    The tap adds up the same as it goes along, where it can.
+    """
+    said = Exchange._make(exchange)
+    size = EXCHANGE_BYTES + len(said.path)
+    for body, length in ((said.request_body, said.request_bytes), (said.response_body, said.response_bytes)):
+        if body:
+            size += chunks_size(body) if said.response_tail else CHUNK_BYTES * len(body) + length
+    for _, value in (*said.request_headers, *said.response_headers):
         size += HEADER_BYTES + len(value)
-    for _, value in out_headers:
-        size += HEADER_BYTES + len(value)
-    _, _, _, annotations, _, _, tail = rest
-    for chunk in tail:
-        size += CHUNK_BYTES + len(chunk)
-    for annotation in annotations:
-        size += annotation_size(annotation)
-    return size
+    return size + chunks_size(said.response_tail) + sum(map(annotation_size, said.annotations))
+
+
+def chunks_size(chunks: tuple[bytes, ...]) -> int:
+    return CHUNK_BYTES * len(chunks) + sum(map(len, chunks))
 
 
 def annotation_size(annotation: Annotation) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 
@@ -36,16 +37,21 @@ async def forward_lifespan(
     """
     running = False
 
-    async def watched_send(message: Message) -> None:
+    def started(message: Message) -> bool:
+        return not running and message.get("type") == "lifespan.startup.complete"
+
+    def stopped(message: Message) -> bool:
+        return running and message.get("type") in STOPPED
+
+    async def watched_send(message: Message) -> Any:
         nonlocal running
-        kind = message.get("type")
-        if kind == "lifespan.startup.complete" and not running:
+        if _told(started, message, faults):
             running = True
             _guarded(on_started, "on_started", faults)
-        elif kind in STOPPED and running:
+        elif _told(stopped, message, faults):
             running = False
             await _run_in_thread(on_stopping, faults, stop_seconds)
-        await send(message)
+        return await send(message)
 
     try:
         await app(scope, receive, watched_send)
@@ -54,11 +60,20 @@ async def forward_lifespan(
             await _run_in_thread(on_stopping, faults, stop_seconds)
 
 
+def _told(question: Callable[[Message], bool], message: Message, faults: Faults) -> bool:
+    """What a message says, where it is one: an application may send what only the server may judge."""
+    try:
+        return question(message)
+    except Exception as error:  # Ours to count, never the host's to see.
+        faults.count("lifespan", error)
+        return False
+
+
 async def _run_in_thread(call: Callable[[], None], faults: Faults, seconds: float) -> None:
     # A daemon of our own: the loop's executor and the interpreter both wait for the executor's threads at exit, without
     # a deadline. Polled, because nothing wakes every kind of loop from a thread, and this happens once in a life.
-    thread = threading.Thread(target=_guarded, args=(call, "on_stopping", faults), name="mlmon-stop", daemon=True)
     try:
+        thread = threading.Thread(target=_guarded, args=(call, "on_stopping", faults), name="mlmon-stop", daemon=True)
         thread.start()
         with anyio.move_on_after(seconds):
             while thread.is_alive():  # noqa: ASYNC110 - an anyio.Event cannot be set from a thread of our own

@@ -24,6 +24,7 @@ DEFAULT_EXCLUDED = (
     "/v2/health/**",  # the Open Inference Protocol's probes
 )
 DEFAULT_METHODS = frozenset({"POST", "PUT"})  # of a model without routes
+VERSION_PLACE = "{version}"  # stands for any text, like "*"; decoding takes the version from there
 NEVER = frozenset({"HEAD", "OPTIONS"})  # no answer of the model's is in these
 CACHED_PATHS = 1024  # a client chooses paths freely, so the cache is bounded in number ...
 CACHED_PATH_LENGTH = 256  # ... and in characters each
@@ -49,8 +50,8 @@ class Selection:
     def __init__(self, options: SelectionOptions) -> None:
         self._exact: dict[str, dict[str, str]] = {}  # method -> path -> model
         self._patterns: dict[str, list[tuple[_Pattern, str]]] = {}  # method -> in the order given
-        self._cached: dict[str, dict[str, str | None]] = {}
-        self._excluded = tuple(_Pattern(path) for path in options.excluded)
+        self._known: dict[str, dict[str, str | None]] = {}  # the exact ones, and what was found for other paths
+        self._excluded = tuple(_excluded(path) for path in options.excluded)
         if not options.routes:
             raise ConfigError("no model is configured", code="no_model", hint="Name one model")
         for model, routes in options.routes.items():
@@ -61,20 +62,21 @@ class Selection:
 
     def match(self, method: str, path: str) -> str | None:
         """The model that answers ``method`` (upper case) on the application-relative ``path``, or None."""
-        exact = self._exact.get(method)
-        if exact is None:
+        known = self._known.get(method)
+        if known is None:
             return None
-        model = exact.get(path)
-        if model is not None:
-            return model
-        cached = self._cached[method]
-        if path in cached:
-            return cached.get(path)
+        try:
+            return known[path]
+        except KeyError:
+            return self._remembered(method, path)
+
+    def _remembered(self, method: str, path: str) -> str | None:
+        known = self._known[method]
         model = self._search(method, path)
         if len(path) <= CACHED_PATH_LENGTH:
-            if len(cached) >= CACHED_PATHS:
-                cached.clear()
-            cached[path] = model
+            if len(known) >= CACHED_PATHS + len(self._exact[method]):
+                known = self._known[method] = dict(self._exact[method])
+            known[path] = model
         return model
 
     def _search(self, method: str, path: str) -> str | None:
@@ -97,7 +99,7 @@ class Selection:
         method, _, path = route.partition(" ")
         if not method.isalpha() or not path.startswith("/") or any(character in path for character in " ?#"):
             raise _bad_route(model, route, 'Write a method and a path, for instance "POST /score"')
-        method = method.upper()
+        method, path = method.upper(), path.replace(VERSION_PLACE, "*")
         if method in NEVER:
             raise _bad_route(model, route, f"{method} answers hold no predictions: leave this route out")
         patterns = self._method(method)
@@ -106,12 +108,14 @@ class Selection:
                 patterns.append((_Pattern(path), model))
             except ValueError:
                 raise _bad_route(model, route, 'Use one "*" in a segment, and "**" only as the last segment') from None
-        elif self._exact[method].setdefault(path, model) != model:
+        elif self._exact[method].setdefault(path, model) == model:
+            self._known[method][path] = model
+        else:
             raise _bad_route(model, route, "Another model has this route: give it to one of them")
 
     def _method(self, method: str) -> list[tuple[_Pattern, str]]:
         self._exact.setdefault(method, {})
-        self._cached.setdefault(method, {})
+        self._known.setdefault(method, {})
         return self._patterns.setdefault(method, [])
 
 
@@ -143,6 +147,17 @@ def _segment_test(segment: str) -> Callable[[str], bool]:
         return segment.__eq__
     room = len(head) + len(tail)
     return lambda part: len(part) > room and part.startswith(head) and part.endswith(tail)
+
+
+def _excluded(path: str) -> _Pattern:
+    try:
+        return _Pattern(path)
+    except ValueError:
+        raise ConfigError(
+            f"exclude: {path!r} is not a path",
+            code="bad_route",
+            hint='Use one "*" in a segment, and "**" only as the last segment',
+        ) from None
 
 
 def _bad_route(model: str, route: str, hint: str) -> ConfigError:

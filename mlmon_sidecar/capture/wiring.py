@@ -19,8 +19,10 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not kept
+DEFAULT_MAX_STREAM_BYTES = 256 * 1024  # of an answer that is an event stream; its last chunks are kept beyond
 DEFAULT_HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length"})
 DEFAULT_ID_HEADER = b"x-mlmon-prediction-id"
+IGNORE_HEADER = b"x-mlmon-ignore"  # from trusted callers, such as load tests: do not capture this request
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.6.2, lower case
 
 
@@ -39,10 +41,14 @@ class CaptureOptions:
     """How much of an exchange is kept."""
 
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES  # >= 0, per direction
+    max_stream_bytes: int = DEFAULT_MAX_STREAM_BYTES  # >= 0, of text/event-stream and application/x-ndjson answers
     prediction_id_header: bytes | None = DEFAULT_ID_HEADER  # lower case; None: responses are left as they are
     headers: frozenset[bytes] = DEFAULT_HEADERS  # names kept from requests and responses, lower case
+    headers_in_any_case: frozenset[bytes] = field(init=False)  # applications do write Content-Type, or CONTENT-TYPE
 
     def __post_init__(self) -> None:
+        spelled = {spelling for name in self.headers for spelling in (name, name.title(), name.upper())}
+        object.__setattr__(self, "headers_in_any_case", frozenset(spelled))
         name = self.prediction_id_header
         if name is not None and (not name or not _TOKEN.issuperset(name)):
             raise ConfigError(
@@ -62,13 +68,27 @@ class Capture:
     span_hook: SpanHook | None = None
     faults: Faults = field(default_factory=Faults)
     now: Callable[[], int] = time.monotonic_ns
+    may_ignore: Callable[[str], bool] | None = None  # is this the token of IGNORE_HEADER? None: the header is ignored
 
     def model_for(self, scope: Scope) -> str | None:
         """The model that the request in ``scope`` is for, or None: pass it through. Never raises."""
         try:
             if scope["type"] != "http":
                 return None
-            return self.selection.match(scope["method"], app_path(scope))
+            path = app_path(scope) if scope.get("root_path") else scope["path"]
+            model = self.selection.match(scope["method"], path)
+            if model is None or (self.may_ignore is not None and self._asks_to_be_ignored(scope)):
+                return None
+            return None if self.faults.tripped and self.faults.refuses() else model
         except Exception as error:  # Ours to count, never the host's to see.
             self.faults.count("selection", error)
             return None
+
+    def _asks_to_be_ignored(self, scope: Scope) -> bool:
+        """Whether a trusted caller says so: without the right token the header means nothing."""
+        assert self.may_ignore is not None, "asked only where a token is configured"
+        for name, value in scope["headers"]:
+            if name == IGNORE_HEADER and self.may_ignore(value.decode("latin-1")):
+                self.handoff.pass_over()
+                return True
+        return False

@@ -41,13 +41,14 @@ def build(
     from mlmon_sidecar.baseline.document import Roles
     from mlmon_sidecar.baseline.reading import build_baseline_from_file
     from mlmon_sidecar.config import load
-    from mlmon_sidecar.redact import RedactionPolicy, Redactor
+    from mlmon_sidecar.redact import Redactor
+    from mlmon_sidecar.runtime.assembly import redaction_policy
 
     chosen: dict[str, Any] = {"model": model} if model else {}
     loaded = load(config, **chosen)
     for warning in loaded.warnings:
         show_warning(warning)
-    redactor = Redactor(RedactionPolicy.of(loaded.settings.privacy.preset))
+    redactor = Redactor(redaction_policy(loaded.settings))
     with _bar() as bar:
         task = bar.add_task(f"building from {escape(data.name)}", total=1.0)
         baseline = build_baseline_from_file(
@@ -95,6 +96,8 @@ def _bar() -> Progress:
 def _purpose(settings: Settings) -> Purpose:
     """How the one model in question reads its predictions. Raises ``ConfigError`` where several could be meant."""
     from mlmon_sidecar.baseline.build import Purpose
+    from mlmon_sidecar.decode.embedding import make_embedder
+    from mlmon_sidecar.runtime.assembly import text_columns
 
     captured = settings.captured()
     if len(captured) > 1:
@@ -106,6 +109,8 @@ def _purpose(settings: Settings) -> Purpose:
         model=name,
         kind=model.prediction.kind,
         threshold=model.prediction.threshold,
+        text=text_columns(model),
+        embedder=make_embedder(model.embedder),
         **{field: text for field, text in given.items() if text is not None},
     )
 

@@ -13,6 +13,7 @@ from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
 from mlmon_sidecar.cli.demo import demo
 from mlmon_sidecar.cli.hub import hub
+from mlmon_sidecar.cli.redact import redact
 from mlmon_sidecar.cli.store import store_app
 from mlmon_sidecar.errors import MlmonError
 from mlmon_sidecar.version import __version__
@@ -30,6 +31,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(store_app, name="store")
 app.command()(hub)
+app.command()(redact)
 app.command()(demo)
 
 

@@ -41,6 +41,12 @@ def _route(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[^\s?#]*", value):
+        raise ValueError("is not a path: begin with a slash")
+    return value
+
+
 def _selector(value: str | None) -> str | None:
     if value is not None:
         try:
@@ -96,6 +102,7 @@ SelectorText = Annotated[OptionalText, AfterValidator(_selector)]
 ConstantOrSelector = Annotated[OptionalText, AfterValidator(_constant_or_selector)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Route = Annotated[str, AfterValidator(_route)]
+Path = Annotated[str, AfterValidator(_path)]
 Mount = Annotated[OptionalText, AfterValidator(_mount)]
 Header = Annotated[OptionalText, AfterValidator(_header)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

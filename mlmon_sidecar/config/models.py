@@ -16,6 +16,10 @@ from mlmon_sidecar.config.fields import (
     Table,
     is_selector,
 )
+from mlmon_sidecar.decode import DECODERS
+from mlmon_sidecar.decode.options import DEFAULT_MAX_ROWS
+
+MOST_ROWS = 1_000_000
 
 
 class PredictionSettings(Table):
@@ -37,6 +41,17 @@ class PredictionSettings(Table):
     )
     segment: SelectorText = Field(
         default=None, description="Selector of the segment the prediction belongs to.", examples=["request.country"]
+    )
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the classes in the order of a probability vector, where the answer does not name them.",
+        examples=[["cat", "dog"]],
+    )
+    certainty: Literal["probability", "margin"] = Field(
+        default="probability",
+        description="Confidence where the answer gives none: the greatest probability, or how far it is ahead of the "
+        "second.",
+        examples=["margin"],
     )
     threshold: float | None = Field(
         default=None,
@@ -73,12 +88,14 @@ class ModelSettings(Table):
     routes: tuple[Route, ...] = Field(
         default=(),
         description="Requests that are predictions of this model, each a method and a path; `*` stands for any text "
-        "within a segment, a last segment `**` for any rest. Empty, for a model alone: every POST and PUT.",
+        "within a segment, a last segment `**` for any rest, `{version}` for the version that serves. Empty, for a "
+        "model alone: every POST and PUT.",
         examples=[["POST /score"]],
     )
     version: ConstantOrSelector = Field(
         default=None,
-        description="Version that is serving, or a selector of it. Not set: `unversioned`.",
+        description="Version that is serving, or a selector of it. Not set: the one that the path, the answer or the "
+        "request names, else `model_version`.",
         examples=["${IMAGE_TAG}"],
     )
     id: SelectorText = Field(
@@ -93,6 +110,30 @@ class ModelSettings(Table):
         default=(),
         description="Names for features that come as bare lists, in their order.",
         examples=[["age", "income"]],
+    )
+    text: tuple[str, ...] = Field(
+        default=(),
+        description="Features that are free text: they become figures and a hashed embedding, and go no further. Of a "
+        "language model: `input.text`, `output.text`.",
+        examples=[["request.note"]],
+    )
+    embedder: OptionalText = Field(
+        default=None,
+        description="Texts to vectors: `module:function` of your own, or a sentence-transformers model on this "
+        "machine. Not set: a hashing embedding without a model.",
+        examples=["mypackage.embedding:embed"],
+    )
+    decoder: Literal["auto", *DECODERS] = Field(  # type: ignore[valid-type]
+        default="auto",
+        description="Protocol of the bodies; `auto` tells it by path, content type and shape.",
+        examples=["json"],
+    )
+    max_rows: int = Field(
+        default=DEFAULT_MAX_ROWS,
+        gt=0,
+        le=MOST_ROWS,
+        description="Rows of one request; a request with more is counted, not read.",
+        examples=[50_000],
     )
     baseline: OptionalText = Field(
         default=None,

@@ -17,6 +17,7 @@ from mlmon_sidecar.config.fields import (
     Mount,
     OptionalText,
     OtlpEndpoint,
+    Path,
     StoreUrl,
     Table,
 )
@@ -25,6 +26,7 @@ from mlmon_sidecar.config.models import ModelSettings
 DEFAULT_MODEL = "default"
 DEFAULT_STORE = "sqlite:///mlmon.db"
 DEFAULT_MAX_BODY_BYTES = 48 * 1024  # per direction; larger bodies are counted, not decoded
+DEFAULT_MAX_STREAM_BYTES = 256 * 1024
 DEFAULT_QUEUE_MAX_BYTES = 64 * 1024 * 1024
 
 sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_settings_sources", default=())
@@ -34,13 +36,72 @@ sources: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("mlmon_
 class PrivacySettings(Table):
     """What is kept of a payload."""
 
-    preset: Literal["default", "strict", "off"] = Field(
-        default="default", description="Set of redaction rules.", examples=["strict"]
+    preset: Literal["default", "strict", "pci", "hipaa", "off"] = Field(
+        default="default", description="Set of redaction rules, see privacy.md.", examples=["strict"]
+    )
+    mask: tuple[str, ...] = Field(
+        default=(), description="Further names whose values are masked whole.", examples=[["customer_ref"]]
+    )
+    allow: tuple[str, ...] = Field(
+        default=(), description="Names of the preset that are not personal here.", examples=[["city"]]
+    )
+    only: tuple[str, ...] = Field(
+        default=(),
+        description="Allowlist: fields with another name do not survive at all. Empty: no allowlist.",
+        examples=[["amount", "country"]],
+    )
+    entities: tuple[str, ...] = Field(
+        default=(),
+        description="What is looked for in texts, instead of the preset's entities.",
+        examples=[["email", "card", "national_id"]],
+    )
+    actions: tuple[str, ...] = Field(
+        default=(),
+        description="What becomes of an entity: `drop`, `mask`, `partial`, `hash` or `keep`.",
+        examples=[["email=hash", "card=partial"]],
+    )
+    fields: tuple[str, ...] = Field(
+        default=(),
+        description="What becomes of a field, by name or by the end of its path, `*` for any part; stronger than all "
+        "else.",
+        examples=[["user.notes=drop", "zip=keep"]],
+    )
+    hash_key_file: OptionalText = Field(
+        default=None,
+        description="File with the keys of the action `hash`: `ID:SECRET` a line, the one in use first.",
+        examples=["/run/secrets/mlmon-hash"],
+    )
+    hash_key_env: OptionalText = Field(
+        default=None,
+        description="Variable that holds the keys, separated by commas, where there is no file.",
+        examples=["PRIVACY_HASH_KEYS"],
+    )
+    ner: bool = Field(
+        default=False,
+        description="Look for names of people and places in prose fields; needs the extra `ner` and a language model.",
+        examples=[True],
+    )
+    ner_model: str = Field(
+        default="en_core_web_sm", description="The installed spaCy model that reads.", examples=["en_core_web_sm"]
+    )
+    ner_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of a second's time that reading prose may take; beyond it a field is masked whole.",
+        examples=[0.1],
     )
     store_features: tuple[str, ...] = Field(
         default=(),
         description="Features whose redacted values are kept with the rows; none unless named.",
         examples=[["country"]],
+    )
+
+    content: bool = Field(
+        default=False,
+        description="Whether a language model's prompt and answer go, redacted and cut, with its exported log record. "
+        "`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` does the same.",
+        examples=[True],
     )
 
 
@@ -63,6 +124,11 @@ class TokenSettings(Table):
     )
     read: OptionalText = Field(
         default=None, description="Path of the token for the page and status.", examples=["/run/secrets/read"]
+    )
+    ignore: OptionalText = Field(
+        default=None,
+        description="Path of the token by which a caller may leave a request out, in the header `x-mlmon-ignore`.",
+        examples=["/run/secrets/ignore"],
     )
 
 
@@ -137,12 +203,31 @@ class Settings(BaseSettings):
     flush_interval_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two flushes to the hub.", examples=[1.0]
     )
+    model_version: OptionalText = Field(
+        default=None,
+        description="Version of predictions whose model, path and bodies name none. Not set: `unversioned`.",
+        examples=["${IMAGE_TAG}"],
+    )
     max_body_bytes: int = Field(
         default=DEFAULT_MAX_BODY_BYTES,
         ge=0,
         le=8 * 1024 * 1024,
         description="A body larger than this, either direction, is counted and not decoded.",
         examples=[DEFAULT_MAX_BODY_BYTES],
+    )
+    max_stream_bytes: int = Field(
+        default=DEFAULT_MAX_STREAM_BYTES,
+        ge=0,
+        le=8 * 1024 * 1024,
+        description="The same for an answer that is an event stream (`text/event-stream`, `application/x-ndjson`); of "
+        "a longer one its first so many bytes are kept, and its last chunks.",
+        examples=[DEFAULT_MAX_STREAM_BYTES],
+    )
+    exclude: tuple[Path, ...] = Field(
+        default=(),
+        description="Paths that are no predictions, whatever their method; patterns as in `routes`. Health checks and "
+        "the like are left out anyway, and a route without `*` wins.",
+        examples=[["/admin/**"]],
     )
     queue_max_bytes: int = Field(
         default=DEFAULT_QUEUE_MAX_BYTES,

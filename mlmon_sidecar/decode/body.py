@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from types import MappingProxyType
 
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 
 MAX_INFLATED_BYTES = 1 << 20  # of one compressed body; beyond it the exchange is counted, not read
 MAX_MEMBERS = 16  # gzip members of one body; writers use one, bombs use thousands
+MAX_CONTENT_TYPE = 256  # bytes of the header; the rest is cut
+MAX_PARAMETERS = 8
+_NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+_PARAMETER = re.compile(r'([^\s;="]+)[ \t]*=[ \t]*("([^"]*)"|[^\s;"]*)')
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
@@ -21,10 +29,20 @@ def header(headers: Headers, name: bytes) -> str | None:
     return next((value.decode("latin-1").strip() for key, value in headers if key == name), None)
 
 
-def readable(headers: Headers, media_types: frozenset[str]) -> bool:
-    """Whether the body's declared type is one of ``media_types``. Without a declaration it is worth a try."""
-    declared = (header(headers, b"content-type") or "").partition(";")[0].strip().lower()
-    return not declared or declared in media_types or f"+{declared.rpartition('+')[2]}" in media_types
+@lru_cache(maxsize=256)
+def _parsed_type(declared: bytes) -> tuple[str, Mapping[str, str]]:
+    media_type, _, rest = declared.decode("latin-1").partition(";")
+    found = islice(_PARAMETER.finditer(rest), MAX_PARAMETERS)
+    parameters = {match[1].lower(): match[2] if match[3] is None else match[3] for match in found}
+    return media_type.strip().lower(), MappingProxyType(parameters)
+
+
+def content_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
+    """Media type in lower case ("" when undeclared) and its parameters, names in lower case."""
+    for name, value in headers:
+        if name == b"content-type":
+            return _parsed_type(value[:MAX_CONTENT_TYPE])
+    return "", _NO_PARAMETERS
 
 
 def body_bytes(chunks: Sequence[bytes], length: int, headers: Headers) -> bytes:
@@ -36,8 +54,9 @@ def body_bytes(chunks: Sequence[bytes], length: int, headers: Headers) -> bytes:
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     if length > len(body):
         raise DecodeError("the body is larger than what is kept", code=DropReason.BODY_TOO_LARGE)
-    encoding = (header(headers, b"content-encoding") or "identity").lower()
-    if encoding == "identity" or not body:
+    declared = [value for name, value in headers if name == b"content-encoding"]
+    encoding = declared[0].decode("latin-1").strip().lower() if declared else "identity"
+    if encoding in {"", "identity"} or not body:
         return bytes(body)
     if encoding in {"gzip", "x-gzip"}:
         return _inflated(body, _GZIP_OR_ZLIB)

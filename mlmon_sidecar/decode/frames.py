@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import uuid_utils
 
-from mlmon_sidecar.decode.json_rows import Row, flatten
+from mlmon_sidecar.decode.columns import Row, flatten
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import class_text, complete, number, together
+from mlmon_sidecar.decode.output_columns import together
+from mlmon_sidecar.decode.outputs import class_text, complete, number
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
+from mlmon_sidecar.decode.text_features import derived
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import WEIGHT_UNIT, DropReason, PredictionBatch
 
@@ -68,6 +70,7 @@ def batch_from_columns(
     given = {"predictions": predictions, "scores": scores, "confidences": confidences, "ids": ids, "times": times}
     lists = {name: _items(value) for name, value in given.items() if value is not None}
     rows = _common_length({**columns, **lists})
+    taken_apart: Mapping[str, Any] = derived(columns, options.text, Counter(), options.embedder)
     score, predicted, confidence = _outputs(lists, rows, options)
     classes, sure = complete(score, predicted, confidence, options)
     return PredictionBatch(
@@ -77,7 +80,7 @@ def batch_from_columns(
         weight=np.full(rows, WEIGHT_UNIT, dtype=np.int64),
         prediction_ids=[str(uuid_utils.uuid7()) for _ in range(rows)],
         aliases=[class_text(plain(item)) for item in lists["ids"]] if "ids" in lists else [None] * rows,
-        features=columns,
+        features=taken_apart,
         score=score,
         predicted=classes,
         confidence=sure,
@@ -139,12 +142,16 @@ def _clean(values: list[Any]) -> list[object]:
 
 def _outputs(
     lists: Mapping[str, list[Any]], rows: int, options: DecodeOptions
-) -> tuple[FloatVector, list[str | None], FloatVector]:
-    nothing = [None] * rows
-    outputs = together([lists.get(name, nothing) for name in ("predictions", "scores", "confidences")], options)
-    score = np.array([output.score for output in outputs], dtype=np.float64)
-    confidence = np.array([output.confidence for output in outputs], dtype=np.float64)
-    return score, [output.predicted for output in outputs], confidence
+) -> tuple[FloatVector, Sequence[str | None], FloatVector]:
+    parts = lists.get("predictions"), lists.get("scores"), lists.get("confidences")
+    outputs = together(parts, options, options.class_names)
+    if outputs is None:
+        return np.full(rows, np.nan), [None] * rows, np.full(rows, np.nan)
+    return (
+        np.asarray(outputs.score, dtype=np.float64),
+        outputs.predicted,
+        np.asarray(outputs.confidence, dtype=np.float64),
+    )
 
 
 def _common_length(columns: Mapping[str, list[Any]]) -> int:

@@ -1,39 +1,34 @@
-"""JSON bodies: what most Python model servers speak."""
+"""JSON bodies that follow no protocol: what most Python model servers speak."""
 
 from __future__ import annotations
 
-from collections import Counter
-
-import orjson
-
-from mlmon_sidecar.decode.json_predictions import Find, predictions
-from mlmon_sidecar.decode.json_rows import Row, request_rows
+from mlmon_sidecar.decode.json_predictions import predictions
+from mlmon_sidecar.decode.json_rows import request_rows
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import Output
-from mlmon_sidecar.errors import DecodeError
-from mlmon_sidecar.records import DropReason
+from mlmon_sidecar.decode.sides import Answers, Direction, RequestRows, Side
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MEDIA_TYPES = frozenset({"application/json", "text/json", "application/x-json"})
+LOOSE_TYPES = frozenset({"text/plain", "application/x-www-form-urlencoded", "application/octet-stream"})
+"""What clients declare when they declare nothing in particular; JSON is read where it really is JSON."""
 
 
 class JsonDecoder:
-    """Objects, lists of objects, ``features`` and ``instances`` in; predictions by selector or usual key out."""
+    """Objects, lists of objects, ``features`` and ``instances`` in; predictions by the usual keys out."""
 
     name = "json"
-    media_types = frozenset({"application/json", "text/json", "application/x-json", "+json"})
 
-    def parse(self, body: bytes) -> object:
-        """Strict JSON. NaN, numbers beyond a double, lone surrogates and deep nesting are ``not_json``."""
-        body = body.removeprefix(BYTE_ORDER_MARK)
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            # The cause is cut off: it carries the document.
-            at_byte = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
-        raise DecodeError("the body is not JSON", code=DropReason.NOT_JSON, at_byte=at_byte)
+    def claims(self, side: Side, direction: Direction) -> str:
+        if not side.media_type:
+            return "no content type is declared"
+        if side.media_type in MEDIA_TYPES or side.media_type.endswith("+json"):
+            return f"content type {side.media_type}"
+        if side.media_type in LOOSE_TYPES and side.is_json and isinstance(side.json(), (dict, list)):
+            return "the body is a JSON object or list"
+        return ""
 
-    def rows(self, document: object, options: DecodeOptions, skipped: Counter[str]) -> list[Row]:
-        return request_rows(document, options, skipped)
+    def request(self, side: Side, options: DecodeOptions) -> RequestRows:
+        return request_rows(side.json(), options)
 
-    def predictions(self, document: object, find: Find, rows: int, options: DecodeOptions) -> list[Output]:
-        return predictions(document, find, rows, options)
+    def response(self, side: Side, options: DecodeOptions, rows: int) -> Answers:
+        document = side.json()
+        return Answers(None if options.selects_outputs else predictions(document, rows, options), document=document)

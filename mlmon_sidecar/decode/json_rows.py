@@ -1,34 +1,23 @@
-"""The request's side of a JSON exchange: a body as flat rows.
+"""The request's side of a JSON exchange: where its rows are.
 
 One object is one row; a list of objects is rows; ``{"features": ...}`` and ``{"instances": [...]}`` are opened.
-Nested objects and short lists become dotted names: ``{"a": {"b": [7]}}`` is the column ``a.b.0``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
+from mlmon_sidecar.decode.columns import FLAT_TYPES, MAX_COLUMNS, NESTED
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.scalars import UNREADABLE, plain
+from mlmon_sidecar.decode.sides import RequestRows
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 
-MAX_DEPTH = 16  # objects inside objects; what lies deeper is left out and counted
-MAX_COLUMNS = 4096  # of one row
-MAX_ARRAY = 64  # elements of a list inside a row; a longer one is an embedding or a text, not 65 features
 
-DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE = "depth", "columns", "long_array", "unreadable_value"
-"""Keys under which values left out are counted."""
-
-_NESTED = (dict, list)
-_FLAT_TYPES = frozenset({str, int, float, bool, type(None)})
-
-Row = dict[str, object]
-
-
-def request_rows(document: object, options: DecodeOptions, skipped: Counter[str]) -> list[Row]:
-    """Flat rows of a request; at least one.
+def request_rows(document: object, options: DecodeOptions) -> RequestRows:
+    """Rows of a request; at least one.
 
     Raises:
         DecodeError: code ``wrong_shape``, or ``body_too_large`` above ``max_rows``.
@@ -36,67 +25,60 @@ def request_rows(document: object, options: DecodeOptions, skipped: Counter[str]
     found = document if options.features is None else options.features.find(document)
     if options.features is None and isinstance(found, Mapping):
         found = _opened(found)
-    rows = _as_rows(found)
-    if not rows:
+    return rows_of(found, document, options)
+
+
+def rows_of(found: object, document: object, options: DecodeOptions) -> RequestRows:
+    """One object, a list of objects, a list of lists, or one list of scalars as rows.
+
+    Rows of another kind or width than most are bad, as long as more than half are of one. Raises like ``request_rows``.
+    """
+    if isinstance(found, dict):
+        return RequestRows(1, records=(found,), document=document)
+    if not isinstance(found, list) or not found:
         raise DecodeError("the body has no rows", code=DropReason.WRONG_SHAPE, hint="Set models.<name>.features.")
-    if len(rows) > options.max_rows:
+    kinds = Counter(map(type, found))
+    if not kinds.keys() & {dict, list}:
+        return _positional([found], document, options)
+    if len(found) > options.max_rows:
         raise DecodeError("too many rows in one request", code=DropReason.BODY_TOO_LARGE)
-    return [_flat_row(row, options.feature_names, skipped) for row in rows]
-
-
-def flatten(row: Mapping[str, object], skipped: Counter[str]) -> Row:
-    """Dotted names to scalars. The same mapping comes back as it is where nothing is nested."""
-    if isinstance(row, dict) and len(row) <= MAX_COLUMNS and _FLAT_TYPES.issuperset(map(type, row.values())):
-        return row
-    flat: Row = {}
-    for name, value in row.items():
-        _flatten_into(flat, str(name), value, 1, skipped)
-    return flat
+    (kind, rows), *others = kinds.most_common()
+    if kind not in NESTED or rows <= len(found) / 2:
+        raise DecodeError("rows of different kinds in one body", code=DropReason.WRONG_SHAPE)
+    bad: Collection[int] = ()
+    if others:
+        bad = frozenset(at for at, row in enumerate(found) if type(row) is not kind)
+        found = [kind() if at in bad else row for at, row in enumerate(found)]
+    if kind is list:
+        return _positional(found, document, options, bad)
+    return RequestRows(len(found), records=found, bad=bad, document=document)
 
 
 def _opened(body: Mapping[str, object]) -> object:
     instances, features = body.get("instances"), body.get("features")
     if isinstance(instances, list):
-        return [[item] if not isinstance(item, _NESTED) else item for item in instances]
-    return features if isinstance(features, _NESTED) else body
+        return [[item] if not isinstance(item, NESTED) else item for item in instances]
+    return features if isinstance(features, NESTED) else body
 
 
-def _as_rows(found: object) -> Sequence[object]:
-    if isinstance(found, Mapping):
-        return [found]
-    if not isinstance(found, list):
-        return []
-    kinds = {dict if isinstance(item, Mapping) else list if isinstance(item, list) else None for item in found}
-    if kinds == {None}:
-        return [found]  # one positional row
-    if len(kinds) == 1:
-        return found
-    raise DecodeError("rows of different kinds in one body", code=DropReason.WRONG_SHAPE)
+def _positional(
+    rows: Sequence[Sequence[object]], document: object, options: DecodeOptions, bad: Collection[int] = ()
+) -> RequestRows:
+    """Rows of more or fewer values than most have are bad: which value is missing or too many, nobody knows."""
+    widths = Counter(map(len, rows))
+    width = widths.most_common(1)[0][0]
+    if len(widths) > 1:
+        bad = frozenset(bad).union(at for at, row in enumerate(rows) if len(row) != width)
+    names = positional_names(min(width, MAX_COLUMNS + 1), options.feature_names)  # one too many is told as left out
+    if not bad and len(rows) > 1 and 0 < width <= MAX_COLUMNS:
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+        if all(FLAT_TYPES.issuperset(map(type, column)) for column in columns.values()):
+            return RequestRows(len(rows), columns=columns, document=document)
+    records = [dict(zip(names, row, strict=False)) for row in rows]
+    return RequestRows(len(rows), records=records, bad=bad, document=document)
 
 
-def _flat_row(row: object, names: Sequence[str], skipped: Counter[str]) -> Row:
-    if isinstance(row, Mapping):
-        return flatten(row, skipped)
-    assert isinstance(row, list)
-    return flatten({names[at] if at < len(names) else f"feature_{at}": value for at, value in enumerate(row)}, skipped)
-
-
-def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Counter[str]) -> None:
-    value = plain(value)
-    if isinstance(value, _NESTED):
-        if depth >= MAX_DEPTH:
-            skipped[DEPTH] += 1
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                _flatten_into(flat, f"{name}.{key}", inner, depth + 1, skipped)
-        elif len(value) > MAX_ARRAY:
-            skipped[LONG_ARRAY] += 1
-        else:
-            for at, inner in enumerate(value):
-                _flatten_into(flat, f"{name}.{at}", inner, depth + 1, skipped)
-    elif value is UNREADABLE:
-        skipped[UNREADABLE_VALUE] += 1
-    elif len(flat) >= MAX_COLUMNS and name not in flat:
-        skipped[COLUMNS] += 1
-    else:
-        flat[name] = value
+@lru_cache(maxsize=64)
+def positional_names(width: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Of values that come without names: ``names`` as far as they go, then ``feature_<index>``."""
+    return tuple(names[at] if at < len(names) else f"feature_{at}" for at in range(width))

@@ -7,7 +7,7 @@ The same reading serves live answers and tables given to ``observe``, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
 
 PREDICTED_KEYS = (
-    "prediction", "predictions", "label", "class", "predicted_class", "y_pred", "output", "outputs",
+    "prediction", "predictions", "label", "class", "predicted_class", "predicted_label", "y_pred", "output", "outputs",
+    "ranking", "recommendations",
 )  # fmt: skip
 SCORE_KEYS = ("score", "scores", "probability", "probabilities", "proba", "y_pred_proba")
 CONFIDENCE_KEYS = ("confidence",)
+CLASS_NAME_KEYS = ("classes", "class_names")
+MAX_CLASSES = 10_000  # numbers of a probability vector, or items of a ranked list; longer ones are no prediction
 MAX_CLASS_TEXT = 256  # characters of a class name; the rest is cut
 PROBABILITY_SLACK = 0.01  # how far from 1 the sum of rounded class probabilities may be
 
@@ -43,23 +46,23 @@ class Output(NamedTuple):
 NOTHING = Output()
 
 
-def read_output(value: object, options: DecodeOptions) -> Output:
-    """One prediction out of whatever a model calls one."""
+def read_output(value: object, options: DecodeOptions, names: Sequence[str] = ()) -> Output:
+    """One prediction out of whatever a model calls one. ``names``: of the classes, in a vector's order."""
     value = plain(value)
     if isinstance(value, list):
-        return _vector(value, options)
+        return _vector(value, options, names)
     if isinstance(value, Mapping):
-        return _object(value, options)
+        return _object(value, options, names)
     if options.kind != "regression" and _names_a_class(value, options):
         return Output(predicted=class_text(value))
     return Output(score=number(value))
 
 
-def read_score(value: object, options: DecodeOptions) -> Output:
+def read_score(value: object, options: DecodeOptions, names: Sequence[str] = ()) -> Output:
     """A value that is known to be a score or a vector of them."""
     value = plain(value)
     if isinstance(value, list):
-        return _vector(value, options)
+        return _vector(value, options, names)
     if isinstance(value, Mapping):
         return _named_probabilities(value, options)
     return Output(score=number(value))
@@ -77,21 +80,13 @@ def combine(predicted: Output, scored: Output, confidence: object) -> Output:
     )
 
 
-def together(columns: Iterable[Iterable[object]], options: DecodeOptions) -> list[Output]:
-    """Row by row from three columns of one length (classes, scores, confidences); None where one says nothing."""
-    return [
-        combine(
-            NOTHING if given is None else read_output(given, options),
-            NOTHING if score is None else read_score(score, options),
-            sure,
-        )
-        for given, score, sure in zip(*columns, strict=True)
-    ]
-
-
 def first_of(body: Mapping[str, object], keys: Sequence[str]) -> object:
     """The value under the first key that is there and not null."""
-    return next((body[key] for key in keys if body.get(key) is not None), None)
+    for key in keys:
+        value = body.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def complete(
@@ -101,16 +96,20 @@ def complete(
 
     ``score`` and ``confidence`` are (rows,). Confidences outside [0, 1] become NaN.
     """
-    classes = list(predicted)
     with np.errstate(invalid="ignore"):
         sure = np.where((confidence >= 0) & (confidence <= 1), confidence, np.nan)
         if not options.is_binary:
-            return classes, sure
+            return list(predicted), sure
         probability = (score >= 0) & (score <= 1)
         derived = np.where(probability, np.maximum(score, 1 - score), np.nan)
-    for row in np.flatnonzero(np.isfinite(score)).tolist():
-        if classes[row] is None:
-            classes[row] = options.positive if score[row] >= options.cut else options.other_class
+        if options.margin:
+            derived = np.abs(2 * derived - 1)
+    scored, positive = np.isfinite(score).tolist(), (score >= options.cut).tolist()
+    yes, no = options.positive, options.other_class
+    classes = [
+        (yes if is_positive else no) if name is None and is_scored else name
+        for name, is_scored, is_positive in zip(predicted, scored, positive, strict=True)
+    ]
     return classes, np.where(np.isnan(sure), derived, sure)
 
 
@@ -140,30 +139,66 @@ def _names_a_class(value: object, options: DecodeOptions) -> bool:
     return not isinstance(value, float) or value.is_integer()
 
 
-def _object(body: Mapping[str, object], options: DecodeOptions) -> Output:
+def _object(body: Mapping[str, object], options: DecodeOptions, names: Sequence[str]) -> Output:
     predicted = first_of(body, PREDICTED_KEYS)
     scored = first_of(body, SCORE_KEYS)
     if predicted is None and scored is None:
         return _named_probabilities(body, options)
+    names = class_names(body) or names
     return combine(
-        NOTHING if isinstance(predicted, Mapping) else read_output(predicted, options),
-        read_score(scored, options),
+        NOTHING if isinstance(predicted, Mapping) else read_output(predicted, options, names),
+        read_score(scored, options, names),
         first_of(body, CONFIDENCE_KEYS),
     )
 
 
-def _vector(values: Sequence[object], options: DecodeOptions) -> Output:
+def _vector(values: Sequence[object], options: DecodeOptions, names: Sequence[str]) -> Output:
+    if len(values) > MAX_CLASSES:
+        return NOTHING
+    if values and isinstance(values[0], (str, Mapping)):
+        return _ranked(values, options)
     numbers = [number(plain(value)) for value in values]
     if len(values) == 1:
-        return read_output(values[0], options) if not isinstance(values[0], (list, Mapping)) else NOTHING
+        return read_output(values[0], options) if not isinstance(values[0], list) else NOTHING
     if not numbers or any(math.isnan(item) for item in numbers) or options.kind == "regression":
         return NOTHING
     top = max(range(len(numbers)), key=numbers.__getitem__)
+    name = names[top] if len(names) == len(numbers) else str(top)
     if not _are_probabilities(numbers):
-        return Output(numbers[top], str(top)) if options.kind == "multiclass" else NOTHING
+        return Output(numbers[top], name) if options.kind == "multiclass" else NOTHING
+    sure = _certainty(numbers, options)
     if len(numbers) == 2 and options.kind != "multiclass":
-        return Output(numbers[1], None if options.is_binary else str(top), numbers[top])
-    return Output(numbers[top], str(top), numbers[top])
+        return Output(numbers[1], None if options.is_binary else name, sure)
+    return Output(numbers[top], name, sure)
+
+
+def _ranked(values: Sequence[object], options: DecodeOptions) -> Output:
+    """A list of texts or of objects, the best first: the first item is the prediction."""
+    if len(set(map(type, values))) != 1:
+        return NOTHING
+    top = read_output(values[0], options)
+    if math.isnan(top.confidence) and 0 <= top.score <= 1 and top.predicted is not None and len(values) > 1:
+        scores = [read_output(value, options).score for value in values]
+        if _are_probabilities(scores):
+            return top._replace(confidence=_certainty(scores, options))
+    return top
+
+
+def class_names(body: Mapping[str, object]) -> Sequence[str]:
+    """Names of the classes in the order of probability vectors, where the answer lists them."""
+    found = first_of(body, CLASS_NAME_KEYS)
+    if isinstance(found, list) and 1 < len(found) <= MAX_CLASSES:
+        names = [class_text(item) for item in found]
+        return [name for name in names if name is not None]
+    return ()
+
+
+def _certainty(probabilities: Sequence[float], options: DecodeOptions) -> float:
+    """The greatest probability, or how far it is ahead of the second."""
+    if not options.margin:
+        return max(probabilities)
+    second, first = sorted(probabilities)[-2:]
+    return first - second
 
 
 def _named_probabilities(values: Mapping[str, object], options: DecodeOptions) -> Output:
@@ -171,11 +206,12 @@ def _named_probabilities(values: Mapping[str, object], options: DecodeOptions) -
     if not named or any(math.isnan(item) for item in named.values()) or not _are_probabilities(list(named.values())):
         return NOTHING
     top = max(named, key=named.__getitem__)
+    sure = _certainty(list(named.values()), options) if len(named) > 1 else named[top]
     if not options.is_binary or options.positive not in named or len(named) != 2:
-        return Output(named[top], class_text(top), named[top])
+        return Output(named[top], class_text(top), sure)
     (other,) = named.keys() - {options.positive}
     score = named[options.positive]
-    return Output(score, class_text(options.positive if score >= options.cut else other), named[top])
+    return Output(score, class_text(options.positive if score >= options.cut else other), sure)
 
 
 def _are_probabilities(numbers: Sequence[float]) -> bool:

@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mlmon_sidecar.decode.columns import Row, flatten
 from mlmon_sidecar.decode.json_predictions import per_row
-from mlmon_sidecar.decode.json_rows import Row, flatten
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.output_columns import as_columns
+from mlmon_sidecar.decode.outputs import Output, number, read_output
 from mlmon_sidecar.decode.scalars import plain
+from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.records import Annotation
 
 
@@ -49,9 +53,9 @@ class Said:
         return any(row.prediction is not None for row in self._rows)
 
     def for_rows(self, count: int) -> Sequence[SaidRow]:
-        """One item a row. Raises ``DecodeError`` (``row_mismatch``) for a list of predictions of another length."""
+        """One item a row, or none at all. Raises ``row_mismatch`` for a list of predictions of another length."""
         if not self._rows:
-            return [SaidRow({})] * count
+            return []
         if count > 1 and len(self._rows) == count:
             return self._rows
         merged = self._rows[0]
@@ -62,4 +66,20 @@ class Said:
                 merged.confidence if row.confidence is None else row.confidence,
                 merged.segment if row.segment is None else row.segment,
             )
-        return [merged._replace(prediction=given) for given in per_row(merged.prediction, count)]
+        return [merged._replace(prediction=given) for given in per_row(merged.prediction, count) or [None] * count]
+
+
+SILENT = Said(())
+
+
+def with_said(outputs: Outputs, said: Sequence[SaidRow], options: DecodeOptions) -> Outputs:
+    """``outputs`` with what the handler said in their place."""
+    rows = []
+    for at, row in enumerate(said):
+        output = Output(float(outputs.score[at]), outputs.predicted[at], float(outputs.confidence[at]))
+        if row.prediction is not None:
+            output = read_output(row.prediction, options)
+        if row.confidence is not None:
+            output = output._replace(confidence=number(plain(row.confidence)))
+        rows.append(output)
+    return as_columns(rows)

@@ -1,30 +1,39 @@
-"""Rows of one model version, gathered until they become one batch of columns."""
+"""Exchanges of one model version, gathered until they become batches of columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from mlmon_sidecar.decode.json_rows import MAX_COLUMNS
+from mlmon_sidecar.decode.columns import Block, blocks_of, too_wide
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import Output, complete
+from mlmon_sidecar.decode.outputs import complete
+from mlmon_sidecar.decode.sides import Outputs
+from mlmon_sidecar.decode.text_features import derived
 from mlmon_sidecar.records import WEIGHT_UNIT, PredictionBatch
 
-MAX_CELLS = 4_000_000  # columns x rows of one batch: 32 MB of references
+if TYPE_CHECKING:
+    from mlmon_sidecar.decode.sides import Column
+    from mlmon_sidecar.records import FloatVector
+
+Value = TypeVar("Value")
 
 
-class DecodedRow(NamedTuple):
-    """One row before it becomes columns."""
+class DecodedExchange(NamedTuple):
+    """Rows of one exchange before they become part of a batch. Sequences have one item a row."""
 
     event_ns: int
-    weight: int
-    prediction_id: str
-    alias: str | None
-    features: Mapping[str, object]
-    output: Output
-    segment: str | None
+    weight: int  # of each row
+    prediction_ids: Sequence[str]
+    aliases: Sequence[str | None]
+    records: Sequence[Mapping[str, object]]  # or else columns
+    columns: Mapping[str, Column]
+    outputs: Outputs
+    segments: Sequence[str | None]
     trace: tuple[int, int]
     exemplar: bool
 
@@ -38,45 +47,123 @@ class Table:
     """Rows of one version in arrival order. Splits into several batches where the union of columns grows too wide."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[list[DecodedRow], dict[str, None]]] = [([], {})]
+        self._members: list[DecodedExchange] = []
 
-    def extend(self, rows: Iterable[DecodedRow]) -> None:
-        for row in rows:
-            members, columns = self._parts[-1]
-            if row.features.keys() - columns.keys():
-                wider = columns | dict.fromkeys(row.features)
-                if members and (len(wider) > MAX_COLUMNS or len(wider) * (len(members) + 1) > MAX_CELLS):
-                    members, wider = [], dict.fromkeys(row.features)
-                    self._parts.append((members, wider))
-                else:
-                    self._parts[-1] = (members, wider)
-            members.append(row)
+    def add(self, member: DecodedExchange) -> None:
+        self._members.append(member)
 
-    def batches(self, version: str, options: DecodeOptions) -> Iterator[PredictionBatch]:
-        for rows, columns in self._parts:
-            if rows:
-                yield _batch(rows, columns, version, options)
+    def batches(self, version: str, options: DecodeOptions, skipped: Counter[str]) -> Iterator[PredictionBatch]:
+        whole = self._without_features(version, options)
+        hidden = None if options.id is None else options.id.member
+        start = 0
+        for rows, columns in _parts(self._blocks(skipped)):
+            shown = {name: column for name, column in columns.items() if name != hidden}
+            features = derived(shown, options.text, skipped, options.embedder)
+            yield _cut(whole, start, start + rows, features)
+            start += rows
+
+    def _blocks(self, skipped: Counter[str]) -> Iterator[Block]:
+        run: list[Mapping[str, object]] = []
+        for member in self._members:
+            if member.records:
+                run.extend(member.records)
+                continue
+            if run:
+                yield from blocks_of(run, skipped)
+                run = []
+            yield len(member.prediction_ids), member.columns
+        if run:
+            yield from blocks_of(run, skipped)
+
+    def _without_features(self, version: str, options: DecodeOptions) -> PredictionBatch:
+        members = self._members
+        counts = [len(member.prediction_ids) for member in members]
+        score = _floats(member.outputs.score for member in members)
+        predicted, confidence = complete(
+            score,
+            list(chain.from_iterable(member.outputs.predicted for member in members)),
+            _floats(member.outputs.confidence for member in members),
+            options,
+        )
+        return PredictionBatch(
+            model=options.name,
+            version=version,
+            event_ns=np.repeat(np.array([member.event_ns for member in members], dtype=np.int64), counts),
+            weight=np.repeat(np.array([member.weight for member in members], dtype=np.int64), counts),
+            prediction_ids=list(chain.from_iterable(member.prediction_ids for member in members)),
+            aliases=list(chain.from_iterable(member.aliases for member in members)),
+            features={},
+            score=score,
+            predicted=predicted,
+            confidence=confidence,
+            segments=list(chain.from_iterable(member.segments for member in members)),
+            traces=_repeated([member.trace for member in members], counts),
+            exemplar=_repeated([member.exemplar for member in members], counts),
+        )
 
 
-def _batch(
-    rows: list[DecodedRow], columns: Mapping[str, None], version: str, options: DecodeOptions
-) -> PredictionBatch:
-    features = [row.features for row in rows]
-    score = np.array([row.output.score for row in rows], dtype=np.float64)
-    confidence = np.array([row.output.confidence for row in rows], dtype=np.float64)
-    predicted, confidence = complete(score, [row.output.predicted for row in rows], confidence, options)
+def _parts(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Neighbours joined, as long as the union of their columns stays small."""
+    members: list[Block] = []
+    names: dict[str, None] = {}
+    rows = cells = 0
+    for block in blocks:
+        cells += block[0] * len(block[1])
+        wider = names if block[1].keys() <= names.keys() else names | dict.fromkeys(block[1])
+        if members and too_wide(len(wider), rows + block[0], 3 * cells // 2):
+            yield rows, _joined(members, names)
+            members, rows, wider, cells = [], 0, dict.fromkeys(block[1]), block[0] * len(block[1])
+        members.append(block)
+        rows, names = rows + block[0], wider
+    if members:
+        yield rows, _joined(members, names)
+
+
+def _joined(blocks: Sequence[Block], names: Iterable[str]) -> Mapping[str, Column]:
+    if len(blocks) == 1:
+        return blocks[0][1]
+    return {name: _joined_column([(count, columns.get(name)) for count, columns in blocks]) for name in names}
+
+
+def _joined_column(parts: Sequence[tuple[int, Column | None]]) -> Sequence[object]:
+    joined: list[object] = []
+    for count, column in parts:
+        joined.extend([None] * count if column is None else column)
+    return joined
+
+
+def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, Column]) -> PredictionBatch:
+    rows = slice(start, stop)
     return PredictionBatch(
-        model=options.name,
-        version=version,
-        event_ns=np.array([row.event_ns for row in rows], dtype=np.int64),
-        weight=np.array([row.weight for row in rows], dtype=np.int64),
-        prediction_ids=[row.prediction_id for row in rows],
-        aliases=[row.alias for row in rows],
-        features={name: [row.get(name) for row in features] for name in columns},
-        score=score,
-        predicted=predicted,
-        confidence=confidence,
-        segments=[row.segment for row in rows],
-        traces=[row.trace for row in rows],
-        exemplar=[row.exemplar for row in rows],
+        model=whole.model,
+        version=whole.version,
+        event_ns=whole.event_ns[rows],
+        weight=whole.weight[rows],
+        prediction_ids=whole.prediction_ids[rows],
+        aliases=whole.aliases[rows],
+        features={name: _listed(column) for name, column in features.items()},
+        score=whole.score[rows],
+        predicted=whole.predicted[rows],
+        confidence=whole.confidence[rows],
+        segments=whole.segments[rows],
+        traces=whole.traces[rows],
+        exemplar=whole.exemplar[rows],
     )
+
+
+def _listed(column: Column) -> Sequence[object]:
+    """Floats stay an array; whole numbers become Python's, which are categories of their own."""
+    if isinstance(column, np.ndarray):
+        return column.tolist() if column.dtype != np.float64 else column  # type: ignore[return-value]
+    return column if isinstance(column, list) else list(column)
+
+
+def _floats(parts: Iterable[Sequence[float] | FloatVector]) -> FloatVector:
+    parts = list(parts)
+    if not any(isinstance(part, np.ndarray) for part in parts):
+        return np.array(list(chain.from_iterable(parts)), dtype=np.float64)
+    return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
+
+
+def _repeated(values: Sequence[Value], counts: Sequence[int]) -> list[Value]:
+    return list(chain.from_iterable([value] * count for value, count in zip(values, counts, strict=True)))

@@ -20,6 +20,7 @@ MODEL_VERSION = "mlmon.model.version"
 FEATURE = "mlmon.feature.name"
 METHOD = "mlmon.drift.method"
 WINDOW = "mlmon.window"
+VIOLATION = "mlmon.schema.violation"
 CLASS = "mlmon.class"
 LABEL_STATUS = "mlmon.label.status"
 SCORE_NAME = "mlmon.metric.name"
@@ -35,6 +36,12 @@ COMPONENT = "mlmon.component"
 SIGNAL = "mlmon.signal"
 CPU_MODE = "cpu.mode"
 RECORDER = "mlmon.recorder"  # on every point that goes through the host application's own MeterProvider
+
+
+FINISH_REASON = "mlmon.finish.reason"
+GEN_AI_SYSTEM = "gen_ai.system"
+NEWER_NAMES = {"gen_ai.provider.name": GEN_AI_SYSTEM}
+"""Attributes under the names of newer conventions, and what the tables call them."""
 
 
 class Kind(StrEnum):
@@ -101,6 +108,13 @@ _INFRASTRUCTURE = (
         "Time from a request's start to the first message of its answer's body.",
         _M,
     ),
+    _process(
+        "mlmon.schema.violations",
+        "{violation}",
+        Kind.COUNTER,
+        "Rows whose columns are missing, additional, of another type, rescaled or in each other's places.",
+        (*_M, VIOLATION),
+    ),
     _process("process.cpu.time", "s", Kind.COUNTER, "CPU time used by the process.", (CPU_MODE,)),
     _process("process.memory.usage", "By", Kind.UPDOWN, "Physical memory in use by the process."),
     _process("process.thread.count", "{thread}", Kind.UPDOWN, "Threads of the process."),
@@ -111,6 +125,52 @@ _INFRASTRUCTURE = (
         "File descriptors held open by the process.",
     ),
     _process("process.uptime", "s", Kind.GAUGE, "Time since the process started."),
+)
+
+_GEN_AI = (
+    "gen_ai.operation.name",
+    GEN_AI_SYSTEM,
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+    MODEL_NAME,
+)
+
+_GENERATION = (
+    _process(
+        "gen_ai.server.request.duration",
+        "s",
+        Kind.HISTOGRAM,
+        "Time from a request to a language model to the last message of its answer.",
+        (*_GEN_AI, ERROR_TYPE),
+    ),
+    _process(
+        "gen_ai.server.time_to_first_token",
+        "s",
+        Kind.HISTOGRAM,
+        "Time from a request's start to the first message of a stream that carries content.",
+        _GEN_AI,
+    ),
+    _process(
+        "gen_ai.server.time_per_output_token",
+        "s",
+        Kind.HISTOGRAM,
+        "Time for each token of a stream after the first.",
+        _GEN_AI,
+    ),
+    _process(
+        "gen_ai.client.token.usage",
+        "{token}",
+        Kind.HISTOGRAM,
+        "Tokens of a request and of its answer, as the server counted them; estimates are left out.",
+        (*_GEN_AI, "gen_ai.token.type"),
+    ),
+    _process(
+        "mlmon.llm.finish",
+        "{completion}",
+        Kind.COUNTER,
+        "Completions by the reason they ended for; `error` and `abort` were not finished.",
+        (*_M, FINISH_REASON),
+    ),
 )
 
 _DATA = (
@@ -239,10 +299,12 @@ def _table(rows: Iterable[Metric]) -> dict[str, Metric]:
     return {row.name: row for row in rows}
 
 
-CATALOG = _table((*_INFRASTRUCTURE, *_DATA, *_PREDICTION, *_OUTCOME, *_ALERTS, *_SELF))
+CATALOG = _table((*_INFRASTRUCTURE, *_GENERATION, *_DATA, *_PREDICTION, *_OUTCOME, *_ALERTS, *_SELF))
 
 PREDICTION_EVENT = "mlmon.prediction"
 PREDICTION_ID = "mlmon.prediction.id"
+CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
+"""Redacted, and only where content is switched on."""
 
 EVENTS = {
     event.name: event
@@ -251,7 +313,42 @@ EVENTS = {
             PREDICTION_EVENT,
             (Severity.INFO,),
             "One prediction, sampled and redacted.",
-            (*_M, PREDICTION_ID, CLASS, "mlmon.prediction.score", "mlmon.prediction.confidence"),
+            (
+                *_M,
+                PREDICTION_ID,
+                CLASS,
+                "mlmon.prediction.score",
+                "mlmon.prediction.confidence",
+                "gen_ai.operation.name",  # these of a language model's answer alone
+                GEN_AI_SYSTEM,
+                "gen_ai.request.model",
+                "gen_ai.response.model",
+                "gen_ai.response.id",
+                "gen_ai.response.finish_reasons",
+                "gen_ai.usage.input_tokens",
+                "gen_ai.usage.output_tokens",
+                "mlmon.tokens.estimated",
+                "mlmon.time_to_first_token",
+                *CONTENT,
+            ),
+        ),
+        EventType(
+            "gen_ai.evaluation.result",
+            (Severity.INFO,),
+            "A label joined a language model's answer. It carries the answer's trace.",
+            (
+                "gen_ai.evaluation.name",  # the label's source, else "feedback"
+                "gen_ai.evaluation.score.value",  # a label that is a number
+                "gen_ai.evaluation.score.label",  # any other
+                "gen_ai.response.id",
+                *_M,
+            ),
+        ),
+        EventType(
+            "mlmon.schema.violation",
+            (Severity.WARN,),
+            "Rows that do not have the form they are expected to have; at most one a minute for each column and kind.",
+            (*_M, FEATURE, VIOLATION, "mlmon.schema.rows"),
         ),
         EventType(
             "mlmon.alert",

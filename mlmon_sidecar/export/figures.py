@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES, MODEL_NAME, Emitter, Kind, Metric
+from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES, MODEL_NAME, NEWER_NAMES, Emitter, Kind, Metric
 from mlmon_sidecar.export.text import clean
 from mlmon_sidecar.interfaces import Source
 from mlmon_sidecar.records import Distribution, Measurement
@@ -90,7 +90,7 @@ def _budget(metric: Metric, attributes: Attributes) -> tuple[str, int]:
 
 
 def _attributes(metric: Metric, given: Attributes) -> Attributes:
-    if not {key for key, _ in given} <= set(metric.attributes) or len(given) > MAX_ATTRIBUTES:
+    if not {NEWER_NAMES.get(key, key) for key, _ in given} <= set(metric.attributes) or len(given) > MAX_ATTRIBUTES:
         raise Refused("unknown_attribute")
     return tuple(sorted((key, clean(value)) for key, value in given))
 

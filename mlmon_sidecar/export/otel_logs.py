@@ -14,10 +14,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
-from mlmon_sidecar.export.catalog import EVENTS
+from mlmon_sidecar.export.catalog import CONTENT, EVENTS, NEWER_NAMES
 from mlmon_sidecar.export.otel_senders import Sender
 from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX
-from mlmon_sidecar.export.text import MAX_BODY_CHARACTERS, clean
+from mlmon_sidecar.export.text import MAX_BODY_CHARACTERS, MAX_CONTENT_CHARACTERS, clean
 from mlmon_sidecar.records import DropReason, Event, Severity
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
@@ -113,7 +113,9 @@ class LogsLane:
         if len(self._waiting) >= self._limit:
             self._lost(1, DropReason.QUEUE_FULL)
             return
-        allowed = {key: _plain(value) for key, value in event.attributes if key in kind.attributes}
+        allowed = {
+            key: _plain(key, value) for key, value in event.attributes if NEWER_NAMES.get(key, key) in kind.attributes
+        }
         if len(allowed) < len(event.attributes):
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_attribute")
         body = clean(event.body, MAX_BODY_CHARACTERS)
@@ -148,5 +150,7 @@ def _hopeless(error_type: str) -> bool:
     return error_type.startswith("4") and error_type not in _WORTH_REPEATING
 
 
-def _plain(value: str | int | float | bool) -> str | int | float | bool:
-    return clean(value) if isinstance(value, str) else value
+def _plain(key: str, value: str | int | float | bool) -> str | int | float | bool:
+    if not isinstance(value, str):
+        return value
+    return clean(value, MAX_CONTENT_CHARACTERS) if key in CONTENT else clean(value)

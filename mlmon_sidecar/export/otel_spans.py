@@ -15,6 +15,8 @@ class OTelSpanHook:
     def current(self) -> tuple[Any, int, int, bool] | None:
         """(span, trace_id, span_id, sampled) of the current span; None where there is no valid one."""
         span = trace.get_current_span()
+        if span is trace.INVALID_SPAN:  # the usual answer where nothing traces
+            return None
         context = span.get_span_context()
         if not context.is_valid:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MAX_VALUE_CHARACTERS = 256  # of an attribute
 MAX_BODY_CHARACTERS = 1024  # of a log record's sentence
+MAX_CONTENT_CHARACTERS = 32_768  # of a prompt or an answer as JSON; whoever made it has cut the text itself
 
 
 def clean(text: object, limit: int = MAX_VALUE_CHARACTERS) -> str:

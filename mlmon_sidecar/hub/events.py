@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 
-from mlmon_sidecar.records import MINUTE_NS, Event, Incident, Severity, Tier
+from mlmon_sidecar.records import MINUTE_NS, Event, Incident, LabelledCompletion, Severity, Tier
 
 
 def sentence(incident: Incident, transition: str) -> str:
@@ -42,6 +43,42 @@ def alert_event(incident: Incident, transition: str, minute: int) -> Event:
             ("mlmon.alert.onset", incident.opened_minute * 60),
         ),
     )
+
+
+def evaluation_event(completion: LabelledCompletion) -> Event:
+    """The ``gen_ai.evaluation.result`` log record, under the answer's own trace.
+
+    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
+    """
+    score = _number(completion.label)
+    said: tuple[str, str | float] = (
+        ("gen_ai.evaluation.score.label", completion.label)
+        if score is None
+        else ("gen_ai.evaluation.score.value", score)
+    )
+    name = completion.source or "feedback"
+    return Event(
+        name="gen_ai.evaluation.result",
+        body=f"{name} of {completion.response_id}: {completion.label}",
+        at_ns=completion.observed_ns,
+        attributes=(
+            ("gen_ai.evaluation.name", name),
+            said,
+            ("gen_ai.response.id", completion.response_id),
+            ("mlmon.model.name", completion.model),
+            ("mlmon.model.version", completion.version),
+        ),
+        trace_id=int(completion.trace_id or "0", 16),
+        span_id=int(completion.span_id or "0", 16),
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def transition_attributes(incident: Incident, transition: str) -> tuple[tuple[str, str], ...]:

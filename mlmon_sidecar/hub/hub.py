@@ -33,6 +33,7 @@ from mlmon_sidecar.records import (
     Flush,
     FlushReceipt,
     Label,
+    LabelledCompletion,
     LabelReceipt,
     Measurement,
     Pane,
@@ -171,7 +172,7 @@ class Hub:
 
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
-        self.store.join_labels(LABELS_PER_JOIN)
+        self.store.join_labels(LABELS_PER_JOIN, self._tell_evaluations)
         newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
         sealed = 0
@@ -191,6 +192,15 @@ class Hub:
         self._deliver_outbox()
         self._tidy()
         return sealed
+
+    def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
+        if self._telling is None:
+            return
+        try:
+            for completion in completions:
+                self._telling.event(events.evaluation_event(completion))
+        except Exception as error:  # The labels are joined all the same.
+            self.telemetry.failed("telling", error)
 
     def _tidy(self) -> None:
         with self._lock:

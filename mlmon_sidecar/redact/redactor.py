@@ -1,130 +1,176 @@
-"""Masks personal data in values and in rows. Fails closed: what cannot be redacted is not kept."""
+"""Masks personal data in values, texts and rows. Fails closed: what cannot be redacted is not kept."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import orjson
+from mlmon_sidecar.records import PredictionBatch
+from mlmon_sidecar.redact.actions import in_text, of_value
+from mlmon_sidecar.redact.document import KEY, Act, Document, Slot
+from mlmon_sidecar.redact.placeholders import MASK
+from mlmon_sidecar.redact.policy import PLAIN_NAMES, Action, RedactionPolicy
+from mlmon_sidecar.redact.prose import Prose
+from mlmon_sidecar.redact.rows import Redaction, RowRedactor
+from mlmon_sidecar.redact.rules import NO_RULE, KeyRule, KeyRules
+from mlmon_sidecar.redact.scanner import Found, Scanner
 
-from mlmon_sidecar.records import KeptRow, PredictionBatch, RedactedRows
-from mlmon_sidecar.redact.entities import ENTITIES
-from mlmon_sidecar.redact.policy import RedactionPolicy
-
-MASK = "<redacted>"
-"""In place of the whole value under a masked name, and of what cannot be looked into."""
-
-MAX_DEPTH = 64  # nesting that is looked into; what lies deeper is masked
-KEY = "key"  # what matches by name are counted under
-
-_SCALARS = (bool, int, float, type(None))
+MAX_PASSES = 6  # over a text whose redaction showed further entities; then it is masked whole
+MAX_REMEMBERED = 4096  # short texts of each name; then the memory starts afresh
+MAX_SHORT = 128  # characters
 
 
-class Redaction(NamedTuple):
-    """Rows that may be kept, and how many could not be redacted and are gone."""
+class Explained(NamedTuple):
+    """A redacted document and which rule acted where."""
 
-    rows: RedactedRows
-    failed: int
+    document: object
+    acts: tuple[Act, ...]
 
 
 class Redactor:
-    """Applies one policy. Keeps no state; safe to share between threads."""
+    """Applies one policy. Safe to share between threads.
 
-    def __init__(self, policy: RedactionPolicy | None = None) -> None:
+    Args:
+        policy: None for the preset ``default``.
+        scanner: None for one that looks for the policy's entities.
+        prose: names in prose, where that is wanted. Only documents are asked about: a category must come out the same
+            each time, and a budget of time does not let it.
+    """
+
+    def __init__(
+        self, policy: RedactionPolicy | None = None, *, scanner: Scanner | None = None, prose: Prose | None = None
+    ) -> None:
         self.policy = policy if policy is not None else RedactionPolicy()
-        self._detectors = [ENTITIES[name]() for name in self.policy.entities]
+        wanted = [name for name in self.policy.entities if self.policy.action(name) is not Action.KEEP]
+        self._scanner = scanner if scanner is not None else Scanner(wanted)
+        self._prose = prose
+        self._rules = KeyRules(self.policy, self._scanner, lambda name: self._text(name, NO_RULE, Counter()))
+        self._short: dict[tuple[str, str], tuple[str, Counter[str]]] = {}
+        self._rows = RowRedactor(self)
 
     def redact(self, value: object) -> object:
-        """A copy of a decoded JSON value without personal data. Numbers are never looked at, only masked by name."""
-        return self._value(value, 0, Counter())
+        """A copy of a decoded JSON value without personal data. Numbers are never looked at, only masked by name.
+
+        Lists of numbers are shared with the copy. Redacting twice changes nothing.
+
+        Raises:
+            Exception: whatever went wrong; nothing of the value may be kept then.
+        """
+        return self.redact_counted(value, Counter())
+
+    def redact_counted(self, value: object, counts: Counter[str]) -> object:
+        """``redact``, adding to ``counts`` what was replaced, by entity."""
+        return self._document(value, counts, None)
+
+    def explain(self, value: object) -> Explained:
+        """``redact``, and which rule acted where."""
+        acts: list[Act] = []
+        document = self._document(value, Counter(), acts)
+        return Explained(document, tuple(acts))
 
     def redact_text(self, text: str) -> str:
-        """The text with every entity replaced by its name in angle brackets. Redacting twice changes nothing."""
-        return self._text(text, Counter())
+        """The text with every entity replaced. Redacting twice changes nothing."""
+        return self._text(text, NO_RULE, Counter())
 
     def category(self, name: str, token: str) -> str:
-        """A category of the column ``name`` as it may be counted and shown."""
-        return MASK if self.policy.masks(name) else self.redact_text(token)
+        """A category of the column ``name`` as it may be counted and shown: the same wherever it is asked."""
+        return self.short(name, token)[0]
+
+    def short(self, name: str, text: str) -> tuple[str, Counter[str]]:
+        """A text under a name that comes again and again, and what was replaced in it."""
+        known = self._short.get((name, text))
+        if known is None:
+            counts: Counter[str] = Counter()
+            known = (self._named(name, text, counts), counts)
+            if len(text) <= MAX_SHORT:
+                if len(self._short) >= MAX_REMEMBERED:
+                    self._short.clear()
+                self._short[name, text] = known
+        return known
+
+    def redact_texts(self, texts: Sequence[str], counts: Counter[str]) -> list[str]:
+        """Many texts in one pass."""
+        slots = [Slot(text, None, None, NO_RULE, ()) for text in texts]
+        return self._cleaned(slots, counts, None, None)
 
     def redact_batch(self, batch: PredictionBatch, store_features: frozenset[str], keep: Sequence[bool]) -> Redaction:
         """The rows chosen by ``keep`` (rows,), with only the features named in ``store_features``."""
-        counts: Counter[str] = Counter()
-        columns = [(name, values) for name, values in batch.features.items() if name in store_features]
-        rows, failed = [], 0
-        for at in range(batch.rows):
-            if not keep[at]:
-                continue
-            try:
-                rows.append(self._row(batch, at, columns, counts))
-            except Exception:  # whatever the fault, an unredacted row must not pass; the caller counts it
-                failed += 1
-        return Redaction(RedactedRows(tuple(rows), dict(counts)), failed)
+        return self._rows.redact(batch, store_features, keep)
 
-    def _row(
-        self, batch: PredictionBatch, at: int, columns: Sequence[tuple[str, Sequence[object]]], counts: Counter[str]
-    ) -> KeptRow:
-        trace_id, span_id = batch.traces[at]
-        features = {name: values[at] for name, values in columns if values[at] is not None}
-        return KeptRow(
-            prediction_id=batch.prediction_ids[at],
-            model=batch.model,
-            version=self._stored(batch.version, counts) or "",
-            segment=self._stored(batch.segments[at], counts) or "",
-            event_ns=int(batch.event_ns[at]),
-            score=_finite(batch.score[at]),
-            predicted=self._stored(batch.predicted[at], counts),
-            confidence=_finite(batch.confidence[at]),
-            alias=self._stored(batch.aliases[at], counts),
-            trace_id=f"{trace_id:032x}" if trace_id else "",
-            span_id=f"{span_id:016x}" if span_id else "",
-            features=orjson.dumps(self._value(features, 0, counts)).decode(),
-        )
-
-    def _stored(self, text: str | None, counts: Counter[str]) -> str | None:
-        return None if text is None else _writable(self._text(text, counts))
-
-    def _value(self, value: object, depth: int, counts: Counter[str]) -> object:
-        if isinstance(value, _SCALARS):
-            return value
-        if isinstance(value, str):
-            return _writable(self._text(value, counts))
-        if depth >= MAX_DEPTH:
+    def _named(self, name: str, text: str, counts: Counter[str]) -> str:
+        if name in PLAIN_NAMES or not name:
+            return self._text(text, NO_RULE, counts)
+        rule = self._rules.of(name)
+        if not rule.survives:
             return MASK
-        if isinstance(value, Mapping):
-            return {
-                _writable(self._text(str(key), counts)): self._member(str(key), inner, depth, counts)
-                for key, inner in value.items()
-            }
-        if isinstance(value, (list, tuple)):
-            return [self._value(inner, depth + 1, counts) for inner in value]
-        return MASK
+        if rule.action is None:
+            return self._text(text, rule, counts)
+        if rule.action is Action.DROP:
+            return MASK
+        if rule.action is Action.KEEP:
+            return writable(text)
+        counts[KEY] += 1
+        return str(of_value(self.policy, rule.action, rule.label, text))
 
-    def _member(self, name: str, value: object, depth: int, counts: Counter[str]) -> object:
-        if value is None or not self.policy.masks(name):
-            return self._value(value, depth + 1, counts)
-        if value != MASK:
-            counts[KEY] += 1
-        return MASK
+    def _document(self, value: object, counts: Counter[str], acts: list[Act] | None) -> object:
+        document = Document(self.policy, self._rules, counts, acts)
+        box = document.walk(value)
+        for slot, after in zip(document.slots, self._cleaned(document.slots, counts, acts, self._prose), strict=True):
+            if after is not slot.text:
+                slot.holder[slot.place] = after
+        document.finish()
+        return box[0]
 
-    def _text(self, text: str, counts: Counter[str]) -> str:
-        for detector in self._detectors:
-            parts, after = [], 0
-            for start, end in detector.spans(text):
-                if start < after:
-                    continue
-                parts += [text[after:start], f"<{detector.name}>"]
-                after = end
-                counts[detector.name] += 1
-            text = "".join([*parts, text[after:]]) if parts else text
-        return text
+    def _text(self, text: str, rule: KeyRule, counts: Counter[str]) -> str:
+        return self._cleaned([Slot(text, None, None, rule, ())], counts, None, None)[0]
+
+    def _cleaned(
+        self, slots: Sequence[Slot], counts: Counter[str], acts: list[Act] | None, prose: Prose | None
+    ) -> list[str]:
+        """The slots' texts without personal data; the same object where nothing changed."""
+        texts = [slot.text for slot in slots]
+        pending = list(range(len(slots)))
+        deadline = self._scanner.deadline(sum(map(len, texts)))
+        for number in range(MAX_PASSES):
+            rules = [slots[at].rule for at in pending]
+            found = self._scanner.scan(
+                [texts[at] for at in pending],
+                [rule.hint for rule in rules],
+                [rule.worded for rule in rules],
+                deadline,
+            )
+            if prose is not None and number == 0:
+                found = prose.add([texts[at] for at in pending], rules, found)
+            changed = []
+            for index, spans in found.items():
+                at = pending[index]
+                texts[at] = self._replaced(texts[at], spans, counts)
+                changed.append(at)
+                if acts is not None:
+                    acts += [Act(slots[at].path, one.name, self.policy.action(one.name)) for one in spans]
+            if not changed:
+                return [writable(text) for text in texts]
+            pending = changed  # what stands beside a replaced entity may now be one
+        for at in pending:
+            texts[at] = MASK
+        return [writable(text) for text in texts]
+
+    def _replaced(self, text: str, spans: Sequence[Found], counts: Counter[str]) -> str:
+        parts, after = [], 0
+        for start, end, name in spans:
+            parts += [text[after:start], in_text(self.policy, name, text[start:end])]
+            after = end
+            counts[name] += 1
+        return "".join([*parts, text[after:]])
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """Lone surrogates as question marks: no store and no wire takes them."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from mlmon_sidecar.aggregate.generations import LATEST
 from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.capture.selection import DEFAULT_EXCLUDED, SelectionOptions
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
-from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.decode.embedding import make_embedder
+from mlmon_sidecar.decode.options import DecodeOptions, version_path
 from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
@@ -18,14 +21,19 @@ from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.recorder import RecordedModel
+from mlmon_sidecar.redact.hash_keys import load_hash_keys
+from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
+from mlmon_sidecar.redact.prose import Prose
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.schema import ExpectedSchema, expected_schema
 from mlmon_sidecar.telemetry import logger
 
 Origin = Callable[[tuple[str, ...]], str]
 """Where the value of a key was set: a file's path, a variable's name, "keyword" or "default"."""
 
+CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 SELECTOR_PREFIXES = ("request.", "request[", "response.", "response[", "header.")
 
 
@@ -62,6 +70,12 @@ def log_problems(watched: Sequence[Watched]) -> None:
             logger.error("mlmon: watching without this baseline: %s", model.problem)
 
 
+def selection_options(settings: Settings, watched: Sequence[Watched]) -> SelectionOptions:
+    """Which requests are predictions."""
+    routes = {model.name: model.settings.routes for model in watched}
+    return SelectionOptions(routes, excluded=(*DEFAULT_EXCLUDED, *settings.exclude))
+
+
 def _watched(name: str, model: ModelSettings, settings: Settings, origin: Origin) -> Watched:
     if model.baseline is None:
         return Watched(name, model, None)
@@ -85,21 +99,60 @@ def _require_model(baseline: Baseline, name: str) -> None:
 
 
 def redaction_policy(settings: Settings) -> RedactionPolicy:
-    return RedactionPolicy.of(settings.privacy.preset)
-
-
-def recorded_model(watched: Watched, settings: Settings) -> RecordedModel:
-    """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
-    return RecordedModel(
-        decode=decode_options(watched),
-        layout=watched.layout,
-        redactor=Redactor(redaction_policy(settings)),
-        store_features=frozenset(settings.privacy.store_features),
-        keep=watched.settings.keep,
+    """Raises ``ConfigError`` for an entity, action or key that cannot be used."""
+    said = settings.privacy
+    return RedactionPolicy.of(
+        said.preset,
+        said.mask,
+        said.allow,
+        entities=said.entities,
+        actions=said.actions,
+        fields=said.fields,
+        only=said.only,
+        hash_keys=load_hash_keys(said.hash_key_file, said.hash_key_env),
     )
 
 
-def decode_options(watched: Watched) -> DecodeOptions:
+def captures_content(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Whether prompts and answers go with a language model's log records."""
+    return settings.privacy.content or environ.get(CAPTURE_CONTENT, "").strip().lower() == "true"
+
+
+def latest_gen_ai(environ: Mapping[str, str]) -> bool:
+    """Whether the newer names of the ``gen_ai`` conventions are asked for."""
+    return LATEST in map(str.strip, environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(","))
+
+
+def make_redactor(settings: Settings) -> Redactor:
+    """One for all models of a process. Raises ``ConfigError``, ``MissingExtra``."""
+    policy = redaction_policy(settings)
+    if policy.preset == "off":
+        logger.warning("mlmon: privacy.preset is off: nothing is redacted, neither in what is kept nor in what leaves")
+    said = settings.privacy
+    prose = Prose(presidio_reader(said.ner_model), said.ner_share) if said.ner else None
+    return Redactor(policy, prose=prose)
+
+
+def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, content: bool = False) -> RecordedModel:
+    """The recorder's view of a model. Raises ``ConfigError`` for a selector that does not compile."""
+    return RecordedModel(
+        decode=replace(decode_options(watched, settings.model_version), content=content),
+        layout=watched.layout,
+        redactor=redactor,
+        store_features=frozenset(settings.privacy.store_features),
+        keep=watched.settings.keep,
+        schema=_schema(watched),
+    )
+
+
+def _schema(watched: Watched) -> ExpectedSchema:
+    baseline = watched.baseline
+    if baseline is None:
+        return ExpectedSchema()
+    return expected_schema(baseline.layout, baseline.reference.vector, baseline.roles.named())
+
+
+def decode_options(watched: Watched, other_version: str | None = None) -> DecodeOptions:
     model, said = watched.settings, watched.settings.prediction
     names = model.feature_names or tuple(feature.name for feature in watched.layout.features)
     space = watched.layout.prediction
@@ -108,6 +161,8 @@ def decode_options(watched: Watched) -> DecodeOptions:
     return DecodeOptions(
         name=watched.name,
         version=_selector(model.version) if _is_selector(model.version) else model.version,
+        version_paths=tuple(filter(None, map(version_path, model.routes))),
+        other_version=other_version,
         id=_selector(model.id),
         features=_selector(model.features),
         score=_selector(said.score),
@@ -118,9 +173,20 @@ def decode_options(watched: Watched) -> DecodeOptions:
         threshold=said.threshold if said.threshold is not None else space.threshold,
         positive=positive,
         negative=_other_class(positive, space.classes),
+        margin=said.certainty == "margin",
+        class_names=said.classes,
         feature_names=names,
+        decoder=model.decoder,
+        max_rows=model.max_rows,
         slow_ns=int((model.slow_ms or 0.0) * 1e6),
+        text=text_columns(model),
+        embedder=make_embedder(model.embedder),
     )
+
+
+def text_columns(model: ModelSettings) -> frozenset[str]:
+    """Names of the columns that are free text: ``request.note`` is the column ``note``."""
+    return frozenset(name.removeprefix("request.") for name in model.text)
 
 
 def _other_class(positive: str, classes: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlmon_sidecar.config import Settings
 from mlmon_sidecar.errors import ConfigError
-from mlmon_sidecar.runtime.assembly import Origin, watched_models
+from mlmon_sidecar.runtime.assembly import Origin, redaction_policy, watched_models
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.web.tokens import Scope, load_tokens
 
@@ -16,7 +16,14 @@ from mlmon_sidecar.web.tokens import Scope, load_tokens
 def problems(settings: Settings, origin: Origin) -> list[str]:
     """One sentence each; none: everything can be used, as far as can be seen now."""
     baselines = [watched.problem for watched in watched_models(settings, origin) if watched.problem]
-    return [*baselines, *_tokens(settings, origin), *_store(settings, origin)]
+    return [*_privacy(settings), *baselines, *_tokens(settings, origin), *_store(settings, origin)]
+
+
+def _privacy(settings: Settings) -> Iterator[str]:
+    try:
+        redaction_policy(settings)
+    except ConfigError as error:
+        yield str(error)
 
 
 def _tokens(settings: Settings, origin: Origin) -> Iterator[str]:

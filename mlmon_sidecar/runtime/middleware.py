@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.capture.exchange_tap import ExchangeTap
 from mlmon_sidecar.capture.lifespan import forward_lifespan
 from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
 from mlmon_sidecar.errors import MlmonError
+from mlmon_sidecar.runtime import fork
 
 if TYPE_CHECKING:
     from mlmon_sidecar.runtime.process import MonitoredProcess
@@ -33,9 +36,10 @@ class MonitorMiddleware:
         hub: as ``[hub] url``.
         prediction_id_header: response header with the prediction's id; None: none is added.
         endpoints: where page and feedback are mounted, once a token is configured; None: nowhere.
-        strict: raise ``ConfigError`` here for a wrong configuration. Otherwise one error is logged, every request
-            passes through, and ``degraded`` says why; where only a baseline or the store cannot be used, the rest goes
-            on.
+        strict: raise ``ConfigError`` here for a wrong configuration; where the server runs already
+            (``add_middleware`` makes the middleware with the first message), the application's start-up fails with it.
+            Otherwise one error is logged, every request passes through, and ``degraded`` says why; where only a
+            baseline or the store cannot be used, the rest goes on.
         dev: make a token beside the store, readable by its owner alone, for page and feedback.
     """
 
@@ -67,10 +71,13 @@ class MonitorMiddleware:
                 None if config is None else os.fspath(config), given, strict=strict
             )
         except Exception as error:
-            if strict:
+            if strict and not _inside_an_asgi_call():
                 raise
+            if strict:  # Raised here, a server that tries the lifespan takes it for one without, and serves errors.
+                self.app = _Refusal(error)
             self._fault = str(error) if isinstance(error, MlmonError) else type(error).__name__
-            logger.error("mlmon: not monitoring, every request passes through: %s", self._fault)
+            outcome = "refusing to start" if strict else "not monitoring, every request passes through"
+            logger.error("mlmon: %s: %s", outcome, self._fault)
             logger.debug("mlmon: not monitoring", exc_info=error)
 
     @property
@@ -80,29 +87,69 @@ class MonitorMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process
-        if process is None or scope["type"] not in ("http", "lifespan"):
+        if process is None:
             await self.app(scope, receive, send)
             return
-        if scope["type"] == "lifespan":
-            await forward_lifespan(
-                self.app,
-                scope,
-                receive,
-                send,
-                on_started=process.start,
-                on_stopping=process.stop,
-                faults=process.faults,
-                stop_seconds=process.stop_seconds,
-            )
-            return
-        if process.pid != os.getpid():  # a server without lifespan, or a fork after the start-up
-            process.start()
-        if process.web is not None and process.is_web(scope):
-            await process.serve_web(scope, receive, send)
-            return
-        capture = process.capture
-        model = capture.model_for(scope)
-        if model is None:
-            await self.app(scope, receive, send)
+        tap = serve = None
+        try:
+            kind = scope["type"]
+            if kind == "http":
+                if process.pid != fork.pid:  # a server without lifespan, or a fork after the start-up
+                    process.start()
+                if process.web is not None and process.endpoints in scope["path"] and process.is_web(scope):
+                    serve = process.serve_web
+                else:
+                    model = process.capture.model_for(scope)
+                    if model is not None:
+                        tap = ExchangeTap(process.capture, model, scope)
+            elif kind == "lifespan":
+                serve = self._lifespan
+        except Exception as error:  # Ours to count, never the host's to see.
+            process.faults.count("middleware", error)
+        if tap is not None:
+            await tap.run(self.app, receive, send)
+        elif serve is not None:
+            await serve(scope, receive, send)
         else:
-            await ExchangeTap(capture, model, scope).run(self.app, receive, send)
+            await self.app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        process = self._process
+        assert process is not None, "asked for only where it monitors"
+        await forward_lifespan(
+            self.app,
+            scope,
+            receive,
+            send,
+            on_started=process.start,
+            on_stopping=process.stop,
+            faults=process.faults,
+            stop_seconds=process.stop_seconds,
+        )
+
+
+class _Refusal:
+    """Stands in for the application where the configuration may not be wrong: the start-up fails, and so do requests.
+
+    ``lifespan.startup.failed`` stops a server in whatever mode it tries the lifespan; an exception alone does not.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(self._error)})
+        raise self._error.with_traceback(None)
+
+
+def _inside_an_asgi_call() -> bool:
+    """Whether a server has called the application already. A running loop says nothing: some servers import in one."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if {"scope", "receive", "send"}.issubset(code.co_varnames[: code.co_argcount]):
+            return True
+        frame = frame.f_back
+    return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
-from mlmon_sidecar.capture.selection import Selection, SelectionOptions, app_path
+from mlmon_sidecar.capture.selection import Selection, app_path
 from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, ASGIApp, Capture, CaptureOptions, Receive, Scope, Send
 from mlmon_sidecar.config import Settings, load
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -19,9 +19,16 @@ from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
-from mlmon_sidecar.runtime.assembly import Origin, decode_options, log_problems, make_clock, watched_models
+from mlmon_sidecar.runtime.assembly import (
+    Origin,
+    decode_options,
+    log_problems,
+    make_clock,
+    selection_options,
+    watched_models,
+)
 from mlmon_sidecar.runtime.checkup import problems
-from mlmon_sidecar.runtime.tokens import page_tokens
+from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens
 from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
 
@@ -84,7 +91,8 @@ class MonitoredProcess:
         self.watched = watched_models(settings, origin)
         log_problems(self.watched)
         decoding = [decode_options(model) for model in self.watched]
-        self._selection = Selection(SelectionOptions({w.name: w.settings.routes for w in self.watched}))
+        self._selection = Selection(selection_options(settings, self.watched))
+        self._may_ignore = ignore_token(settings)
         self._capture_options = _capture_options(settings, decoding)
         self._starting = threading.Lock()
         self._worker: Worker | None = None
@@ -92,6 +100,7 @@ class MonitoredProcess:
         self._start_problem = ""
         self._registered = False
         self.slot = HubSlot()
+        self.endpoints = settings.endpoints or ""
         self.web = self._build_web()
         self._fresh()
 
@@ -113,7 +122,8 @@ class MonitoredProcess:
     def degraded(self) -> str:
         """Why less is done than was asked for; "" when all is well."""
         store = self._worker.problem if self._worker is not None else ""
-        found = [*(watched.problem for watched in self.watched), self._start_problem, store]
+        paused = "capture is off for a while after too many internal faults" if self.faults.tripped else ""
+        found = [*(watched.problem for watched in self.watched), self._start_problem, store, paused]
         return "\n".join(problem for problem in found if problem)
 
     def _fresh(self) -> None:
@@ -127,6 +137,7 @@ class MonitoredProcess:
             options=self._capture_options,
             span_hook=OTelSpanHook(),
             faults=self.faults,
+            may_ignore=self._may_ignore,
         )
 
     # ------------------------------------------------------------ life
@@ -201,7 +212,7 @@ class MonitoredProcess:
         return build_web(self.slot, options)
 
     def is_web(self, scope: Scope) -> bool:
-        prefix = self.settings.endpoints or ""
+        prefix = self.endpoints
         path = app_path(scope)
         return path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/")
 
@@ -210,7 +221,7 @@ class MonitoredProcess:
         assert self.web is not None, "asked for only where it is mounted"
         root = scope.get("root_path") or ""
         path = scope["path"]
-        inner = {**scope, "root_path": root + (self.settings.endpoints or "")}
+        inner = {**scope, "root_path": root + self.endpoints}
         if root and not path.startswith(root):
             inner["path"] = root + path
         await self.web(inner, receive, send)
@@ -220,6 +231,7 @@ def _capture_options(settings: Settings, decoding: Sequence[DecodeOptions]) -> C
     header = settings.prediction_id_header
     return CaptureOptions(
         max_body_bytes=settings.max_body_bytes,
+        max_stream_bytes=settings.max_stream_bytes,
         prediction_id_header=None if header is None else header.encode("ascii"),
         headers=DEFAULT_HEADERS.union(*(options.headers for options in decoding)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mlmon_sidecar.config import Settings
@@ -17,6 +18,15 @@ def page_tokens(settings: Settings) -> TokenSet:
     if settings.dev:
         tokens = tokens.also(development_token(development_token_file(settings)), DEVELOPMENT_SCOPES)
     return tokens
+
+
+def ignore_token(settings: Settings) -> Callable[[str], bool] | None:
+    """Whether a value of the header ``x-mlmon-ignore`` is the token; None where none is configured."""
+    path = settings.tokens.ignore
+    if not path:
+        return None
+    tokens = load_tokens({Scope.IGNORE: Path(path)})
+    return lambda token: tokens.allows(token, Scope.IGNORE)
 
 
 def development_token_file(settings: Settings) -> Path:

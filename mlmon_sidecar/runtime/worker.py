@@ -14,6 +14,7 @@ from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.interfaces import Clock, HubClient, Source
 from mlmon_sidecar.recorder import Recorder
+from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
@@ -39,7 +40,10 @@ class Worker:
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
         process.slot.fill(self.hub)
-        models = {w.name: assembly.recorded_model(w, settings) for w in process.watched}
+        environ = dict(os.environ)
+        content = assembly.captures_content(settings, environ)
+        redactor = assembly.make_redactor(settings)
+        models = {w.name: assembly.recorded_model(w, settings, redactor, content=content) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
             models,
@@ -50,6 +54,8 @@ class Worker:
             flush_interval_seconds=settings.flush_interval_seconds,
             faults=process.faults,
             telling=self.exporter if options.prediction_logs else None,
+            warning=self.exporter,
+            generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
         )
 
     def _sources(self) -> Sequence[Source]:

@@ -16,12 +16,18 @@ INPUTS = "inputs"
 NEW_PREFIX = "new:"
 """Followed by a feature's name: redacted category tokens that the layout does not know."""
 
+ERRORS = "errors"
+"""Exchanges that failed: when, how long, which status, how it ended, which exception."""
+
 INPUTS_KEPT = 20
 NEW_KEPT = 5
+ERRORS_KEPT = 10
 
 
 def limit(name: str) -> int:
     """How many members the sample of that name keeps."""
+    if name == ERRORS:
+        return ERRORS_KEPT
     return NEW_KEPT if name.startswith(NEW_PREFIX) else INPUTS_KEPT
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Incident, Label, LabelReceipt, OutcomeCell, Pane
+from mlmon_sidecar.records import (
+    Erased,
+    Flush,
+    FlushReceipt,
+    Incident,
+    Label,
+    LabelledCompletion,
+    LabelReceipt,
+    OutcomeCell,
+    Pane,
+)
 
 
 class RecorderRow(NamedTuple):
@@ -92,7 +102,7 @@ class Store(Protocol):
     def label_counts(self, model: str) -> dict[str, int]: ...
     def stored_rows(self) -> int: ...
     def commit_labels(self, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]: ...
-    def join_labels(self, limit: int) -> int: ...
+    def join_labels(self, limit: int, told: Callable[[Sequence[LabelledCompletion]], None] | None = None) -> int: ...
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]: ...
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]: ...
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -27,6 +27,7 @@ from mlmon_sidecar.records import (
     Incident,
     KeptRow,
     Label,
+    LabelledCompletion,
     LabelReceipt,
     Layer,
     OutcomeCell,
@@ -306,13 +307,18 @@ class SqliteStore:
         with self._transaction(durable=True) as db:
             return sqlite_labels.commit(db, labels, received_ns)
 
-    def join_labels(self, limit: int) -> int:
-        """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait."""
+    def join_labels(self, limit: int, told: Callable[[Sequence[LabelledCompletion]], None] | None = None) -> int:
+        """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait.
+
+        ``told`` hears, after the commit, which of them are of language models' answers.
+        """
         if not self._rows("SELECT 1 FROM labels WHERE state IN ('pending', 'ready') LIMIT 1"):
             return 0
         with self._transaction() as db:
             joined = sqlite_labels.join(db, limit, self._pending_after)
         self._pending_after = joined.looked_at
+        if told is not None and joined.completions:
+            told(joined.completions)
         return joined.labels
 
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import apsw
 import orjson
 
-from mlmon_sidecar.records import Label, LabelReceipt, LabelStatus, OutcomeCell
+from mlmon_sidecar.records import Label, LabelledCompletion, LabelReceipt, LabelStatus, OutcomeCell
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -89,11 +89,21 @@ WHERE model = item.value ->> 0 AND version = item.value ->> 1 AND day = item.val
   AND predicted = item.value ->> 4 AND actual = item.value ->> 5"""
 
 
+# The ids that language models' servers give their answers: chatcmpl-..., cmpl-..., resp_...
+_COMPLETIONS = """
+SELECT json_group_array(json_array(
+    p.model, p.version, p.alias, l.label, l.source, l.observed_ns, p.trace_id, p.span_id))
+FROM labels l JOIN predictions p USING (prediction_id)
+WHERE l.label_id IN (SELECT value FROM json_each(?))
+  AND (p.alias GLOB 'chatcmpl-*' OR p.alias GLOB 'cmpl-*' OR p.alias GLOB 'resp_*')"""
+
+
 class Joined(NamedTuple):
     """What one call of ``join`` did."""
 
     labels: int  # taken in: counted, or replaced by a later one
     looked_at: int  # the last pending label looked at, where the next call goes on; 0: begin again
+    completions: Sequence[LabelledCompletion] = ()  # among the counted
 
 
 def commit(db: apsw.Connection, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]:
@@ -146,12 +156,14 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
             (limit,),
         )
     )
+    completions: list[LabelledCompletion] = []
     if ready:
         # A label that was pending may be matched after a later one was counted: that one stays.
         newest = {prediction_id: label_id for label_id, prediction_id, outdated in ready if not outdated}
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
         db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
+        completions = [LabelledCompletion(*found) for found in orjson.loads(one(db, _COMPLETIONS, (counted,)))]
         taken = orjson.dumps([item[0] for item in ready]).decode()
         db.execute(_TOTAL, {"counted": counted, "predictions": predictions, "ready": taken}).fetchall()
         db.execute(
@@ -164,7 +176,7 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
                 "UPDATE labels SET state = ? WHERE label_id IN (SELECT value FROM json_each(?))",
                 (state, orjson.dumps(label_ids).decode()),
             ).fetchall()
-    return Joined(len(ready), last or 0)
+    return Joined(len(ready), last or 0, completions)
 
 
 def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:

@@ -28,6 +28,7 @@ class Scope(StrEnum):
     LABEL = "label"  # post feedback
     READ = "read"  # the page and the status API
     ADMIN = "admin"
+    IGNORE = "ignore"  # have a request left out of what is captured
 
 
 DEVELOPMENT_SCOPES = (Scope.LABEL, Scope.READ)

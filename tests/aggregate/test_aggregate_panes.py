@@ -5,6 +5,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlmon_sidecar.aggregate import categorical
 from mlmon_sidecar.aggregate.panes import PaneBuilder, RowCounter
 from mlmon_sidecar.records import MINUTE_NS, Pane, PredictionBatch
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, category_token, hashed_token
+from mlmon_sidecar.statistics.layout import (
+    CategoricalFeature,
+    Layout,
+    NumericFeature,
+    PredictionSpace,
+    category_token,
+    hashed_token,
+)
 
 Make = Callable[..., PredictionBatch]
 NAN = math.nan
@@ -152,6 +161,23 @@ def frozen(panes: list[Pane]) -> list[tuple[Any, ...]]:
     return [(pane.key, pane.vector.tobytes(), sorted(pane.samples.items())) for pane in panes]
 
 
+def with_arrays(batch: PredictionBatch) -> PredictionBatch:
+    """Columns of numbers without nulls as arrays, as a decoder may give them."""
+    features: dict[str, Any] = dict(batch.features)
+    for name, column in features.items():
+        if set(map(type, column)) <= {float} or (set(map(type, column)) <= {int} and all(abs(x) < 9 for x in column)):
+            features[name] = np.array(column, dtype=np.float64)
+    return replace(batch, features=features)
+
+
+def test_arrays_count_as_the_lists_they_could_be(layout: Layout, make_batch: Make) -> None:
+    for column in ([NAN, 1.0], [math.inf, -math.inf], [-0.0, 0.0], [7.0, 7.5], [1e300, 2.0**60]):
+        batch = make_batch([{"features": dict.fromkeys(("x", "y", "color", "only"), value)} for value in column])
+        assert isinstance(with_arrays(batch).features["x"], np.ndarray)
+        for cut in (layout, Layout.bare("m")):
+            assert frozen(panes_of(cut, [with_arrays(batch)])) == frozen(panes_of(cut, [batch]))
+
+
 @MANY
 @given(rows=st.lists(ROWS, min_size=1, max_size=30))
 def test_equals_a_recount(layout: Layout, make_batch: Make, rows: list[dict[str, Any]]) -> None:
@@ -162,6 +188,91 @@ def test_equals_a_recount(layout: Layout, make_batch: Make, rows: list[dict[str,
     }
     assert {pane.key.minute: pane.vector.tolist() for pane in panes} == by_minute
     assert all(pane.vector.dtype == np.int64 for pane in panes)
+    assert frozen(panes_of(layout, [with_arrays(make_batch(rows))])) == frozen(panes)
+
+
+FEATURES = st.one_of(
+    st.builds(
+        lambda name, edges, alarm, low, width, center, scale: NumericFeature(
+            name, tuple(edges), tuple(at for at in sorted(alarm) if at < len(edges)), low, low + width, center, scale
+        ),
+        st.text(max_size=4),
+        st.lists(st.floats(allow_nan=False, allow_infinity=False), unique=True, max_size=6).map(
+            lambda edges: sorted({edge + 0.0 for edge in edges})
+        ),
+        st.sets(st.integers(0, 5)),
+        st.floats(-3, 3),
+        st.floats(0, 5),
+        st.floats(-10, 10),
+        st.sampled_from([1e-9, 0.5, 1.0, 1e12]),
+    ),
+    st.builds(
+        lambda name, categories, alarm, known: CategoricalFeature(
+            name, tuple(categories), min(alarm, len(categories)), tuple(map(hashed_token, known))
+        ),
+        st.text(max_size=4),
+        st.lists(st.sampled_from(["red", "7", "true", "", "nan", "2"]), unique=True),
+        st.integers(0, 3),
+        st.lists(st.sampled_from(["blue", "1.5", "8"]), unique=True),
+    ),
+)
+SPACES = st.builds(
+    lambda classes, edges: PredictionSpace(
+        "multiclass", tuple(classes), "", tuple(edges), tuple(range(len(edges))[::2])
+    ),
+    st.lists(st.sampled_from(["yes", "no", "maybe"]), unique=True),
+    st.sampled_from([(), (0.5,), (0.1, 0.5, 0.9)]),
+)
+
+
+@MANY
+@given(features=st.lists(FEATURES, max_size=5, unique_by=lambda feature: feature.name), space=SPACES, data=st.data())
+def test_any_layout_equals_a_recount(make_batch: Make, features: list[Any], space: Any, data: st.DataObject) -> None:
+    layout = Layout("m", tuple(features), space)
+    values = {
+        feature.name: (NUMBERS if isinstance(feature, NumericFeature) else TOKENS)
+        | st.sampled_from([edge + off for edge in getattr(feature, "edges", ()) for off in (0.0, 1e-9)] or [None])
+        for feature in features
+    }
+    row = st.fixed_dictionaries({
+        "features": st.fixed_dictionaries({}, optional=values),
+        "score": UNIT | st.just(NAN),
+        "predicted": st.sampled_from(["yes", "no", None, "other"]),
+        "confidence": UNIT | st.just(NAN),
+    })  # fmt: skip
+    rows = data.draw(st.lists(row, min_size=1, max_size=12))
+    cut = data.draw(st.integers(0, len(rows)))
+    whole = panes_of(layout, [make_batch(rows)])
+    assert [pane.vector.tolist() for pane in whole] == [recount(layout, rows)]
+    parts = [with_arrays(make_batch(part)) for part in (rows[:cut], rows[cut:]) if part]
+    assert frozen(panes_of(layout, parts)) == frozen(whole)
+
+
+def test_values_are_remembered_by_type_and_forgotten_in_time(
+    layout: Layout, make_batch: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1, 1.0 and true are equal to Python; a memory that mixed them up would count one as the other."""
+    tokens: list[Any] = [1, True, 1.0, "1", 7, 7.0, "7", "true", False, 0, -0.0, 0.0, NAN, float("nan"), None, [1], {}]
+    rows = [{"features": {"color": token, "only": token}} for token in tokens]
+    expected = recount(layout, rows)
+    for bound in (1, 1_000):
+        monkeypatch.setattr(categorical, "MAX_SLOTS", bound)
+        for chunk in (1, 2, len(rows)):
+            for order in (rows, rows[::-1], sorted(rows, key=lambda row: str(type(row["features"]["color"])))):
+                batches = [make_batch(order[at : at + chunk]) for at in range(0, len(rows), chunk)]
+                (pane,) = panes_of(layout, batches)
+                assert pane.vector.tolist() == expected
+
+
+def test_a_memory_of_texts_is_bounded_in_characters(
+    layout: Layout, make_batch: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(categorical, "MAX_CHARACTERS", 10_000)
+    counter = RowCounter(layout, redact)
+    for at in range(100):
+        batch = make_batch([{"features": {"only": f"{at} " * 500}}])
+        counter.count(batch, slice(0, 1), np.zeros(1, dtype=np.int64), 1)
+        assert counter._categorical._slots._characters < 12_000
 
 
 def test_every_special_value_in_its_cell(layout: Layout, make_batch: Make) -> None:

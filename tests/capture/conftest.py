@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlmon_sidecar import MonitorMiddleware
 from mlmon_sidecar.capture.exchange_tap import ExchangeTap
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, SelectionOptions
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, CaptureOptions, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Exchange
+from mlmon_sidecar.runtime.process import MonitoredProcess
+
+pytest.register_assert_rewrite("transparency")
 
 REQUEST_HEADERS = [
     (b"host", b"127.0.0.1"),
@@ -57,7 +62,7 @@ class Ticks:
 def _monitored(
     app: ASGIApp, *, routes: Iterable[str] = (), handoff: Handoff | None = None, **options: Any
 ) -> Monitored:
-    wiring = {name: options.pop(name) for name in ("span_hook", "now") if name in options}
+    wiring = {name: options.pop(name) for name in ("span_hook", "now", "faults") if name in options}
     selection = Selection(SelectionOptions({"fraud": tuple(routes)}))
     return Monitored(app, Capture(handoff or Handoff(), selection, CaptureOptions(**options), **wiring))
 
@@ -130,3 +135,33 @@ def answer() -> Callable[..., ASGIApp]:
         return app
 
     return build
+
+
+@pytest.fixture
+def middleware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., MonitorMiddleware]:
+    """What users mount, adding nothing of its own unless told to. Its recorder is never started: nothing drains."""
+    monkeypatch.setattr(MonitoredProcess, "start", lambda process: None)
+
+    def build(app: ASGIApp, **options: Any) -> MonitorMiddleware:
+        keywords = {"model": "fraud", "prediction_id_header": None, "endpoints": None} | options
+        return MonitorMiddleware(app, store=f"sqlite:///{tmp_path}/mlmon.db", strict=True, **keywords)
+
+    return build
+
+
+@pytest.fixture(params=["once", "twice"])
+def mount(request: pytest.FixtureRequest, middleware: Callable[..., MonitorMiddleware]) -> Callable[[ASGIApp], ASGIApp]:
+    """Without a header and without endpoints: nothing at all may differ."""
+    if request.param == "once":
+        return middleware
+    return lambda app: middleware(middleware(app))
+
+
+@pytest.fixture
+def captured() -> Callable[[MonitorMiddleware], list[Exchange]]:
+    def drain(middleware: MonitorMiddleware) -> list[Exchange]:
+        assert middleware._process is not None
+        assert middleware._process.faults.snapshot() == {}
+        return middleware._process.handoff.drain(1_000)
+
+    return drain

@@ -110,4 +110,4 @@ def test_a_task_left_behind_says_nothing_and_keeps_no_body(monitored, http_scope
     context.run(annotate, segment="late")
     assert middleware.exchange().annotations == ()
     (left,) = [value for variable, value in context.items() if variable.name == "mlmon_exchange"]
-    assert (left._request.kept, left._response.kept, left._annotations, left._scope) == ((), (), [], None)
+    assert (left._request, left._response, left._annotations, left._scope) == (b"", b"", [], None)

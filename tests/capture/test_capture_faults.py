@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from mlmon_sidecar.capture.faults import MAX_KINDS, OTHER, Faults
+from mlmon_sidecar.capture.faults import MAX_KINDS, OTHER, PAUSE_NS, TRIP_LOSSES, TRIP_WINDOW_NS, Faults
 
 
 def test_counts_by_component_and_type_without_text() -> None:
@@ -39,3 +39,30 @@ def test_threads_count_exactly() -> None:
         thread.join()
     assert faults.snapshot() == {("annotate", "ValueError"): 20_000}
     assert faults.lost == 20_000
+
+
+def test_too_many_losses_switch_capture_off_for_a_while() -> None:
+    now = 0
+    faults = Faults(lambda: now)
+    for _ in range(TRIP_LOSSES - 1):
+        faults.lose()
+    assert not faults.tripped
+    faults.lose()
+    assert (faults.tripped, faults.trips) == (True, 1)
+    assert faults.refuses()
+    assert faults.lost == TRIP_LOSSES + 1, "what it refuses is lost, and counted"
+    now = PAUSE_NS
+    assert not faults.refuses()
+    assert (faults.tripped, faults.lost) == (False, TRIP_LOSSES + 1)
+    for _ in range(TRIP_LOSSES):
+        faults.lose()
+    assert (faults.tripped, faults.trips) == (True, 2)
+
+
+def test_few_losses_a_window_do_not() -> None:
+    now = 0
+    faults = Faults(lambda: now)
+    for _ in range(20 * TRIP_LOSSES):
+        faults.lose()
+        now += TRIP_WINDOW_NS // (TRIP_LOSSES - 2)
+    assert faults.trips == 0

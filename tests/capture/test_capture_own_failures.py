@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlmon_sidecar.capture import exchange_tap, wiring
-from mlmon_sidecar.capture.body_tap import BodyTap
+from mlmon_sidecar.capture.body_tap import BodyTap, StreamTap
 from mlmon_sidecar.capture.exchange_tap import ExchangeTap
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection
@@ -53,38 +53,52 @@ MESSAGES = [
     {"type": "http.response.body", "body": b"0.7}", "more_body": False},
 ]
 
+REQUEST = [
+    {"type": "http.request", "body": b'{"a"', "more_body": True},
+    {"type": "http.request", "body": b":1}", "more_body": False},
+]
+
 BREAKS = {
     "selection": (Selection, "match"),
     "app_path": (wiring, "app_path"),
     "handoff": (Handoff, "put"),
     "span current": (Span, "current"),
     "span join": (Span, "join"),
+    "asked": (ExchangeTap, "_asked"),
+    "answered": (ExchangeTap, "_answered"),
+    "stream begun": (ExchangeTap, "_begin_stream"),
     "body tap": (BodyTap, "add"),
     "body tap made": (BodyTap, "__init__"),
     "kept": (BodyTap, "kept"),
+    "count": (BodyTap, "count"),
+    "stream looked at": (StreamTap, "_look"),
+    "tail": (StreamTap, "tail"),
     "ids": (exchange_tap, "uuid7"),
-    "headers": (exchange_tap, "_wanted"),
-    "response headers": (exchange_tap, "_wanted_in_any_case"),
+    "headers": (ExchangeTap, "_wanted"),
+    "response started": (ExchangeTap, "_response_started"),
+    "request kept": (ExchangeTap, "_request_kept"),
+    "response kept": (ExchangeTap, "_response_kept"),
+    "kept bytes": (BodyTap, "kept_bytes"),
     "complete": (ExchangeTap, "_complete"),
     "offer": (ExchangeTap, "_offer"),
     "covers": (ExchangeTap, "_covers"),
-    "received": (ExchangeTap, "_received"),
 }
+PROPERTIES = {"kept", "kept_bytes", "count", "tail"}
 OBSERVED = {"span current", "span join"}  # tracing may fail without costing the exchange
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_our_failure_changes_no_byte(name, monitored, http_scope, wire, answer, monkeypatch) -> None:
     owner, attribute = BREAKS[name]
-    monkeypatch.setattr(owner, attribute, property(fail) if attribute == "kept" else fail)
+    monkeypatch.setattr(owner, attribute, property(fail) if attribute in PROPERTIES else fail)
     span = Span()
     twice = monitored(monitored(answer(*MESSAGES), span_hook=span), span_hook=span)
-    connection = span.connection = wire()
-    asyncio.run(twice(http_scope(), connection.receive, connection.send))
+    connection = span.connection = wire(*REQUEST)
+    asyncio.run(twice(http_scope(root_path="/api", path="/api/score"), connection.receive, connection.send))
     assert without_id(connection.sent) == MESSAGES
     counted = twice.capture.faults.snapshot(), twice.app.capture.faults.snapshot()
     assert any(error == "Ours" for faults in counted for _, error in faults)
-    assert connection.asked == 1
+    assert connection.asked == 2
     if name in OBSERVED:
         assert twice.exchange().response_body == (b'{"score":', b"0.7}")
 
@@ -92,9 +106,9 @@ def test_our_failure_changes_no_byte(name, monitored, http_scope, wire, answer, 
 @pytest.mark.parametrize("name", sorted(BREAKS.keys() - {"selection", "app_path", "covers"} - OBSERVED))
 def test_a_lost_exchange_is_counted_once(name, monitored, http_scope, wire, answer, monkeypatch) -> None:
     owner, attribute = BREAKS[name]
-    monkeypatch.setattr(owner, attribute, property(fail) if attribute == "kept" else fail)
+    monkeypatch.setattr(owner, attribute, property(fail) if attribute in PROPERTIES else fail)
     middleware = monitored(answer(*MESSAGES))
-    connection = wire()
+    connection = wire(*REQUEST)
     asyncio.run(middleware(http_scope(), connection.receive, connection.send))
     assert middleware.capture.handoff.stats().accepted == 0
     assert middleware.capture.faults.lost == 1

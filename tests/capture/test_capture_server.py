@@ -165,8 +165,9 @@ BREAKS: dict[str, tuple[Any, str]] = {
     "handoff": (Handoff, "put"),
     "body": (BodyTap, "add"),
     "begin": (ExchangeTap, "_covers"),
-    "sent": (ExchangeTap, "_sent"),
-    "received": (ExchangeTap, "_received"),
+    "answered": (ExchangeTap, "_answered"),
+    "asked": (ExchangeTap, "_asked"),
+    "response started": (ExchangeTap, "_response_started"),
 }
 
 

@@ -68,6 +68,9 @@ def test_one_exchange_field_by_field(monitored, http_scope, wire, ticks) -> None
         span_id=0,
         trace_sampled=False,
         annotations=(),
+        chunk_ns=(1_030, 1_040),
+        response_chunks=2,
+        response_tail=(),
     )
     minted = uuid.UUID(exchange.prediction_id)
     assert minted.version == 7

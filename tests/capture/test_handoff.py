@@ -198,7 +198,7 @@ def test_one_lane_per_thread_however_often_a_thread_id_comes_back() -> None:
 
 def test_a_malformed_tuple_is_refused_before_it_is_counted() -> None:
     handoff = Handoff()
-    with pytest.raises(ValueError):
+    with pytest.raises(TypeError):
         handoff.put(flat()[:-1])
     assert handoff.stats() == HandoffStats(0, 0, 0, 0, 0)
 

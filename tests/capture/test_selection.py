@@ -91,10 +91,10 @@ def test_the_cache_stays_bounded_and_right(monkeypatch: pytest.MonkeyPatch) -> N
     for number in range(3 * module.CACHED_PATHS):
         assert chosen.match("POST", f"/v1/{number}") == "fraud"
         assert chosen.match("POST", f"/v3/{number}") is None
-    assert len(chosen._cached["POST"]) <= module.CACHED_PATHS
-    size = len(chosen._cached["POST"])
+    assert len(chosen._known["POST"]) <= module.CACHED_PATHS
+    size = len(chosen._known["POST"])
     assert chosen.match("POST", "/v1/" + "x" * module.CACHED_PATH_LENGTH) == "fraud"
-    assert len(chosen._cached["POST"]) == size
+    assert len(chosen._known["POST"]) == size
     chosen.match("POST", "/v1/again")
     monkeypatch.setattr(chosen, "_search", None)  # what is cached is not searched for again
     assert chosen.match("POST", "/v1/again") == "fraud"

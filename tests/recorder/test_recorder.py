@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmon_sidecar import recorder as module
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.capture.faults import Faults
@@ -23,7 +22,9 @@ from mlmon_sidecar.decode.selectors import Selector
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
-from mlmon_sidecar.recorder import RecordedModel, Recorder
+from mlmon_sidecar.recorder import RecordedModel, Recorder, stages, waiting
+from mlmon_sidecar.recorder import recorder as module
+from mlmon_sidecar.recorder.stages import Stages
 from mlmon_sidecar.records import (
     MINUTE_NS,
     Distribution,
@@ -158,7 +159,7 @@ class Served:
             self.handoff.put(tuple(item))
 
     def drain(self) -> None:
-        while self.recorder._take_slice():
+        while self.recorder._stages.step():
             pass
 
     def told(self) -> tuple[int, int, int]:
@@ -248,11 +249,24 @@ def test_a_minute_is_complete_when_it_lies_behind_with_nothing_queued(served: Se
     assert through() == 1_000
     served.clock.now_ns += 60_000_000_000
     served.serve(*(exchange(n) for n in range(1_000)))
-    served.recorder._take_slice()
+    served.recorder._stages.step()
     assert served.handoff.stats().items_in_queue > 0
     assert through() == 1_000  # what is queued may be older
     served.drain()
     assert through() == 1_001
+
+
+def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> None:
+    served.recorder.flush()
+    served.clock.now_ns = 10 * MINUTE_NS
+    served.serve(exchange(1))
+    served.recorder._stages.step()  # decoded, and the queue is empty
+    seen = []
+    for _ in range(3):
+        assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
+        seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
+        served.recorder._stages.step()  # the traffic, then the rows
+    assert seen == [(0, 999), (0, 999), (1, 1_008)]
 
 
 def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,8 +286,9 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
 
     monkeypatch.setattr(served.handoff, "drain", drain_and_flush)
     served.serve(exchange(1))
-    served.recorder._take_slice()
-    assert seen == [999]
+    served.recorder._stages.step()
+    assert served.recorder._stages._gathered, "decoded, not yet counted"
+    assert set(seen) == {999}
 
 
 # ---------------------------------------------------------------- when the hub does not answer
@@ -296,7 +311,7 @@ def test_a_flush_in_doubt_is_sent_again_unchanged(served: Served, failure: Excep
     assert [row.prediction_id for row in wire.decode_flush(first).rows.rows] == ["p1"]
     assert [row.prediction_id for row in wire.decode_flush(rest).rows.rows] == ["p2"]
     assert served.hub.ids() == ["p1", "p2"] and served.told() == (2, 2, 0)
-    assert served.recorder._lag_seconds() == 0
+    assert served.recorder._flushing.lag_seconds == 0
 
 
 def test_a_registration_in_doubt_is_sent_again(served: Served) -> None:
@@ -376,7 +391,7 @@ def test_a_refused_flush_is_counted_and_not_sent_again(served: Served) -> None:
 
 
 def test_waiting_rows_are_bounded_and_the_rest_is_counted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10 * (module.ROW_BYTES + len("{}")))
+    monkeypatch.setattr(waiting, "MAX_ROW_BYTES", 10 * (waiting.ROW_BYTES + len("{}") + len("c1")))
     served.hub.failures = [away()] * 100
     for n in range(30):
         served.serve(exchange(n))
@@ -396,14 +411,14 @@ def test_waiting_rows_are_bounded_and_the_rest_is_counted(served: Served, monkey
 
 
 def test_waiting_panes_are_bounded_while_no_hub_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_PANES", 8)
+    monkeypatch.setattr(waiting, "MAX_PANES", 8)
     served.recorder.flush()
     served.hub.failures = [away()] * 100
     for n in range(30):
         served.serve(exchange(n, ended_ns=n * MINUTE_NS + 2_000_000))
         served.drain()
         served.recorder.flush()
-        held = len(served.recorder._panes) + sum(map(len, served.recorder._builders.values()))
+        held = served.recorder._waiting.panes + served.recorder._stages.panes()
         assert held <= 8
     served.hub.failures = []
     assert served.recorder.flush()
@@ -415,8 +430,8 @@ def test_waiting_panes_are_bounded_while_no_hub_answers(served: Served, monkeypa
 
 def test_a_hub_that_answers_takes_panes_of_any_number_of_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """History fed by ``observe`` spans more minutes at once than wait for an absent hub."""
-    monkeypatch.setattr(module, "MAX_WAITING_PANES", 8)
-    monkeypatch.setattr(module, "PANES_PER_FLUSH", 16)
+    monkeypatch.setattr(waiting, "MAX_PANES", 8)
+    monkeypatch.setattr(module, "FLUSH_PANES", 16)
     served = Served()
     served.recorder.expect_event_times("m")
     served.recorder.observe(batch(100, step=1))
@@ -429,7 +444,7 @@ def test_a_hub_that_answers_takes_panes_of_any_number_of_minutes(monkeypatch: py
 def test_a_backlog_goes_in_several_flushes_and_only_the_last_is_complete(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FLUSH_BYTES", 10 * module.ROW_BYTES)
+    monkeypatch.setattr(waiting, "FLUSH_BYTES", 10 * waiting.ROW_BYTES)
     served.recorder.flush()
     served.clock.now_ns = 10 * MINUTE_NS
     served.serve(*(exchange(n) for n in range(95)))
@@ -453,15 +468,23 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
     assert served.hub.closed
 
 
+def test_stop_drains_what_came_while_rows_were_waiting_to_be_counted(served: Served) -> None:
+    served.serve(exchange(1))
+    assert served.recorder._stages.step()
+    served.serve(*(exchange(n) for n in range(2, 5)))  # the queue was empty when it was looked into
+    assert served.recorder.stop() == 0
+    assert len(served.hub.ids()) == 4 and served.told() == (4, 4, 0)
+
+
 def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
-    record = Recorder._record
+    record = Stages._decode
 
-    def slow(self: Recorder, name: str, exchanges: Sequence[Exchange]) -> None:
+    def slow(self: Stages, name: str, exchanges: Sequence[Exchange]) -> None:
         served.clock.now_ns += 1_000_000_000
         record(self, name, exchanges)
 
-    monkeypatch.setattr(Recorder, "_record", slow)
+    monkeypatch.setattr(Stages, "_decode", slow)
     left = served.recorder.stop(deadline_seconds=3.0)
     assert 0 < left < 1_000
     counters = served.hub.counters()
@@ -527,15 +550,18 @@ def fail(*_: object, **__: object) -> Any:
     raise ValueError("payload text")
 
 
-@pytest.fixture(name="broken", params=["decode", "add_exchanges", "add_batch", "redact_batch", "keep_rows", "event"])
+@pytest.fixture(
+    name="broken", params=["decode", "add_exchanges", "join", "add_batch", "redact_batch", "keep_rows", "event"]
+)
 def _broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     targets: dict[str, tuple[object, str]] = {
-        "decode": (module, "decode"),
+        "decode": (stages, "decode"),
         "add_exchanges": (PaneBuilder, "add_exchanges"),
+        "join": (stages, "join"),
         "add_batch": (PaneBuilder, "add_batch"),
         "redact_batch": (Redactor, "redact_batch"),
-        "keep_rows": (module, "keep_rows"),
-        "event": (module, "prediction_event"),
+        "keep_rows": (stages, "keep_rows"),
+        "event": (stages, "prediction_event"),
     }
     monkeypatch.setattr(*targets[request.param], fail)
     yield request.param
@@ -605,6 +631,39 @@ def test_a_share_is_kept_by_the_hash_of_the_id_and_slow_ones_always() -> None:
     counters = served.hub.counters()
     assert counters[names.ROWS] == 200 == counters[names.ROWS_KEPT] + counters[names.ROWS_SAMPLED_OUT]
     assert served.hub.cell("rows") == 200
+
+
+def test_a_model_that_keeps_no_rows_has_them_counted_as_aggregated_only() -> None:
+    served = Served(keep=0.0, slow_ns=2_000_000_000)
+    served.serve(*(exchange(n, started_ns=4_000_000_000 - 3_000_000_000 * (n % 10 == 0)) for n in range(100)))
+    served.drain()
+    served.recorder.flush()
+    counters = served.hub.counters()
+    assert len(served.hub.ids()) == counters[names.ROWS_KEPT] == 10, "slow ones are kept all the same"
+    assert counters[names.ROWS_AGGREGATED_ONLY] == 90 and counters[names.ROWS] == 100 == served.hub.cell("rows")
+    assert names.ROWS_SAMPLED_OUT not in counters
+
+
+def test_stored_features_are_json_whether_they_were_decoded_as_lists_or_arrays() -> None:
+    served = Served(store_features=frozenset({"x", "town", "absent"}))
+    made = batch(3)
+    features: dict[str, Any] = {"x": np.array([1.5, 2.0, 3.0]), "town": ["Ulm", None, "Bonn"], "y": [1, 2, 3]}
+    served.recorder.observe(replace(made, features=features))
+    assert served.recorder.flush()
+    stored = [orjson.loads(row.features) for flush in served.hub.taken for row in flush.rows.rows]
+    assert stored == [{"x": 1.5, "town": "Ulm"}, {"x": 2.0}, {"x": 3.0, "town": "Bonn"}]
+
+
+def test_many_small_exchanges_of_two_models_and_versions_end_as_one_pane_each(served: Served) -> None:
+    """They are decoded a few at a time, and gathered until counting is worth its cost."""
+    served.serve(*(exchange(n, model="mn"[n % 2]) for n in range(500)))
+    steps = 0
+    while served.recorder._stages.step():
+        steps += 1
+    assert served.recorder.flush()
+    assert steps > 20
+    assert sorted(pane.key.model for flush in served.hub.taken for pane in flush.panes) == ["m", "n"]
+    assert served.hub.cell("rows") == served.hub.cell("requests") == 500 == len(set(served.hub.ids()))
 
 
 def test_observed_rows_seal_by_their_own_time(served: Served) -> None:

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from test_recorder import Served, away, batch, exchange
 
-from mlmon_sidecar import recorder as module
 from mlmon_sidecar.decode.selectors import Selector
-from mlmon_sidecar.recorder import EVENT_IDLE_NS, MAX_VERSIONS, OTHER_VERSION
+from mlmon_sidecar.recorder import waiting
+from mlmon_sidecar.recorder.minutes import EVENT_IDLE_NS
+from mlmon_sidecar.recorder.versions import MAX_VERSIONS, OTHER_VERSION
 from mlmon_sidecar.records import MINUTE_NS
 
 
 def test_versions_beyond_the_cap_are_one_other_version() -> None:
     """The version may come from a header: a hundred thousand of them cost no more than a few dozen."""
     served = Served()
-    model = served.recorder._models["m"]
-    served.recorder._models["m"] = replace(
+    model = served.recorder._stages._models["m"]
+    served.recorder._stages._models["m"] = replace(
         model, decode=replace(model.decode, version=Selector.compile("header.x-model"))
     )
     for number in range(500):
@@ -40,13 +41,13 @@ def test_versions_beyond_the_cap_are_one_other_version() -> None:
 
 
 def test_a_year_of_rows_in_one_call_loses_no_pane_and_never_holds_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_PANES", 400)
+    monkeypatch.setattr(waiting, "MAX_PANES", 400)
     served = Served()
     held: list[int] = []
     take = served.hub.flush
 
     def noting(flush: object) -> object:
-        held.append(len(served.recorder._builders["m"]) + len(served.recorder._panes))
+        held.append(served.recorder._stages.panes("m") + served.recorder._waiting.panes)
         return take(flush)  # type: ignore[arg-type]
 
     monkeypatch.setattr(served.hub, "flush", noting)
@@ -66,14 +67,14 @@ def test_a_year_of_rows_in_one_call_loses_no_pane_and_never_holds_many(monkeypat
 
 def test_panes_that_wait_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     served = Served()
-    size = served.recorder._models["m"].layout.size
-    monkeypatch.setattr(module, "MAX_WAITING_PANE_BYTES", 100 * 8 * size)
+    size = served.recorder._stages._models["m"].layout.size
+    monkeypatch.setattr(waiting, "MAX_PANE_BYTES", 100 * 8 * size)
     served.hub.failures = [away() for _ in range(2_000)]
     for minute in range(1_000):
         served.recorder.observe(batch(1, minute=minute))
         served.recorder.flush()
-        waiting = len(served.recorder._builders["m"]) + len(served.recorder._panes)
-        assert waiting <= 101
+        held = served.recorder._stages.panes("m") + served.recorder._waiting.panes
+        assert held <= 101
     served.hub.failures = []
     assert served.recorder.flush()
     kept = sum(len(flush.panes) for flush in served.hub.taken)

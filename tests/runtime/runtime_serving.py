@@ -63,7 +63,8 @@ class Served:
             self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"server-{self.port}.log"
-        command = [sys.executable, "-m", "uvicorn", "--factory", f"served_apps:{application}"]
+        factory = application if ":" in application else f"served_apps:{application}"
+        command = [sys.executable, "-m", "uvicorn", "--factory", factory]
         command += ["--app-dir", str(HERE), "--port", str(self.port), "--no-access-log"]
         command += ["--no-date-header", "--no-server-header", *options]
         with self._log.open("wb") as log:

@@ -95,7 +95,7 @@ def bare() -> FastAPI:  # noqa: C901 - a list of small handlers
 
 def monitored() -> FastAPI:
     app = bare()
-    app.add_middleware(MonitorMiddleware)
+    app.add_middleware(MonitorMiddleware, strict=os.environ.get("TEST_STRICT") == "yes")
     return app
 
 

@@ -46,3 +46,23 @@ def test_a_score_alone_is_given_the_baselines_class(tmp_path: Path) -> None:
     options = assembly.decode_options(watched)
     batch = batch_from_columns("loans", now_ns=0, features={"income": [1.0, 2.0]}, scores=[0.2, 0.9], options=options)
     assert list(batch.predicted) == ["defaulted", "repaid"]
+
+
+def test_what_is_said_about_bodies_reaches_the_decoder(tmp_path: Path) -> None:
+    settings = tmp_path / "mlmon.toml"
+    settings.write_text("""
+model_version = "image-7"
+[models.pets]
+routes = ["POST /pets/{version}", "PUT /pets"]
+decoder = "json"
+max_rows = 5
+[models.pets.prediction]
+classes = ["cat", "dog"]
+certainty = "margin"
+""")
+    loaded = load(str(settings))
+    (watched,) = assembly.watched_models(loaded.settings, loaded.origin)
+    options = assembly.decode_options(watched, loaded.settings.model_version)
+    assert (options.decoder, options.max_rows, options.class_names, options.margin) == ("json", 5, ("cat", "dog"), True)
+    assert options.constant_version == "image-7"
+    assert [pattern.fullmatch("/pets/9") is not None for pattern in options.version_paths] == [True]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from runtime_serving import (
@@ -19,6 +20,8 @@ from runtime_serving import (
     serving,
     stored,
 )
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from mlmon_sidecar import MonitorMiddleware
 from mlmon_sidecar.errors import MlmonError
@@ -122,13 +125,35 @@ def test_strict_raises(name: str, tmp_path: Path, built: bytes, monkeypatch: pyt
     assert [word for word in FAULTS[name].words if word not in str(caught.value)] == []
 
 
-def test_strict_keeps_a_server_from_starting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("application", "code"), [("wrapped", 1), ("monitored", 3)])
+def test_strict_keeps_a_server_from_starting(application: str, code: int, tmp_path: Path) -> None:
+    """Added, it is made with the first message: then the lifespan fails, which stops the server in auto mode too."""
     configure(tmp_path)
     FAULTS["unknown key"].make(tmp_path)
-    served = Served(tmp_path, "wrapped", TEST_STRICT="yes")
-    assert served.process.wait(60) == 1
+    served = Served(tmp_path, application, TEST_STRICT="yes")
+    assert served.process.wait(60) == code
     served.client.close()
     assert "did you mean 'version'" in served.told
+
+
+def test_strict_fails_the_lifespan_and_every_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    configure(tmp_path)
+    FAULTS["unknown key"].make(tmp_path)
+    app = Starlette(middleware=[Middleware(MonitorMiddleware, strict=True)])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for scope in ({"type": "lifespan"}, {"type": "http", "method": "POST", "path": "/score", "headers": []}):
+        with pytest.raises(MlmonError, match="did you mean"):
+            asyncio.run(app(scope, receive, send))
+    assert [message["type"] for message in sent[:1]] == ["lifespan.startup.failed"]
+    assert "did you mean" in sent[0]["message"]
 
 
 def test_a_store_that_cannot_be_opened_is_waited_for(tmp_path: Path) -> None:

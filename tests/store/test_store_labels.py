@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store_parts import DAY_NS, flush, label, row
 
-from mlmon_sidecar.records import KeptRow, Label, LabelStatus
+from mlmon_sidecar.records import KeptRow, Label, LabelledCompletion, LabelStatus
 from mlmon_sidecar.store import Store, open_store
 
 ACCEPTED, DUPLICATE, CORRECTED, PENDING = (
@@ -264,3 +264,26 @@ def _predict(store: Store, plain: PlainLabels, items: object) -> None:
 
 def _said_together(plain: PlainLabels, labels: list[Label]) -> list[LabelStatus]:
     return [plain.say(item) for item in labels]
+
+
+def test_labels_of_completions_are_told_once_after_they_count(store: Store) -> None:
+    trace, span = "0" * 31 + "7", "0" * 15 + "9"
+    predict(
+        store,
+        row("p", alias="chatcmpl-1")._replace(trace_id=trace, span_id=span),
+        row("q", alias="resp_2"),
+        row("r", alias="tx-17"),
+        row("s"),
+    )
+    told: list[LabelledCompletion] = []
+    say(store, label("chatcmpl-1", "good", 5), label("q", "0.25", 6), label("tx-17", "no", 7), label("s", "no", 8))
+    assert store.join_labels(10, told.extend) == 4
+    assert sorted(told) == [
+        LabelledCompletion("m", "v1", "chatcmpl-1", "good", "test", 5, trace, span),
+        LabelledCompletion("m", "v1", "resp_2", "0.25", "test", 6, "", ""),
+    ]
+    store.join_labels(10, told.extend)
+    assert len(told) == 2
+    say(store, label("p", "bad", 9))
+    store.join_labels(10, told.extend)
+    assert [(each.label, each.observed_ns) for each in told[2:]] == [("bad", 9)]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from mlmon_sidecar.redact.gate import compile_gate
+from mlmon_sidecar.redact.entities.kinds import Span, Token
+from mlmon_sidecar.redact.page import Page
+from mlmon_sidecar.redact.shadow import FOREIGN
 
 MAX_LOCAL = 64  # characters; RFC 5321, section 4.5.3.1
 MAX_DOMAIN = 253
 
 _LOCAL_EDGE = ".'`*~-!?#&+$%^{}"  # punctuation around an address in prose, never its first character
-_LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?")
-_VERSION = re.compile(r"v?\d+\.\d+(?:[.-]|$)")  # name@1.0.0-rc.beta is a package
-_SCALED_FILE = re.compile(r"\dx\.")  # icon@2x.png is a picture
+_LOCAL = re.compile(r"""[^\s@<>()\[\],;:"|=/\\\x1d\x1e\x7f]+\Z""")
+_FOREIGN_LOCAL = re.compile(rf"[\w.+\-{FOREIGN}]+\Z", re.ASCII)
+_DOMAIN = re.compile(r"[A-Za-z0-9_.\-]+")
+_FOREIGN_DOMAIN = re.compile(rf"[A-Za-z0-9{FOREIGN}.\-]+")
+_LABEL = re.compile(rf"(?!-)[A-Za-z0-9{FOREIGN}](?:[A-Za-z0-9_{FOREIGN}-]{{0,61}}[A-Za-z0-9{FOREIGN}])?")
+_VERSION = re.compile(r"v?[0-9]+\.[0-9]+(?:[.-]|$)")  # name@1.0.0-rc.beta is a package
+_SCALED_FILE = re.compile(r"[0-9]x\.")  # icon@2x.png is a picture
 _FILE_ENDINGS = frozenset({
     "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "ico", "css", "js", "mjs", "json", "html", "htm", "txt", "xml",
     "yaml", "yml", "toml", "csv", "tsv", "parquet", "log", "pdf", "tar", "gz",
@@ -21,39 +26,24 @@ _FILE_ENDINGS = frozenset({
 _NOBODY = frozenset({"git"})  # git@host:path is how a repository is cloned
 
 
-class EmailDetector:
-    """Finds addresses such as ``jo.doe+x@mail.example.org``; not ``user@host``, ``@property`` or ``pkg@1.2.3``."""
-
-    name = "email"
-    gate = r"[^\s@<>()\[\],;:\"|=/\\]+(?:@[^\s@<>()\[\],;:\"|=/\\]+)+"
-
-    def __init__(self) -> None:
-        self._find = compile_gate(self.gate)
-
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Confirmed (start, end) spans, ascending."""
-        if "@" not in text:
-            return
-        for start, end in self._find(text):
-            at = text.index("@", start)
-            while 0 <= at < end:
-                after = text.find("@", at + 1, end)
-                confirmed = _confirm(text, start, at, end if after < 0 else after)
-                if confirmed is not None:
-                    yield confirmed
-                start, at = at + 1, after
+def _find(page: Page, start: int, end: int) -> Span | None:
+    """``start`` is an ``@``; what stands before and after it is looked at here, within the sizes of the RFC."""
+    shadow = page.shadow
+    domain = _domain(_DOMAIN, shadow, start + 1) or _domain(_FOREIGN_DOMAIN, shadow, start + 1)
+    if not domain:
+        return None
+    window = shadow[max(0, start - MAX_LOCAL - 1) : start]
+    before = _LOCAL.search(window) or _FOREIGN_LOCAL.search(window)
+    local = before[0].lstrip(_LOCAL_EDGE) if before else ""
+    return (start - len(local), start + 1 + len(domain)) if _is_local(local) else None
 
 
-def _confirm(text: str, start: int, at: int, end: int) -> tuple[int, int] | None:
-    local = text[start:at].lstrip(_LOCAL_EDGE)
-    domain = _bare_domain(text[at + 1 : end])
-    return (at - len(local), at + 1 + len(domain)) if _is_local(local) and _is_domain(domain) else None
-
-
-def _bare_domain(domain: str) -> str:
-    """The domain without what follows it in prose: ``example.org's`` and ``example.org!`` end at ``org``."""
-    match = re.match(r"[\w.-]*", domain)
-    return match.group().rstrip("._-") if match else ""
+def _domain(form: re.Pattern[str], shadow: str, start: int) -> str:
+    match = form.match(shadow, start, start + 1 + MAX_DOMAIN)
+    if match is None or "." not in match[0]:
+        return ""
+    domain = match[0].rstrip("._-")
+    return domain if _is_domain(domain) else ""
 
 
 def _is_local(local: str) -> bool:
@@ -61,14 +51,12 @@ def _is_local(local: str) -> bool:
 
 
 def _is_domain(domain: str) -> bool:
-    if len(domain) > MAX_DOMAIN or _VERSION.match(domain) or _SCALED_FILE.match(domain):
+    if "." not in domain or len(domain) > MAX_DOMAIN or _VERSION.match(domain) or _SCALED_FILE.match(domain):
         return False
     labels = domain.split(".")
     top = labels[-1].lower()
-    alphabetic = len(top) >= 2 and (top.isalpha() or top.startswith("xn--"))
-    return (
-        len(labels) >= 2
-        and alphabetic
-        and top not in _FILE_ENDINGS
-        and all(_LABEL.fullmatch(label) for label in labels)
-    )
+    alphabetic = len(top) >= 2 and (top.replace(FOREIGN, "a").isalpha() or top.startswith("xn--"))
+    return alphabetic and top not in _FILE_ENDINGS and all(_LABEL.fullmatch(label) for label in labels)
+
+
+EMAIL = Token("email", (rf"@[A-Za-z0-9{FOREIGN}]",), "@", _find)

@@ -1,0 +1,110 @@
+"""Rounds in turn over every process, then the tables.
+
+python -m benchmarks.overhead                    # about five minutes
+python -m benchmarks.overhead --rounds 9 --only raw
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections import defaultdict
+from collections.abc import Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.overhead.rounds import Cost, serve
+from benchmarks.overhead.table import Costs, markdown, profile_text, ratios, text
+from benchmarks.overhead.traffic import PAYLOADS
+from benchmarks.overhead.variants import FASTAPI_ONLY, VARIANTS
+
+FRAMEWORKS = ("raw", "fastapi")
+
+
+class Measured:
+    """One process of the comparison."""
+
+    def __init__(self, name: str, framework: str) -> None:
+        context = get_context("spawn")
+        self.name = name
+        self._told, child = context.Pipe()
+        self._process = context.Process(target=serve, args=(name, framework, child))
+        self._process.start()
+        child.close()
+
+    def ready(self) -> None:
+        if self._told.recv() != "ready":
+            raise RuntimeError(f"{self.name} did not start")
+
+    def round(self, payload: str) -> Cost:
+        self._told.send(("round", payload))
+        return self._told.recv()  # type: ignore[no-any-return]
+
+    def profile(self, payload: str) -> dict[str, float]:
+        self._told.send(("profile", payload))
+        return self._told.recv()  # type: ignore[no-any-return]
+
+    def abandon(self) -> None:
+        """End it, whatever it does."""
+        if self._process.is_alive():
+            self._process.terminate()
+
+    def close(self) -> None:
+        """Raises ``RuntimeError`` where something was not recorded."""
+        self._told.send(("stop", ""))
+        verdict = self._told.recv()
+        self._process.join(30)
+        if verdict != "recorded":
+            raise RuntimeError(f"{self.name}: {verdict}")
+
+
+def measure(framework: str, names: Sequence[str], rounds: int) -> tuple[Costs, dict[str, float]]:
+    """The costs of every variant, one a round, and the profile of everything on (of rows)."""
+    running = [Measured(name, framework) for name in ("bare", *names)]
+    try:
+        return _rounds(running, rounds)
+    finally:
+        for process in running:
+            process.abandon()
+
+
+def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, float]]:
+    for process in running:
+        process.ready()
+    costs: Costs = defaultdict(list)
+    for _ in range(rounds):
+        for payload in PAYLOADS:
+            for process in running:
+                costs[process.name, payload].append(process.round(payload))
+    profile: dict[str, float] = {}
+    for process in running:
+        if process.name == "mlmon, everything on":
+            profile = process.profile("row")
+        process.close()
+    return costs, profile
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=31, help="rounds of every variant")
+    parser.add_argument("--only", choices=FRAMEWORKS, help="one framework")
+    parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
+    parser.add_argument("--markdown", type=Path, help="write the table there too")
+    said = parser.parse_args()
+    wanted = said.variants.split(",")
+    chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
+    written = [f"Python {platform.python_version()}; {said.rounds} interleaved rounds, lower quartiles.\n"]
+    for framework in (said.only,) if said.only else FRAMEWORKS:
+        names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
+        costs, profile = measure(framework, names, said.rounds)
+        print(text(framework, costs))
+        print(ratios(costs))
+        if profile:
+            print(profile_text(profile))
+        written.append(markdown(framework, costs))
+    if said.markdown:
+        said.markdown.write_text("\n".join(written), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

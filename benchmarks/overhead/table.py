@@ -1,0 +1,88 @@
+"""Quartiles, ratios and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.overhead.rounds import Cost
+from benchmarks.overhead.traffic import PAYLOADS
+from benchmarks.overhead.variants import VARIANTS
+
+Costs = dict[tuple[str, str], list[Cost]]
+"""(variant, payload) to its cost, one a round."""
+
+HEADS = ("loop", "total")
+
+
+def added(costs: Costs) -> dict[tuple[str, str], Cost]:
+    """What each variant adds to ``bare``: lower quartiles, since a busy machine only ever makes a round dearer."""
+    found = {key: Cost(*(_quartile(each) for each in zip(*rounds, strict=True))) for key, rounds in costs.items()}
+    return {
+        (name, payload): Cost(cost.loop - found["bare", payload].loop, cost.total - found["bare", payload].total)
+        for (name, payload), cost in found.items()
+        if name != "bare"
+    }
+
+
+def _quartile(figures: Sequence[float]) -> float:
+    return sorted(figures)[len(figures) // 4]
+
+
+def _rows(costs: Costs) -> list[tuple[str, list[float]]]:
+    found = added(costs)
+    return [
+        (name, [getattr(found[name, payload], head) for head in HEADS for payload in PAYLOADS])
+        for name in VARIANTS
+        if (name, "row") in found
+    ]
+
+
+def text(framework: str, costs: Costs) -> str:
+    columns = "".join(f"{payload:>9}" for payload in PAYLOADS)
+    lines = [
+        f"\n{framework}: microseconds of CPU added to a request",
+        f"{'':<36}{'event loop':>27}   {'whole process':>27}",
+        f"{'':<36}{columns}   {columns}",
+    ]
+    for name, figures in _rows(costs):
+        cells = [f"{figure:9.1f}" for figure in figures]
+        lines.append(f"{name:<36}{''.join(cells[:3])}   {''.join(cells[3:])}")
+    return "\n".join(lines)
+
+
+def markdown(framework: str, costs: Costs) -> str:
+    names = [*PAYLOADS]
+    lines = [
+        f"| added to a request on {framework}, µs of CPU | "
+        + " | ".join([*(f"loop, {name}" for name in names), *(f"total, {name}" for name in names)])
+        + " |",
+        "|---|" + "---:|" * (2 * len(names)),
+    ]
+    for name, figures in _rows(costs):
+        lines.append(f"| {name} | " + " | ".join(f"{figure:,.1f}" for figure in figures) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def ratios(costs: Costs) -> str:
+    """The two comparisons that matter, within one run."""
+    found = added(costs)
+    lines = []
+    for ours in ("mlmon, tap alone", "mlmon, everything on"):
+        for other in ("minimal capture", "prometheus-fastapi-instrumentator"):
+            if (ours, "row") not in found or (other, "row") not in found:
+                continue
+            for head in HEADS if "everything" in ours else HEADS[:1]:
+                cells = [
+                    f"{payload} {getattr(found[ours, payload], head) / getattr(found[other, payload], head):.3f}"
+                    for payload in PAYLOADS
+                ]
+                lines.append(f"{ours} / {other}, {head}: {', '.join(cells)}")
+    return "\n".join(lines)
+
+
+def profile_text(profile: dict[str, float]) -> str:
+    lines = [
+        "\neverything on, where a row's CPU goes (microseconds a request, sampled; the sampler slows all a little)"
+    ]
+    lines += [f"{spent:9.1f}  {stage}" for stage, spent in profile.items() if spent >= 0.05]
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""What an exchange is called: its version, the caller's ids, its segment."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from mlmon_sidecar.decode.body import header
+from mlmon_sidecar.decode.options import ALIAS_HEADERS, DecodeOptions
+from mlmon_sidecar.decode.outputs import class_text
+from mlmon_sidecar.decode.selectors import Selector
+from mlmon_sidecar.decode.sides import Answers, RequestRows
+from mlmon_sidecar.records import Exchange
+
+MAX_NAME_TEXT = 128  # characters of a version or a segment, where the rest is cut, and of an alias, which is refused
+BAD_ALIAS = "bad_alias"
+"""Key under which ids of the caller's are counted that are no ids: too long, or not printable."""
+
+_PATH_VERSION = re.compile(r"/versions/([^/:]+)")  # Open Inference Protocol, TensorFlow Serving
+
+Find = Callable[[Selector], object]
+"""The value a selector finds in one exchange, whichever side it reads."""
+
+
+def version_of(exchange: Exchange, options: DecodeOptions, find: Find, request: RequestRows, answers: Answers) -> str:
+    """By configuration, else by the path, else as the answer or the request says, else the one of all such."""
+    if isinstance(options.version, Selector):
+        found = find(options.version)
+        named = class_text(found[0] if isinstance(found, list) and found else found)
+    elif options.version:
+        return options.constant_version
+    else:
+        named = _version_in_path(exchange.path, options)
+    named = (named or answers.version or request.version)[:MAX_NAME_TEXT]
+    return named if named and named.isprintable() else options.constant_version
+
+
+def _version_in_path(path: str, options: DecodeOptions) -> str:
+    for pattern in options.version_paths:
+        match = pattern.fullmatch(path)
+        if match is not None:
+            return match["version"]
+    match = _PATH_VERSION.search(path) if "/versions/" in path else None
+    return "" if match is None else match[1]
+
+
+def aliases_of(
+    exchange: Exchange,
+    options: DecodeOptions,
+    find: Find,
+    request: RequestRows,
+    answers: Answers,
+    skipped: Counter[str],
+) -> Sequence[str | None]:
+    """The caller's id of each row: by selector, else what the body calls its id, else what a header does."""
+    if options.id is not None:
+        found = find(options.id)
+    else:
+        own = request.aliases if request.aliases is not None else answers.aliases
+        if own is None and len(exchange.request_headers) > 1:
+            own = next((text for name in ALIAS_HEADERS if (text := header(exchange.request_headers, name))), None)
+        found = own if own is None or isinstance(own, str) else list(own)
+    if found is None:
+        return [None] * request.count
+    if isinstance(found, list):
+        texts = [_alias(item, skipped) for item in found[: request.count]]
+        return texts + [None] * (request.count - len(texts))
+    text = _alias(found, skipped)
+    if text is None or request.count == 1:
+        return [text] * request.count
+    return [f"{text}/{at}" for at in range(request.count)]
+
+
+def _alias(value: object, skipped: Counter[str]) -> str | None:
+    text = class_text(value)
+    if not text:
+        return None
+    if len(text) <= MAX_NAME_TEXT and text.isprintable():
+        return text
+    skipped[BAD_ALIAS] += 1
+    return None
+
+
+def segments_of(options: DecodeOptions, find: Find, count: int) -> Sequence[str | None]:
+    """One text a row. A single value is every row's."""
+    found = None if options.segment is None else find(options.segment)
+    if isinstance(found, list):
+        texts = [class_text(item) for item in found[:count]]
+        return [text and text[:MAX_NAME_TEXT] for text in texts] + [None] * (count - len(texts))
+    return [(class_text(found) or "")[:MAX_NAME_TEXT] or None] * count

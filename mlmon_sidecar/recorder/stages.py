@@ -1,0 +1,252 @@
+"""The stages in their order: hand-off, decode, aggregate, redact, and rows that wait for a flush.
+
+A step either decodes some exchanges, or counts, redacts and keeps some of the rows that were decoded before: counting
+many rows at once costs little more than counting few. How much is in a step is measured (``Pace``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mlmon_sidecar import telemetry as names
+from mlmon_sidecar.aggregate.panes import PaneBuilder
+from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
+from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.decode.batch import decode
+from mlmon_sidecar.decode.options import DecodeOptions
+from mlmon_sidecar.interfaces import Clock, Telling
+from mlmon_sidecar.recorder.batches import Gathered, join, units
+from mlmon_sidecar.recorder.generations import GenerationBook
+from mlmon_sidecar.recorder.minutes import Minutes
+from mlmon_sidecar.recorder.pace import Pace
+from mlmon_sidecar.recorder.telling import prediction_event
+from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
+from mlmon_sidecar.recorder.violations import Violations
+from mlmon_sidecar.recorder.waiting import Waiting
+from mlmon_sidecar.records import DropReason, Exchange, KeptRow, Pane, PredictionBatch, RedactedRows
+from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.redact.rows import Redaction
+from mlmon_sidecar.redact.sampling import keep_rows
+from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.schema import ExpectedSchema
+from mlmon_sidecar.telemetry import Telemetry
+
+MAX_EXCHANGES = 64  # decoded, or counted as traffic, in one step
+EXCHANGE_UNITS = 256  # what decoding an exchange costs beyond its bytes, in bytes
+DECODE_FIXED = 2_500  # what a step of decoding costs before the first exchange, in the same unit
+DECODE_LEAST = 4_000
+DECODE_NS_PER_UNIT = 40.0  # to begin with; this and the next are measured from then on
+COUNT_NS_PER_UNIT = 180.0
+COUNT_FIXED = 1_400  # what a step of counting costs before the first row, in cells
+COUNT_LEAST = 1_000  # 16 rows of 50 features
+NOTHING_KEPT = Redaction(RedactedRows(), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedModel:
+    """What the recorder needs to know of one model."""
+
+    decode: DecodeOptions
+    layout: Layout
+    redactor: Redactor
+    store_features: frozenset[str] = frozenset()
+    keep: float = 1.0  # share of rows kept, by hash of the prediction id
+    schema: ExpectedSchema = field(default_factory=ExpectedSchema)  # empty: the first rows teach it
+
+
+class Stages:
+    """Exchanges to panes and kept rows. A step takes the recorder's lock, and gives it back."""
+
+    def __init__(
+        self,
+        models: Mapping[str, RecordedModel],
+        handoff: Handoff,
+        clock: Clock,
+        telemetry: Telemetry,
+        waiting: Waiting,
+        minutes: Minutes,
+        *,
+        lock: threading.RLock,
+        generations: GenerationBook,
+        violations: Violations,
+        telling: Telling | None = None,
+        cpu_ns: Callable[[], int] = time.thread_time_ns,
+    ) -> None:
+        self._models, self._handoff, self._clock, self._telemetry = models, handoff, clock, telemetry
+        self._waiting, self._minutes, self._state, self._telling = waiting, minutes, lock, telling
+        self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
+        self._versions = Versions(models)
+        self._violations = violations
+        self._generations = generations
+        self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
+        self._gathered = Gathered()  # rows, decoded and not counted
+        self._queued = False  # the hand-off held more than was taken
+        self._decode_pace = Pace(DECODE_NS_PER_UNIT, fixed=DECODE_FIXED, least=DECODE_LEAST, cpu_ns=cpu_ns)
+        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
+
+    def panes(self, model: str | None = None) -> int:
+        """Of one model or of all, not taken yet."""
+        return sum(len(builder) for name, builder in self._builders.items() if model in (None, name))
+
+    def take_panes(self) -> list[Pane]:
+        with self._state:
+            return [pane for builder in self._builders.values() for pane in builder.take()]
+
+    def step(self) -> bool:
+        """One piece of work. False: nothing was found to do any more."""
+        if len(self._passed) >= MAX_EXCHANGES or (self._passed and not self._queued):
+            self._count_traffic()
+        elif self._gathered.units >= self._count_pace.units or (self._gathered and not self._queued):
+            self._count_rows()
+        else:
+            self._take_some()
+            return self._queued or bool(self._passed or self._gathered)
+        return True  # what came meanwhile is not known
+
+    def _take_some(self) -> None:
+        """Exchanges to decoded rows."""
+        begun = self._clock.monotonic_ns()
+        self._decode_pace.begin()
+        exchanges, cost = self._drained()
+        by_model: dict[str, list[Exchange]] = {}
+        for exchange in exchanges:
+            by_model.setdefault(exchange.model, []).append(exchange)
+        with self._state:
+            for name, group in by_model.items():
+                self._decode(name, group)
+            if not self._queued:
+                self._minutes.taken(begun)
+            self._settle()
+        if exchanges:
+            self._decode_pace.end(cost)
+
+    def _drained(self) -> tuple[Sequence[Exchange], int]:
+        """Exchanges for one step, and what they cost. ``_queued`` says afterwards whether there may be more."""
+        limit, cost = self._decode_pace.units, 0
+        taken: list[Exchange] = []
+        self._queued = True
+        while cost < limit and len(taken) < MAX_EXCHANGES:
+            got = self._handoff.drain(1)
+            if not got:
+                self._queued = False
+                break
+            taken += got
+            cost += EXCHANGE_UNITS + got[0].request_bytes + got[0].response_bytes
+        return taken, cost
+
+    def _decode(self, name: str, exchanges: Sequence[Exchange]) -> None:
+        try:
+            model = self._models[name]
+            decoded = decode(exchanges, model.decode, self._clock.unix_at)
+        except Exception as error:  # A fault of ours costs these exchanges' rows, never the server.
+            self._telemetry.failed("decode", error)
+            self._telemetry.dropped(len(exchanges), DropReason.INTERNAL_ERROR)
+            return
+        self._telemetry.add(names.DECODED, decoded.exchanges)
+        for reason, amount in decoded.dropped.items():
+            self._telemetry.dropped(amount, reason)
+        for cap, amount in decoded.skipped.items():
+            self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
+        self._generations.add(name, decoded.generations, self._versions)
+        batches = [self.of_known_version(batch) for batch in decoded.batches]
+        versions = decoded_versions(batches)
+        self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
+        for batch in batches:
+            self.check(batch)
+            self._gathered.add(batch)
+
+    def check(self, batch: PredictionBatch) -> None:
+        """Hold the rows against the form that is expected of them. The lock is held."""
+        try:
+            self._violations.look(batch, self._models[batch.model].redactor.redact_text)
+        except Exception as error:  # The rows are still good.
+            self._telemetry.failed("schema", error)
+
+    def of_known_version(self, batch: PredictionBatch) -> PredictionBatch:
+        """The batch, or under ``OTHER_VERSION`` where there are too many. The lock is held."""
+        if self._versions.known(batch.model, batch.version):
+            return batch
+        self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
+        return replace(batch, version=OTHER_VERSION)
+
+    def _count_traffic(self) -> None:
+        """Exchanges to panes, whatever became of them."""
+        with self._state:
+            passed, self._passed = self._passed, []
+            by_model: dict[str, list[tuple[Exchange, str | None]]] = {}
+            for item in passed:
+                by_model.setdefault(item[0].model, []).append(item)
+            for name, members in by_model.items():
+                default = self._models[name].decode.constant_version
+                try:
+                    self._builders[name].add_exchanges(members, default, self._clock.unix_at)
+                except Exception as error:  # The rows are still good.
+                    self._telemetry.failed("aggregate", error)
+            self._settle()
+
+    def _count_rows(self) -> None:
+        """Decoded rows to panes and kept rows."""
+        with self._state:
+            if not self._gathered:
+                return  # a flush has counted them meanwhile
+            self._count_pace.begin()
+            taken = self._gathered.take(self._count_pace.units)
+            self.add(taken)
+            self._count_pace.end(sum(map(units, taken)))
+            self._settle()
+
+    def count_gathered(self) -> None:
+        """What was decoded, to the last row."""
+        self._count_traffic()
+        while self._gathered:
+            self._count_rows()
+
+    def _settle(self) -> None:
+        if not self._gathered and not self._passed:
+            self._minutes.counted()
+
+    def add(self, batches: Sequence[PredictionBatch]) -> None:
+        """Batches of one kind into panes and kept rows. A fault of ours costs these rows, and is counted as that.
+
+        The lock is held, and their version went through ``of_known_version``.
+        """
+        rows = sum(batch.rows for batch in batches)
+        self._telemetry.add(names.ROWS, rows)
+        try:
+            batch = join(batches)
+            self._builders[batch.model].add_batch(batch)
+        except Exception as error:
+            self._telemetry.failed("aggregate", error)
+            self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)
+            return
+        try:
+            kept = self._redacted(self._models[batch.model], batch)
+        except Exception as error:
+            self._telemetry.failed("redact", error)
+            self._telemetry.rows_dropped(batch.rows, DropReason.REDACTION_FAILED)
+            return
+        self._waiting.keep(kept)
+        self._tell(kept)
+
+    def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> Sequence[KeptRow]:
+        keep = keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
+        kept, failed = model.redactor.redact_batch(batch, model.store_features, keep) if any(keep) else NOTHING_KEPT
+        left_out = batch.rows - len(kept.rows) - failed
+        self._telemetry.add(names.ROWS_SAMPLED_OUT if model.keep > 0 else names.ROWS_AGGREGATED_ONLY, left_out)
+        self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)
+        for entity, matches in kept.redactions.items():
+            self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)
+        return kept.rows
+
+    def _tell(self, rows: Sequence[KeptRow]) -> None:
+        if self._telling is None:
+            return
+        try:
+            for row in rows:
+                redact = self._models[row.model].redactor.redact_text
+                self._telling.event(prediction_event(row, self._generations.attributes(row.prediction_id, redact)))
+        except Exception as error:
+            self._telemetry.failed("telling", error)
