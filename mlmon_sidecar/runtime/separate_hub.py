@@ -62,7 +62,8 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     exporter = Exporter(options, [lambda: hub.measurements(), ProcessSource()], telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)
-    hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
+    redactor = assembly.make_redactor(settings)
+    hub = make_hub(settings, watched, clock, telemetry, exporter, options, redactor, role="separate")
     host = HubHost(hub, socket_path(settings))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
