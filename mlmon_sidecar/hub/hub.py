@@ -18,6 +18,7 @@ from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub import events, status
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
+from mlmon_sidecar.hub.label_privacy import LabelPrivacy, default_privacy
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import Retention
 from mlmon_sidecar.hub.seal import sum_panes
@@ -75,6 +76,7 @@ class Hub:
         *,
         telling: Telling | None = None,
         export_outcome: Callable[[], Mapping[str, object]] | None = None,
+        privacy: LabelPrivacy | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -82,6 +84,7 @@ class Hub:
         self.telemetry = telemetry
         self._telling = telling
         self._export_outcome = export_outcome
+        self._privacy = privacy or default_privacy()
         self._lock = threading.RLock()
         self._silence_ns = max(MIN_SILENCE_NS, int(SILENT_INTERVALS * self.options.flush_interval_seconds * 1e9))
         store.take_over()
@@ -144,10 +147,15 @@ class Hub:
         return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
 
     def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self.store.commit_labels(labels, self.clock.unix_ns())
+        cleaned = self._privacy.clean(labels)
+        fit = [item for item in cleaned if isinstance(item, Label)]
+        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns()) if fit else ())
+        receipts = [next(committed) if isinstance(item, Label) else item for item in cleaned]
+        # Back to the caller goes the id as it came.
+        return [receipt._replace(id=label.id) for receipt, label in zip(receipts, labels, strict=True)]
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
-        return self.store.erase(ids, aliases)
+        return self.store.erase(ids, self._privacy.names(aliases))
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """``status``, ``series`` (model, name, label, since) or ``incidents`` (model).

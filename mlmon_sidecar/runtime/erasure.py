@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from mlmon_sidecar.config import Settings
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.hub.election import StoreLock
+from mlmon_sidecar.hub.label_privacy import LabelPrivacy
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.records import Erased
+from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.separate_hub import socket_path
 from mlmon_sidecar.store import open_store, store_path
 
@@ -36,7 +38,7 @@ def erase(settings: Settings, ids: Sequence[str], aliases: Sequence[str]) -> Era
         store = open_store(settings.store)
         try:
             store.take_over()
-            return store.erase(ids, aliases)
+            return store.erase(ids, LabelPrivacy(assembly.make_redactor(settings)).names(aliases))
         finally:
             store.close()
     finally:

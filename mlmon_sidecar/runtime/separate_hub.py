@@ -25,6 +25,7 @@ from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.interfaces import HubClient, Source
 from mlmon_sidecar.recorder import Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
+from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
@@ -73,8 +74,9 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     exporter = Exporter(options, sources, telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)
-    hub = make_hub(settings, watched, clock, telemetry, exporter, options, role="separate")
-    raw = raw_intake(settings, watched, hub, exporter, options)
+    redactor = assembly.make_redactor(settings)
+    hub = make_hub(settings, watched, clock, telemetry, exporter, options, redactor, role="separate")
+    raw = raw_intake(settings, watched, hub, exporter, options, redactor)
     allowed = frozenset({os.geteuid(), 0, *settings.hub.allow_uids})
     host = HubHost(hub, socket_path(settings), allowed_uids=allowed, group=group, raw=raw)
     stopping = told_to_stop()
@@ -99,11 +101,15 @@ def socket_path(settings: Settings) -> Path:
 
 
 def raw_intake(
-    settings: Settings, watched: Sequence[Watched], hub: Hub, exporter: Exporter | None, options: ExportOptions
+    settings: Settings,
+    watched: Sequence[Watched],
+    hub: Hub,
+    exporter: Exporter | None,
+    options: ExportOptions,
+    redactor: Redactor,
 ) -> RawIntake:
     """For processes with ``ship = "raw"``: each gets a recorder here, which does what it would do there."""
     interval = settings.flush_interval_seconds
-    redactor = assembly.make_redactor(settings)
     environ = dict(os.environ)
     content = assembly.captures_content(settings, environ)
     telling = exporter if options.prediction_logs else None

@@ -11,11 +11,13 @@ from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.embedded import CLOSE_SECONDS, EmbeddedHub
 from mlmon_sidecar.hub.hub import Hub
+from mlmon_sidecar.hub.label_privacy import LabelPrivacy
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.interfaces import Clock, HubClient, Source
 from mlmon_sidecar.recorder import Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
+from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
@@ -38,11 +40,11 @@ class Worker:
         clock = self.clock = make_clock(settings)
         options = export_options(settings, dict(os.environ))
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
-        self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options)
+        redactor = assembly.make_redactor(settings)
+        self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options, redactor)
         process.slot.fill(self.hub)
         environ = dict(os.environ)
         content = assembly.captures_content(settings, environ)
-        redactor = assembly.make_redactor(settings)
         models = {w.name: assembly.recorded_model(w, settings, redactor, content=content) for w in process.watched}
         self.decode_options = {name: model.decode for name, model in models.items()}
         self.recorder = Recorder(
@@ -89,13 +91,14 @@ def hub_client(
     telemetry: Telemetry,
     exporter: Exporter,
     options: ExportOptions,
+    redactor: Redactor,
 ) -> HubClient:
     """The embedded hub, or the way to a separate one."""
     if settings.hub.socket is not None:
         return SocketHubClient(settings.hub.socket)
     return EmbeddedHub(
         store_path(settings.store),
-        lambda: make_hub(settings, watched, clock, telemetry, exporter, options, role="embedded"),
+        lambda: make_hub(settings, watched, clock, telemetry, exporter, options, redactor, role="embedded"),
     )
 
 
@@ -106,6 +109,7 @@ def make_hub(
     telemetry: Telemetry,
     exporter: Exporter,
     options: ExportOptions,
+    redactor: Redactor,
     *,
     role: Literal["embedded", "separate"],
 ) -> Hub:
@@ -120,6 +124,7 @@ def make_hub(
             assembly.hub_options(settings, role),
             telling=exporter,
             export_outcome=lambda: export_outcome(exporter, options),
+            privacy=LabelPrivacy(redactor),
         )
     except BaseException:
         store.close()  # it is tried again every second, and must not be open twice

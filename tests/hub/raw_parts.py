@@ -19,6 +19,7 @@ from mlmon_sidecar.hub.hub import Hub, HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.records import End, Exchange
+from mlmon_sidecar.redact import Redactor
 from mlmon_sidecar.runtime.assembly import watched_models
 from mlmon_sidecar.runtime.separate_hub import raw_intake
 from mlmon_sidecar.runtime.wiring import export_options
@@ -62,7 +63,9 @@ class RawHub:
         self.hub = Hub(self.store, [plan], SystemClock(), self.telemetry, options)
         loaded = load(None, environ={}, model=MODEL, flush_interval_seconds=interval)
         watched = watched_models(loaded.settings, loaded.origin)
-        self.raw: RawIntake = raw_intake(loaded.settings, watched, self.hub, None, export_options(loaded.settings, {}))
+        self.raw: RawIntake = raw_intake(
+            loaded.settings, watched, self.hub, None, export_options(loaded.settings, {}), Redactor()
+        )
         self._host = HubHost(self.hub, self.path, raw=self.raw)
 
     def __enter__(self) -> RawHub:

@@ -4,6 +4,7 @@
 ``wrapped`` the same inside the middleware, ``traced`` the same behind tracing that the application brings itself.
 """
 
+import json
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -95,6 +96,41 @@ def bare() -> FastAPI:  # noqa: C901 - a list of small handlers
 def monitored() -> FastAPI:
     app = bare()
     app.add_middleware(MonitorMiddleware, strict=os.environ.get("TEST_STRICT") == "yes")
+    return app
+
+
+def personal() -> FastAPI:
+    """Hands the personal values it is sent to every place an application may put them."""
+    app = bare()
+
+    @app.post("/refuse")
+    async def refuse(request: Request) -> None:
+        raise LookupError((await request.body()).decode())
+
+    @app.post("/echo-error")
+    async def echo_error(request: Request) -> Response:
+        return PlainTextResponse(await request.body(), status_code=422)
+
+    @app.post("/chat/{who}")
+    async def chat(request: Request, who: str) -> Response:
+        said = (await request.json())["messages"][0]["content"]
+
+        async def events() -> AsyncIterator[str]:
+            for part in (f"to {who}: ", said):
+                yield f"data: {json.dumps({'choices': [{'delta': {'content': part}}]})}\n\n"
+            yield "data: [DONE]\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    @app.post("/told")
+    async def told(request: Request) -> dict[str, str]:
+        said = await request.json()
+        annotate(
+            features={"contact": said["feature"]}, prediction=said["class"], confidence=0.75, segment=said["segment"]
+        )
+        return {"answer": "done"}
+
+    app.add_middleware(MonitorMiddleware)
     return app
 
 
