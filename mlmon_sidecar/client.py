@@ -40,7 +40,7 @@ class Label:
     """What turned out to be true for a prediction.
 
     Attributes:
-        id: a prediction id (``x-mlmon-prediction-id``) or the caller's own id, 1 to 200 visible ASCII characters.
+        id: a prediction id (``x-mlmon-prediction-id``) or the caller's own id, 1 to 520 visible ASCII characters.
         label: the true class as text or boolean, or the true value as a number.
         observed_at: when it became known, with a time zone; None: when it is sent.
         model: only needed where the same id names predictions of several models.

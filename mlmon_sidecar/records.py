@@ -192,6 +192,7 @@ class Decoded:
     dropped: Mapping[DropReason, int]
     skipped: Mapping[str, int] = field(default_factory=dict)  # values left out of decoded rows, by the cap they met
     generations: Sequence[Generated] = ()
+    wrong_width: Mapping[str, int] = field(default_factory=dict)  # version -> rows with more or fewer values than names
 
 
 # ---------------------------------------------------------------- redact

@@ -48,6 +48,7 @@ class Wrong(StrEnum):
     TYPE = "type_change"
     RESCALED = "rescaled"
     EXCHANGED = "reordered"
+    WIDTH = "wrong_width"  # nameless values; seen where names are given to them
 
 
 class Violation(NamedTuple):

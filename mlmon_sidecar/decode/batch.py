@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from mlmon_sidecar.decode.columns import WRONG_WIDTH
 from mlmon_sidecar.decode.exchange import decode_exchange
 from mlmon_sidecar.decode.generation import Unfinished
 from mlmon_sidecar.decode.options import UNVERSIONED, DecodeOptions
@@ -39,6 +40,7 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
     skipped: Counter[str] = Counter()
     generations: list[Generated] = []
     decoded = 0
+    wrong_width: Counter[str] = Counter()
     left_out: Counter[str] = Counter()  # of one exchange
     for exchange in exchanges:
         try:
@@ -54,6 +56,8 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
             if result.generated is not None:
                 generations.append(result.generated)
             if left_out:
+                if WRONG_WIDTH in left_out:
+                    wrong_width[result.version] += left_out.pop(WRONG_WIDTH)
                 skipped.update(left_out)
             decoded += 1
         left_out.clear()
@@ -61,7 +65,12 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
         tell_unversioned(options.name)
     batches = [batch for version, table in tables.items() for batch in table.batches(version, options, skipped)]
     return Decoded(
-        batches=batches, exchanges=decoded, dropped=dict(dropped), skipped=dict(skipped), generations=generations
+        batches=batches,
+        exchanges=decoded,
+        dropped=dict(dropped),
+        skipped=dict(skipped),
+        generations=generations,
+        wrong_width=dict(wrong_width),
     )
 
 

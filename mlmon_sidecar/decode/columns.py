@@ -27,6 +27,8 @@ DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
     "depth", "columns", "long_array", "unreadable_value", "bad_row",
 )  # fmt: skip
 """Keys under which values left out are counted."""
+WRONG_WIDTH = "wrong_width"
+"""Key under which rows are counted that have more or fewer nameless values than names are expected."""
 
 NESTED = (dict, list)
 FLAT_TYPES = frozenset({str, int, float, bool, type(None)})

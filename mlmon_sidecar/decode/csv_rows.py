@@ -52,7 +52,7 @@ class CsvDecoder:
             rows = [row if len(row) == width else filler for row in rows]
         names = _distinct(header) if header else positional_names(width, options.feature_names)
         columns = {name: typed(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
-        return RequestRows(len(rows), columns, positional=header is None, bad=bad)
+        return RequestRows(len(rows), columns, positional=header is None, width=0 if header else len(names), bad=bad)
 
     def response(self, side: Side, options: DecodeOptions, rows: int) -> Answers:
         """One line a row; or all rows' values on a single line, as some containers answer."""

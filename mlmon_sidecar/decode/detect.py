@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from mlmon_sidecar.decode.binary import BinaryDecoder
 from mlmon_sidecar.decode.sides import Direction, Side
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.interfaces import Decoder
@@ -14,6 +15,8 @@ from mlmon_sidecar.records import DropReason
 AUTO = "auto"
 MAX_REMEMBERED = 1024  # then the memory starts afresh; a client chooses paths and members freely
 MAX_MEMBERS = 32  # of an object that make its shape
+BY_SIZE = frozenset({AUTO, "binary", "multipart"})  # wanted, and content with a body that is only a size
+_BINARY = BinaryDecoder()
 _NESTED = (dict, list)
 
 
@@ -39,8 +42,14 @@ class Detection:
             wanted: a name in the table, or "auto".
 
         Raises:
-            DecodeError: ``unsupported_media_type`` when no decoder claims the body.
+            DecodeError: ``unsupported_media_type`` when no decoder claims the body, ``body_too_large`` when it is not
+                here and ``wanted`` would have to read it.
         """
+        if side.is_size_only:
+            if wanted not in BY_SIZE:
+                raise DecodeError("the body is larger than what is kept", code=DropReason.BODY_TOO_LARGE)
+            yield Claim(_BINARY, f"{side.media_type}, too large to be kept")
+            return
         if wanted != AUTO:
             yield Claim(self._decoders[wanted], "by configuration")
             return

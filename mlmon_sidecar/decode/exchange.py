@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlmon_sidecar.decode import DECODERS, generates
 from mlmon_sidecar.decode.body import header
-from mlmon_sidecar.decode.columns import BAD_ROW
+from mlmon_sidecar.decode.columns import BAD_ROW, WRONG_WIDTH
 from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.event_stream import is_event_stream
 from mlmon_sidecar.decode.generation import finished, generation_columns, unfinished
@@ -52,6 +52,8 @@ def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, s
         raise _with_figures(exchange, options, fault)
     said = Said.of(exchange.annotations, skipped) if exchange.annotations else SILENT
     request = _request(exchange, options, said)
+    if request.width and options.feature_names and request.width != len(options.feature_names):
+        skipped[WRONG_WIDTH] += request.count - len(request.bad)
     answers = _response(exchange, options, said, request.count)
     generation = None
     added = answers.columns

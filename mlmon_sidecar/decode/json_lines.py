@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from mlmon_sidecar.decode.json_text import parse_json
@@ -22,6 +24,9 @@ WRAPPERS = (
     "values",
     "instance",
 )  # {"features": [1, 2]}, {"data": {"features": {"values": [1, 2]}}}
+MAX_BROKEN = 50_000  # lines that are no JSON; a body with more is refused, as each costs as much as thirty good ones
+MAX_PATIENT = 20_000  # lines that are parsed a second time, as Python's NaN needs it ...
+MAX_IN_VAIN = 1_000  # ... as long as not so many of them are no JSON for all that
 BROKEN = None  # stands for a line that is no JSON: of no kind that rows have
 
 
@@ -52,13 +57,14 @@ def values_of(side: Side, most: int) -> list[object]:
     """The lines' values, ``BROKEN`` where a line has none.
 
     Raises:
-        DecodeError: ``body_too_large`` for more than ``most`` lines, ``not_json`` where no line is JSON.
+        DecodeError: ``body_too_large`` for more than ``most`` lines, ``not_json`` where no line is JSON or too
+            many are none.
     """
     text = side.text().encode()
     lines = [line for line in text.split(b"\n", most + 1) if line.strip()]
     if len(lines) > most:
         raise DecodeError("too many lines in one body", code=DropReason.BODY_TOO_LARGE)
-    values = [_value(line) for line in lines]
+    values = _values(lines)
     if all(value is BROKEN for value in values):
         raise DecodeError("no line is JSON", code=DropReason.NOT_JSON)
     return values
@@ -74,12 +80,26 @@ def unwrapped(value: object) -> object:
     return value
 
 
-def _value(line: bytes) -> object:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return parse_json(line)
-    except DecodeError:
-        return BROKEN
+def _values(lines: Sequence[bytes]) -> list[object]:
+    """Raises ``DecodeError`` (``not_json``) for more than ``MAX_BROKEN`` broken ones."""
+    values: list[object] = []
+    patient, in_vain, broken = MAX_PATIENT, MAX_IN_VAIN, MAX_BROKEN
+    for line in lines:
+        try:
+            values.append(orjson.loads(line))
+            continue
+        except orjson.JSONDecodeError:
+            pass
+        value: object = BROKEN
+        if patient and in_vain:
+            patient -= 1
+            try:
+                value = parse_json(line)
+            except DecodeError:
+                in_vain -= 1
+        if value is BROKEN:
+            broken -= 1
+            if not broken:
+                raise DecodeError("too many lines are no JSON", code=DropReason.NOT_JSON)
+        values.append(value)
+    return values

@@ -73,9 +73,9 @@ def _positional(
     if not bad and len(rows) > 1 and 0 < width <= MAX_COLUMNS:
         columns = dict(zip(names, zip(*rows, strict=True), strict=True))
         if all(FLAT_TYPES.issuperset(map(type, column)) for column in columns.values()):
-            return RequestRows(len(rows), columns=columns, document=document)
+            return RequestRows(len(rows), columns=columns, width=width, document=document)
     records = [dict(zip(names, row, strict=False)) for row in rows]
-    return RequestRows(len(rows), records=records, bad=bad, document=document)
+    return RequestRows(len(rows), records=records, width=width, bad=bad, document=document)
 
 
 @lru_cache(maxsize=64)

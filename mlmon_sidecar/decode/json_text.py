@@ -35,13 +35,14 @@ def parse_json(body: bytes, charset: str = "") -> object:
     """
     if (charset and charset.lower() not in _PLAIN_CHARSETS) or body[:2] in _WIDE_MARKS or 0 in body[:2]:
         body = _as_utf8(body, charset)
-    if body[:3] == BYTE_ORDER_MARK:
-        body = body[3:]
+    skipped = 3 if body[:3] == BYTE_ORDER_MARK else 0
+    if skipped:
+        body = body[skipped:]
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         # The cause is cut off: it carries the document.
-        at_byte = len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
+        at_byte = len(error.doc[: error.pos].encode("utf-8", "surrogatepass")) + skipped
     if len(body) <= MAX_PATIENT_BYTES:
         try:
             return json.loads(body.decode(), parse_int=_integer)

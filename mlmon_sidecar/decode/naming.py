@@ -13,7 +13,8 @@ from mlmon_sidecar.decode.sides import Answers, RequestRows
 from mlmon_sidecar.records import Exchange
 from mlmon_sidecar.selectors import ALIAS_HEADERS, Selector
 
-MAX_NAME_TEXT = 128  # characters of a version or a segment, where the rest is cut, and of an alias, which is refused
+MAX_NAME_TEXT = 128  # characters of a version or a segment; the rest is cut
+MAX_ALIAS = 512  # characters; a longer one is refused, for half an id is another's
 BAD_ALIAS = "bad_alias"
 """Key under which ids of the caller's are counted that are no ids: too long, or not printable."""
 
@@ -73,10 +74,10 @@ def aliases_of(
 
 
 def _alias(value: object, skipped: Counter[str]) -> str | None:
-    text = class_text(value)
+    text = value if isinstance(value, str) else class_text(value)  # a class may be cut, an id may not
     if not text:
         return None
-    if len(text) <= MAX_NAME_TEXT and text.isprintable():
+    if len(text) <= MAX_ALIAS and text.isprintable():
         return text
     skipped[BAD_ALIAS] += 1
     return None

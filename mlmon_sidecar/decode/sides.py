@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OPAQUE_TYPES = frozenset({"image", "audio", "video", "model", "font/"})  # first letters: nothing in them is read
 _UNREAD: Final = object()
+_WHOLE_OR_SIZE = frozenset({"application/octet-stream", "application/pdf", "application/zip"})
+_HAS_TENSORS = b"inference-header-content-length"
 
 
 class Direction(StrEnum):
@@ -38,6 +40,7 @@ class Side:
         "direction",
         "exchange",
         "headers",
+        "is_size_only",
         "media_type",
         "parameters",
         "size",
@@ -54,12 +57,15 @@ class Side:
         self.exchange = exchange  # path, method, times, chunks
         self.direction = direction
         self.size = len(body)  # bytes that went by, as they came over the wire
+        self.is_size_only = False  # too large to be kept, and of a type that says enough by its size
         self._document: object = _UNREAD
         self._fault_at: int | None = None  # byte of the body
 
     @classmethod
     def of(cls, exchange: Exchange, direction: Direction) -> Side:
         """The body of an image, of audio or video is left empty; only its size is known.
+
+        So is that of a form with files, or of bytes of no known type, which is larger than what capture keeps.
 
         Raises ``DecodeError`` (``body_too_large``, ``unsupported_encoding``).
         """
@@ -69,12 +75,14 @@ class Side:
             headers, chunks, length = exchange.response_headers, exchange.response_body, exchange.response_bytes
         media_type, parameters = content_type(headers)
         opaque = media_type[:5] in OPAQUE_TYPES
+        size_only = False
         if media_type == EVENT_STREAM:
             body = b"".join(stream_chunks(chunks, headers))  # as far as it came
         else:
-            body = b"" if opaque else body_bytes(chunks, length, headers)
+            size_only = length > sum(map(len, chunks)) and _counts_by_size(media_type, headers)
+            body = b"" if opaque or size_only else body_bytes(chunks, length, headers)
         side = cls(body, media_type, parameters, headers, exchange, direction)
-        side.size = length
+        side.size, side.is_size_only = length, size_only
         return side
 
     @property
@@ -112,6 +120,13 @@ class Side:
         return text_of(self.body, self.parameters.get("charset", ""))
 
 
+def _counts_by_size(media_type: str, headers: Headers) -> bool:
+    """Whether a body too large to be kept says enough by its size: it is, or carries, a file."""
+    if media_type.startswith("multipart/"):
+        return True
+    return media_type in _WHOLE_OR_SIZE and all(name != _HAS_TENSORS for name, _ in headers)
+
+
 # The three below are not frozen: Python takes five times as long to make a frozen one, and each request has them all.
 
 
@@ -124,6 +139,7 @@ class RequestRows:
         columns: each of length ``count``. Arrays hold no null and no boolean; int64 or float64.
         records: ``count`` objects as JSON has them, nested or flat, instead of ``columns``.
         positional: the names are ``feature_0`` and so on: the core renames them from configuration or baseline.
+        width: values of a row where they come without names; 0 where they have their own.
         bad: indices of rows that cannot be read; whatever stands in their place is left out, and so is their answer.
         document: what selectors walk; None: nothing to walk.
         aliases: the caller's own id, one for the request or one a row.
@@ -135,6 +151,7 @@ class RequestRows:
     columns: Mapping[str, Column] = field(default_factory=dict)
     records: Sequence[Mapping[str, object]] = ()
     positional: bool = False
+    width: int = 0
     bad: Collection[int] = ()
     document: object = None
     aliases: Sequence[str | None] | str | None = None

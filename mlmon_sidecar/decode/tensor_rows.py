@@ -34,14 +34,16 @@ def rows_of_tensors(tensors: Sequence[Tensor], options: DecodeOptions) -> Reques
     expect_rows(count, options)
     if any(tensor.rows not in (1, count) for tensor in tensors):
         raise wrong_shape("tensors differ in their number of rows")
+    columns: dict[str, Column]
     bad = frozenset().union(*[tensor.bad if tensor.rows == count else range(count) for tensor in tensors if tensor.bad])
     if len(tensors) == 1 and _is_matrix(tensors[0], options):
         names = positional_names(tensors[0].width, options.feature_names)
-        return RequestRows(count, dict(zip(names, _columns(tensors[0]), strict=True)), positional=True, bad=bad)
+        columns = dict(zip(names, _columns(tensors[0]), strict=True))
+        return RequestRows(count, columns, positional=True, width=len(names), bad=bad)
     expect_cells(sum(tensor.width for tensor in tensors if tensor.width <= MAX_ARRAY), 1)
     if sum(tensor.width for tensor in tensors if tensor.rows < count) * count > MAX_CELLS:
         raise wrong_shape("a tensor that stands in every row is too large")
-    columns: dict[str, Column] = {}
+    columns = {}
     vectors: dict[str, Sequence[object]] = {}
     for tensor in tensors:
         name = f"{tensor.name}.bytes" if tensor.sizes else tensor.name

@@ -150,6 +150,7 @@ class Stages:
             self._telemetry.dropped(amount, reason)
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
+        self._tell_widths(name, decoded.wrong_width)
         self._generations.add(name, decoded.generations, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         versions = decoded_versions(batches)
@@ -157,6 +158,14 @@ class Stages:
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
+
+    def _tell_widths(self, model: str, wrong: Mapping[str, int]) -> None:
+        for version, rows in wrong.items():
+            known = version if self._versions.known(model, version) else OTHER_VERSION
+            try:
+                self._violations.width(model, known, rows)
+            except Exception as error:  # The rows are still good.
+                self._telemetry.failed("schema", error)
 
     def check(self, batch: PredictionBatch) -> None:
         """Hold the rows against the form that is expected of them. The lock is held."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.aggregate.schema import SchemaWatch, Violation
+from mlmon_sidecar.aggregate.schema import SchemaWatch, Violation, Wrong
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.records import Event, Measurement, PredictionBatch, Severity
 from mlmon_sidecar.statistics.schema import ExpectedSchema
@@ -33,9 +33,11 @@ class Violations:
     def look(self, batch: PredictionBatch, shown: Callable[[str], str]) -> None:
         """``shown`` makes a text fit to be told: a client chooses the names of additional columns."""
         for violation in self._watches[batch.model].look(batch):
-            self._rows[batch.model, batch.version, violation.kind] += violation.rows
-            self._telemetry.add(names.SCHEMA_PREFIX + violation.kind, violation.rows)
-            self._tell(batch, violation, shown)
+            self._count(batch.model, batch.version, violation, shown(violation.feature))
+
+    def width(self, model: str, version: str, rows: int) -> None:
+        """Rows of nameless values came with more or fewer of them than names are expected."""
+        self._count(model, version, Violation(Wrong.WIDTH, "", rows, "more or fewer values than names"), "")
 
     def measurements(self) -> Sequence[Measurement]:
         return [
@@ -47,17 +49,22 @@ class Violations:
             for (model, version, kind), rows in self._rows.copy().items()
         ]
 
-    def _tell(self, batch: PredictionBatch, violation: Violation, shown: Callable[[str], str]) -> None:
-        now, subject = self._clock.monotonic_ns(), (batch.model, violation.kind, violation.feature)
+    def _count(self, model: str, version: str, violation: Violation, feature: str) -> None:
+        self._rows[model, version, violation.kind] += violation.rows
+        self._telemetry.add(names.SCHEMA_PREFIX + violation.kind, violation.rows)
+        self._tell(model, version, violation, feature[:MAX_NAME])
+
+    def _tell(self, model: str, version: str, violation: Violation, feature: str) -> None:
+        now, subject = self._clock.monotonic_ns(), (model, violation.kind, violation.feature)
         told = self._told_ns.get(subject)
         if told is not None and now - told < QUIET_NS:
             return
         if len(self._told_ns) >= MAX_REMEMBERED:
             self._told_ns.clear()
         self._told_ns[subject] = now
-        feature, kind = shown(violation.feature)[:MAX_NAME], violation.kind.replace("_", " ")
-        sentence = f"{batch.model} {batch.version}: {kind} in {feature!r}, {violation.rows} rows ({violation.detail})"
-        self._telemetry.warn(f"schema {batch.model}", sentence)
+        kind = violation.kind.replace("_", " ") + (f" in {feature!r}" if feature else "")
+        sentence = f"{model} {version}: {kind}, {violation.rows} rows ({violation.detail})"
+        self._telemetry.warn(f"schema {model}", sentence)
         if self._telling is not None:
             self._telling.event(
                 Event(
@@ -66,8 +73,8 @@ class Violations:
                     at_ns=self._clock.unix_ns(),
                     severity=Severity.WARN,
                     attributes=(
-                        ("mlmon.model.name", batch.model),
-                        ("mlmon.model.version", batch.version),
+                        ("mlmon.model.name", model),
+                        ("mlmon.model.version", version),
                         ("mlmon.feature.name", feature),
                         ("mlmon.schema.violation", violation.kind.value),
                         ("mlmon.schema.rows", violation.rows),

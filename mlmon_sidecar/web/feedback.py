@@ -22,7 +22,8 @@ from mlmon_sidecar.web.answers import Refusal
 
 MAX_ITEMS = 10_000
 MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_TEXT = 200  # characters of id, label, model and source
+MAX_ID = 520  # characters: the longest alias that is read from a request (512), and the number of a row behind it
+MAX_TEXT = 200  # characters of label, model and source
 NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 ITEM_KEYS = frozenset({"id", "label", "observed_at", "model", "source"})
 MAX_UNIX_SECONDS = 4_102_444_800  # 2100-01-01: milliseconds sent as seconds lie far beyond it
@@ -123,8 +124,8 @@ def _identifier(item: dict[str, Any]) -> str:
     value = item.get("id")
     if not isinstance(value, str):
         raise InvalidItem("id is missing or not a string")
-    if not 1 <= len(value) <= MAX_TEXT:
-        raise InvalidItem(f"id does not have 1 to {MAX_TEXT} characters")
+    if not 1 <= len(value) <= MAX_ID:
+        raise InvalidItem(f"id does not have 1 to {MAX_ID} characters")
     if not _IDENTIFIER.fullmatch(value):
         raise InvalidItem("id has characters other than visible ASCII")
     return value

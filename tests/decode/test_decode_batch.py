@@ -255,3 +255,26 @@ def test_an_own_fault_is_counted(exchange: Make, monkeypatch: pytest.MonkeyPatch
 
 def test_settings_name_every_decoder_in_its_order() -> None:
     assert tuple(DECODERS) == DECODER_NAMES
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "rows", "wrong"),
+    [
+        ([[1, 2], [3, 4]], b"application/json", 2, 0),
+        ([[1, 2, 3], [4, 5, 6]], b"application/json", 2, 2),
+        ([[1], [4], [5, 6]], b"application/json", 3, 2),  # and one bad row
+        ([[1, 2], [3, 4], [5, 6, 7]], b"application/json", 3, 0),
+        (b"1,2,3\n4,5,6\n7,8,9\n", b"text/csv", 3, 3),
+        (b"a,b,c\n4,5,6\n7,8,9\n", b"text/csv", 2, 0),
+        ({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}, b"", 1, 1),
+        ({"a": 1, "b": 2, "c": 3}, b"application/json", 1, 0),
+    ],
+)
+def test_nameless_values_in_another_number_than_the_names(
+    exchange: Make, body: Any, content_type: bytes, rows: int, wrong: int
+) -> None:
+    headers = ((b"content-type", content_type),)
+    one = exchange(body, {"predictions": [0.5] * rows}, request_headers=headers)
+    decoded = run(one, options=DecodeOptions("m", feature_names=("a", "b")))
+    assert decoded.wrong_width == ({"unversioned": wrong} if wrong else {})
+    assert "wrong_width" not in decoded.skipped

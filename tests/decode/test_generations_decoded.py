@@ -92,6 +92,12 @@ def test_every_fixture_is_expected_and_says_where_it_is_from() -> None:
     assert all(fixture(name)["origin"].startswith(("recorded from ", "written by hand after ")) for name in NAMES)
 
 
+def test_a_gateways_long_id_is_an_alias() -> None:
+    (alias,) = run(exchange_of("litellm_responses")).batches[0].aliases
+    assert alias is not None
+    assert len(alias) > 400
+
+
 @pytest.mark.parametrize("name", DONE)
 def test_a_finished_generation_is_one_row(name: str) -> None:
     expected = DONE[name]

@@ -13,6 +13,7 @@ from mlmon_sidecar.decode.detect import Detection
 from mlmon_sidecar.decode.options import DecodeOptions, version_path
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
 from mlmon_sidecar.selectors import Selector
+from mlmon_sidecar.web.feedback import read_item
 
 ROUTE = "POST /*/fraud:{version}/score"
 
@@ -96,11 +97,19 @@ def test_ids(
     assert decoded.batches[0].prediction_ids == ["0191"]
 
 
-@pytest.mark.parametrize("bad", ["x" * 129, "a\nb", "a\x1b[31m", "\ud800", "a\u202eb"])
+@pytest.mark.parametrize("bad", ["x" * 513, "a\nb", "a\x1b[31m", "\ud800", "a\u202eb"])
 def test_what_is_no_id(exchange: Make, bad: str) -> None:
     body = '{{"tx": "{}", "a": 1}}'.format("".join(f"\\u{ord(letter):04x}" for letter in bad)).encode()
     decoded = run(exchange(body, GOOD), options=DecodeOptions("m", id=Selector.compile("request.tx")))
     assert (decoded.batches[0].aliases, decoded.skipped) == ([None], {"bad_alias": 1})
+
+
+def test_ids_as_long_as_a_gateway_makes_them_are_aliases(exchange: Make) -> None:
+    long = "chatcmpl-" + "x" * 503
+    one = exchange([{"a": 1}, {"a": 2}], [0.1, 0.2], request_headers=(JSON, (b"x-request-id", long.encode())))
+    aliases = run(one).batches[0].aliases
+    assert aliases == [f"{long}/0", f"{long}/1"]
+    assert [read_item({"id": alias, "label": "x"}, 1).id for alias in aliases] == aliases
 
 
 def test_a_header_names_a_batch_row_by_row(exchange: Make) -> None:

@@ -186,6 +186,28 @@ class TestOthers:
         assert columns(found) == {"body.bytes": [11], "body.media_type": [content_type]}
         assert "secret" not in repr(found)
 
+    @pytest.mark.parametrize("content_type", ["application/octet-stream", "multipart/form-data; boundary=x"])
+    def test_a_file_too_large_to_be_kept_is_its_size(self, exchange: Make, content_type: str) -> None:
+        one = exchange(b"", {"score": 0.5}, request_headers=((b"content-type", content_type.encode()),))
+        cut = one._replace(request_body=(), request_bytes=50_000_000)
+        (batch,) = decode([cut], DecodeOptions("m"), lambda at: at).batches
+        assert {name: list(column) for name, column in batch.features.items()} == {
+            "body.bytes": [50_000_000], "body.media_type": [content_type.partition(";")[0]],
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("headers", "decoder"),
+        [
+            (((b"content-type", b"application/json"),), "auto"),
+            (((b"content-type", b"text/csv"),), "auto"),
+            (((b"content-type", b"application/octet-stream"), (b"inference-header-content-length", b"9")), "auto"),
+            (((b"content-type", b"application/octet-stream"),), "open_inference"),
+        ],
+    )
+    def test_rows_that_are_too_large_are_not_one_row(self, exchange: Make, headers: Any, decoder: str) -> None:
+        cut = exchange(b"", {"score": 0.5}, request_headers=headers)._replace(request_body=(), request_bytes=50_000_000)
+        assert decode([cut], DecodeOptions("m", decoder=decoder), lambda at: at).dropped == {"body_too_large": 1}
+
     def test_binary_answers_are_rows_without_a_prediction(self, run: Decode) -> None:
         batch = run("/draw", {"prompt_length": 5}, b"\x89PNG", response_headers=typed("image/png")).batches[0]
         assert (batch.predicted, batch.score.tolist() == batch.score.tolist()) == ([None], False)

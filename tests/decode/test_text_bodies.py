@@ -189,6 +189,14 @@ class TestJsonLines:
         found = read('{"a": 1}\n{"a": \n\n{"a": 3}\n', LINES)
         assert (list(found.bad), list(found.records)) == ([1], [{"a": 1}, {}, {"a": 3}])
 
+    def test_patience_with_lines_has_an_end(self, read: Read) -> None:
+        """Half of 3,000 lines are Python's own, and more broken ones than are looked at twice."""
+        good = ['{"a": NaN}', "{"] * 900 + ['{"a": 1}'] * 1_200
+        found = read("\n".join(good), LINES)
+        assert len(found.bad) == 900
+        with pytest.raises(DecodeError, match="not_json"):
+            read("NaN\n" + "{\n" * 60_000, LINES, DecodeOptions("m", max_rows=100_000))
+
     def test_arrays_are_positional(self, read: Read) -> None:
         for body in ("[1, 2]\n[3, 4]", '{"features": [1, 2]}\n{"features": [3, 4]}'):
             found = read(body, "application/x-ndjson")

@@ -697,3 +697,23 @@ def test_figures_are_in_the_catalogue_and_cumulative(served: Served) -> None:
     assert predictions.value == 10  # type: ignore[union-attr]  # a Measurement
     (duration,) = [f for f in figures if f.name == "mlmon.prediction.duration"]
     assert duration.total == pytest.approx(0.01)  # type: ignore[union-attr]  # ten of a millisecond
+
+
+def test_rows_of_another_width_are_counted_under_their_version() -> None:
+    served = Served()
+    names_two = replace(served.recorder._stages._models["m"].decode, feature_names=("a", "b"), other_version="v3")
+    models = served.recorder._stages._models
+    assert isinstance(models, dict)
+    models["m"] = replace(models["m"], decode=names_two)
+    body = orjson.dumps([[1, 2, 3], [4, 5, 6]])
+    answer = orjson.dumps([0.25, 0.5])
+    served.serve(
+        exchange(1, request_body=(body,), request_bytes=len(body), response_body=(answer,), response_bytes=len(answer))
+    )
+    served.drain()
+    assert served.recorder.flush()
+    assert served.hub.counters()["schema.wrong_width"] == 2
+    found = [one for one in served.recorder.measurements() if one.name == "mlmon.schema.violations"]
+    assert [(one.value, one.attributes[1:]) for one in found] == [
+        (2, (("mlmon.model.version", "v3"), ("mlmon.schema.violation", "wrong_width")))
+    ]

@@ -69,6 +69,18 @@ def test_every_row_is_counted_and_one_event_a_minute_is_told(told: Told, caplog:
     assert len(caplog.records) == 1
 
 
+def test_rows_of_another_width_are_a_violation_like_the_others(told: Told) -> None:
+    telemetry = Telemetry()
+    violations = Violations({"m": ExpectedSchema()}, telemetry, Clock(), told)
+    for _ in range(2):
+        violations.width("m", "v2", 3)
+    assert telemetry.snapshot() == {"schema.wrong_width": 6}
+    (measured,) = violations.measurements()
+    assert (measured.value, dict(measured.attributes)["mlmon.schema.violation"]) == (6, "wrong_width")
+    (event,) = told.events
+    assert event.body == "m v2: wrong width, 3 rows (more or fewer values than names)"
+
+
 def test_a_name_that_a_client_made_up_is_redacted(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     violations = Violations({"m": ExpectedSchema({"x": ExpectedColumn("number")})}, Telemetry(), Clock(), told)
     violations.look(batch(x=[1.0], **{"jane.doe@example.com": [1.0]}), Redactor().redact_text)
