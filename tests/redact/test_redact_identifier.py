@@ -5,7 +5,7 @@ import pytest
 from mlmon_sidecar.redact import RedactionPolicy, Redactor
 from mlmon_sidecar.redact.hash_keys import HashKeys
 
-KEYS = HashKeys({"k1": "a-secret-of-some-length"})
+KEYS = HashKeys({"k1": b"a-secret-of-some-length"})
 HASHES = Redactor(RedactionPolicy.of(actions=("email=hash", "card=hash"), hash_keys=KEYS))
 
 

@@ -12,8 +12,11 @@ MAX_LOCAL = 64  # characters; RFC 5321, section 4.5.3.1
 MAX_DOMAIN = 253
 
 _LOCAL_EDGE = ".'`*~-!?#&+$%^{}"  # punctuation around an address in prose, never its first character
-_LOCAL = re.compile(r"""[^\s@<>()\[\],;:"|=/\\\x1d\x1e\x7f]+\Z""")
-_FOREIGN_LOCAL = re.compile(rf"[\w.+\-{FOREIGN}]+\Z", re.ASCII)
+_LOCAL = re.compile(r"""[^\s@<>()\[\],;:"|=/\\\x1d\x1e\x7f]+""")
+_FOREIGN_LOCAL = re.compile(rf"[\w.+\-{FOREIGN}]+", re.ASCII)
+_PLAIN_DOMAIN = re.compile(
+    rf"(?:[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}[A-Za-z]{{2,63}}(?![A-Za-z0-9_{FOREIGN}-]|\.[A-Za-z0-9_{FOREIGN}.-])"
+)  # what most are
 _DOMAIN = re.compile(r"[A-Za-z0-9_.\-]+")
 _FOREIGN_DOMAIN = re.compile(rf"[A-Za-z0-9{FOREIGN}.\-]+")
 _LABEL = re.compile(rf"(?!-)[A-Za-z0-9{FOREIGN}](?:[A-Za-z0-9_{FOREIGN}-]{{0,61}}[A-Za-z0-9{FOREIGN}])?")
@@ -29,12 +32,18 @@ _NOBODY = frozenset({"git"})  # git@host:path is how a repository is cloned
 def _find(page: Page, start: int, end: int) -> Span | None:
     """``start`` is an ``@``; what stands before and after it is looked at here, within the sizes of the RFC."""
     shadow = page.shadow
-    domain = _domain(_DOMAIN, shadow, start + 1) or _domain(_FOREIGN_DOMAIN, shadow, start + 1)
-    if not domain:
-        return None
-    window = shadow[max(0, start - MAX_LOCAL - 1) : start]
-    before = _LOCAL.search(window) or _FOREIGN_LOCAL.search(window)
-    local = before[0].lstrip(_LOCAL_EDGE) if before else ""
+    plain = _PLAIN_DOMAIN.match(shadow, start + 1, start + 1 + MAX_DOMAIN)
+    if plain is not None:
+        domain = plain[0]
+        if domain[domain.rfind(".") + 1 :].lower() in _FILE_ENDINGS or _VERSION.match(domain):
+            return None
+    else:
+        domain = _domain(_DOMAIN, shadow, start + 1) or _domain(_FOREIGN_DOMAIN, shadow, start + 1)
+        if not domain:
+            return None
+    window = shadow[max(0, start - MAX_LOCAL - 1) : start][::-1]
+    before = _LOCAL.match(window) or _FOREIGN_LOCAL.match(window)
+    local = before[0][::-1].lstrip(_LOCAL_EDGE) if before else ""
     return (start - len(local), start + 1 + len(domain)) if _is_local(local) else None
 
 
@@ -59,4 +68,4 @@ def _is_domain(domain: str) -> bool:
     return alphabetic and top not in _FILE_ENDINGS and all(_LABEL.fullmatch(label) for label in labels)
 
 
-EMAIL = Token("email", (rf"@[A-Za-z0-9{FOREIGN}]",), "@", _find)
+EMAIL = Token("email", (rf"@[A-Za-z0-9{FOREIGN}][A-Za-z0-9_{FOREIGN}-]*[.]",), "@", _find)
