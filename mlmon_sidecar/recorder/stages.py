@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.aggregate.panes import PaneBuilder
+from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
 from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import decode
@@ -151,7 +151,9 @@ class Stages:
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
         self._tell_widths(name, decoded.wrong_width)
-        self._generations.add(name, decoded.generations, self._versions)
+        public = model.redactor.category  # a version may come from a request, and is told from here on
+        generated = [one._replace(version=public(VERSION, one.version)) for one in decoded.generations]
+        self._generations.add(name, generated, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         versions = decoded_versions(batches)
         self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
@@ -175,7 +177,11 @@ class Stages:
             self._telemetry.failed("schema", error)
 
     def of_known_version(self, batch: PredictionBatch) -> PredictionBatch:
-        """The batch, or under ``OTHER_VERSION`` where there are too many. The lock is held."""
+        """The batch under its version as it may be told, or ``OTHER_VERSION`` where there are too many. The lock is
+        held."""
+        public = self._models[batch.model].redactor.category(VERSION, batch.version)
+        if public != batch.version:
+            batch = replace(batch, version=public)
         if self._versions.known(batch.model, batch.version):
             return batch
         self._telemetry.add(names.SCHEMA_PREFIX + "version", batch.rows)
