@@ -112,7 +112,7 @@ _INFRASTRUCTURE = (
         "mlmon.schema.violations",
         "{violation}",
         Kind.COUNTER,
-        "Rows whose columns are missing, additional, of another type, rescaled, in each other's places, or nameless and too many or few.",
+        "Rows whose columns are missing, additional, of a wrong type or number, rescaled or in each other's places.",
         (*_M, VIOLATION),
     ),
     _process("process.cpu.time", "s", Kind.COUNTER, "CPU time used by the process.", (CPU_MODE,)),
