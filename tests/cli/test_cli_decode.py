@@ -62,6 +62,23 @@ def type_of(column: list[Any]) -> str:
     return TYPES[kinds.pop()] if len(kinds) == 1 else "empty"
 
 
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("## Trying it")[2].partition("\n## ")[0].splitlines() if line[:3] == "| `"]
+    assert sorted(name for row in rows for name in re.findall(r"`([^`]*)`", row.split("|")[1])) == sorted(KEYS)
+    inner = {"generation": told_of("litserve_chat")["generation"], "request": told_of("litserve_chat")["request"]}
+    for key, value in inner.items():
+        (row,) = [row for row in rows if f"`{key}`" in row.split("|")[1]]
+        assert value.keys() <= set(re.findall(r"`([^`]*)`", row))
+
+
+def told_of(name: str) -> dict[str, Any]:
+    pair = json.loads((LLM_FIXTURES / f"{name}.json").read_text())
+    Path("q.json").write_text(json.dumps(pair["request"]))
+    Path("a.json").write_bytes(b"".join(map(base64.b64decode, pair["chunks_base64"])))
+    return told("q.json", "--response", "a.json", "--path", pair["path"])
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.parent.name}/{case.stem}")
 def test_recorded_pairs(case: Path, tmp_path: Path) -> None:
     want = json.loads(case.with_name(f"{case.stem}.expected.json").read_text(encoding="utf-8"))
