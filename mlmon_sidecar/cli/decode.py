@@ -74,11 +74,16 @@ def decode(
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
         for line in _lines(answer, explain):
-            out.print(line, emoji=False)
+            out.print(_printable(line), emoji=False)
         for note in answer["notes"]:
-            show_warning(note)
+            show_warning(_printable(note))
     if not answer["ok"]:
         raise typer.Exit(1)
+
+
+def _printable(text: str) -> str:
+    """Names and classes are what clients chose: no sequence in them may reach the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _read(file: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -180,6 +181,8 @@ def _value(name: str, value: object, redactor: Redactor) -> object:
             return f"<text of {len(value)} characters>"
     elif value is not None:
         value = value.item() if hasattr(value, "item") else value
+        if isinstance(value, float) and not math.isfinite(value):
+            return None  # JSON has no such numbers
     document = redactor.redact({name: value})
     return next(iter(document.values()), None) if isinstance(document, Mapping) else None
 
@@ -207,7 +210,7 @@ def _aliases(batches: Sequence[PredictionBatch], redactor: Redactor) -> list[str
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value
+    return value if math.isfinite(value) else None
 
 
 def _generation(generation: Generation, redactor: Redactor) -> dict[str, Any]:

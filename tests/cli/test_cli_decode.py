@@ -193,6 +193,17 @@ def test_values_are_shown_redacted_and_texts_by_length(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_json_and_terminals_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"score": 0.5}')
+    body = b'{"\\ud800": 1, "a": "\\ud800", "b": NaN, "c": [1e999], "d": "\\u001b[2J", "\\u001b[2J": 1}'
+    for option in ("--json", "--explain"):
+        done = CliRunner().invoke(app, ["decode", "-", "--values", "--response", "a.json", option], input=body)
+        assert done.exit_code == 0, done.output
+        assert "\x1b[2J" not in done.stdout
+        assert "NaN" not in done.stdout
+        assert "Infinity" not in done.stdout
+
+
 def test_what_is_left_out_and_what_breaks_the_schema(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("age,country\n" + "".join(f"{20 + at % 50},DE\n" for at in range(400)))
     (tmp_path / "mlmon.toml").write_text(
