@@ -1,3 +1,7 @@
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from mlmon_sidecar.errors import ConfigError
@@ -68,3 +72,15 @@ def test_refuses_with_a_hint(text: str) -> None:
 def test_the_hint_points_at_the_place() -> None:
     with pytest.raises(ConfigError, match="character 9 on"):
         Selector.compile("request.a[x]")
+
+
+def test_the_documented_examples_are_true() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text(encoding="utf-8")
+    section = page.partition("## Selectors")[2].partition("\n## ")[0]
+    document = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    examples = re.findall(r"^\| `(request[^`]*)` \| `([^`]*)` \|", section, re.MULTILINE)
+    assert len(examples) == 8
+    for text, found in examples:
+        assert Selector.compile(text).find(document) == json.loads(found), text
+    assert Selector.compile("request").find(document) is document
+    assert Selector.compile("header.X-Request-Id").steps == ("x-request-id",)

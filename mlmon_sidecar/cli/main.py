@@ -11,6 +11,7 @@ import typer
 from mlmon_sidecar.cli.baseline import baseline_app
 from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
+from mlmon_sidecar.cli.decode import decode
 from mlmon_sidecar.cli.demo import demo
 from mlmon_sidecar.cli.hub import hub
 from mlmon_sidecar.cli.redact import redact
@@ -31,6 +32,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(store_app, name="store")
 app.command()(hub)
+app.command()(decode)
 app.command()(redact)
 app.command()(demo)
 

@@ -45,8 +45,13 @@ class Result(NamedTuple):
     generated: Generated | None = None
 
 
-def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str]) -> Result:
-    """The version and the rows of one exchange. Raises ``DecodeError`` whose code is a ``DropReason``."""
+def decode_exchange(
+    exchange: Exchange, options: DecodeOptions, event_ns: int, skipped: Counter[str], *, answered: bool = True
+) -> Result:
+    """The version and the rows of one exchange; rows without predictions where it is not ``answered``.
+
+    Raises ``DecodeError`` whose code is a ``DropReason``.
+    """
     fault = _fault(exchange)
     if fault is not None:
         raise _with_figures(exchange, options, fault)
@@ -54,7 +59,7 @@ def decode_exchange(exchange: Exchange, options: DecodeOptions, event_ns: int, s
     request = _request(exchange, options, said)
     if request.width and options.feature_names and request.width != len(options.feature_names):
         skipped[WRONG_WIDTH] += request.count - len(request.bad)
-    answers = _response(exchange, options, said, request.count)
+    answers = _response(exchange, options, said, request.count) if answered else _unanswered(request.count)
     generation = None
     added = answers.columns
     if answers.generation is not None:
@@ -142,6 +147,10 @@ def _response(exchange: Exchange, options: DecodeOptions, said: Said, count: int
             return Answers(None)
         raise
     return answers or Answers(None, document=side.json())
+
+
+def _unanswered(count: int) -> Answers:
+    return Answers(Outputs([nan] * count, [None] * count, [nan] * count))
 
 
 def _read(side: Side, options: DecodeOptions, read: Callable[[Decoder], Read], by_selectors: bool) -> Read | None:

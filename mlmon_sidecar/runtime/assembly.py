@@ -121,11 +121,11 @@ def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, 
         redactor=redactor,
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
-        schema=_schema(watched),
+        schema=model_schema(watched),
     )
 
 
-def _schema(watched: Watched) -> ExpectedSchema:
+def model_schema(watched: Watched) -> ExpectedSchema:
     baseline = watched.baseline
     if baseline is None:
         return ExpectedSchema()

@@ -194,6 +194,8 @@ class TestJsonLines:
         good = ['{"a": NaN}', "{"] * 900 + ['{"a": 1}'] * 1_200
         found = read("\n".join(good), LINES)
         assert len(found.bad) == 900
+        found = read("\n".join(["{"] * 1_001 + ['{"a": NaN}'] * 5 + ['{"a": 1}'] * 1_200), LINES)
+        assert len(found.bad) == 1_006
         with pytest.raises(DecodeError, match="not_json"):
             read("NaN\n" + "{\n" * 60_000, LINES, DecodeOptions("m", max_rows=100_000))
 
