@@ -15,6 +15,8 @@ from mlmon_sidecar.redact.rules import NO_RULE, KeyRule, KeyRules, Path
 
 MAX_DEPTH = 64  # nesting that is looked into; what lies deeper is masked
 MAX_NESTED_JSON = 3  # JSON in a string in JSON ...
+MIN_ENTITY = 6  # letters and digits: no number is shorter,
+MIN_LETTERS = 16  # and no key of letters alone
 KEY = "key"  # what values redacted by name are counted under, where the settings alone know the name
 
 _NUMBERS = (int, float)
@@ -24,6 +26,7 @@ _PLAIN = frozenset(_SCALARS)
 _JSON_BEGINS = "{[ \n"
 _JSON_ENDS = "}] \n"
 _COLUMNS = ("columns", "feature_names", "names", "header")  # pandas, MLflow, Seldon, tables in general
+_TELLING = frozenset(("name", *_COLUMNS))
 _ROWS = ("data", "rows", "values", "instances", "ndarray", "index_data")
 _TENSOR_DATA = ("data", "contents", "value", "values", "shape_data")
 
@@ -107,7 +110,8 @@ class Document:
                 self._put(box, 0, parsed, rule, path, depth + 1, True)
                 self._nested -= 1
                 return
-        self.slots.append(Slot(text, holder, place, rule, path))
+        if not (text.isalnum() and _is_plain(text, rule)):
+            self.slots.append(Slot(text, holder, place, rule, path))
 
     def _list(self, value: Sequence[object], rule: KeyRule, path: Path, depth: int, survives: bool) -> Sequence[object]:
         if _is_numeric(value):
@@ -138,6 +142,8 @@ class Document:
                     continue
                 if kind is str and inner[:1] not in _JSON_BEGINS:  # type: ignore[index]
                     copy[rule.written] = inner
+                    if inner.isalnum() and _is_plain(inner, rule):  # type: ignore[attr-defined, arg-type]
+                        continue
                     slots.append(Slot(inner, copy, rule.written, rule, (*path, rule.written)))  # type: ignore[arg-type]
                     continue
             written = rule.written if rule.written not in copy else _another(rule.written, copy)
@@ -175,6 +181,8 @@ class Document:
 
     def _named(self, value: Mapping[object, object], path: Path) -> dict[str, list[KeyRule]] | None:
         """Members whose values stand under names given beside them: columns of a table, the name of a tensor."""
+        if _TELLING.isdisjoint(value):
+            return None
         name = value.get("name")
         if isinstance(name, str):
             rule = self._rules.of(name, path)
@@ -236,6 +244,11 @@ def _plain(value: object, depth: int) -> object:
 
 def _is_numeric(value: Sequence[object]) -> bool:
     return bool(value) and type(value[0]) in _NUMBERS and set(map(type, value)) <= {int, float}
+
+
+def _is_plain(text: str, rule: KeyRule) -> bool:
+    """Whether letters and digits without a sign between them are too few for any entity."""
+    return (len(text) < MIN_ENTITY or (len(text) < MIN_LETTERS and text.isalpha())) and not rule.worded
 
 
 def _matters(rule: KeyRule) -> bool:

@@ -87,6 +87,9 @@ class Deadline:
     def __init__(self, now: Callable[[], float], seconds: float) -> None:
         self._now, self._end, self._looks = now, now() + seconds, 0
 
+    def grant(self, seconds: float) -> None:
+        self._end += seconds
+
     def look(self) -> None:
         """Counts one candidate. Raises ``OutOfTime``."""
         self._looks += 1
@@ -108,7 +111,7 @@ class Page:
         self, shadow: str, visible: str | None, starts: Sequence[int], hints: Sequence[str], deadline: Deadline
     ) -> None:
         self.shadow = shadow
-        self.look = deadline.look
+        self.look, self.grant = deadline.look, deadline.grant
         self.visible = visible
         self.starts = starts
         self.hints = hints

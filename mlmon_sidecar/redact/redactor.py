@@ -45,6 +45,7 @@ class Redactor:
         wanted = [name for name in self.policy.entities if self.policy.action(name) is not Action.KEEP]
         self._scanner = scanner if scanner is not None else Scanner(wanted)
         self._prose = prose
+        self._joins = Action.DROP in self.policy.actions.values()  # what stood apart then adjoins
         self._rules = KeyRules(self.policy, self._scanner, lambda name: self._text(name, NO_RULE, Counter()))
         self._short: dict[tuple[str, str], tuple[str, Counter[str]]] = {}
         self._rows = RowRedactor(self)
@@ -164,12 +165,12 @@ class Redactor:
             for index, spans in found.items():
                 at = pending[index]
                 texts[at] = self._replaced(texts[at], spans, counts)
-                if index in unsettled or any(self.policy.action(one.name) is Action.DROP for one in spans):
+                if index in unsettled or self._joins:
                     changed.append(at)
                 if acts is not None:
                     acts += [Act(slots[at].path, one.name, self.policy.action(one.name)) for one in spans]
             if not changed:
-                return [writable(text) for text in texts]
+                return [text if text.isascii() else writable(text) for text in texts]
             pending = changed  # what stands beside a replaced entity may now be one
         for at in pending:
             texts[at] = MASK

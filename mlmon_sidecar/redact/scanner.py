@@ -18,6 +18,7 @@ from mlmon_sidecar.redact.shadow import SEPARATOR, shadow_of, visible
 
 BUDGET_SECONDS = 0.25  # of the thread's processor time for one document,
 BUDGET_SECONDS_PER_CHARACTER = 0.6e-6  # and as much again for each character: several times what ordinary text takes
+SECONDS_FOR_FOUND = 60e-6  # for each entity: a body of nothing but personal data is redacted, not dropped
 MIN_NUMBER = 7  # characters of the shortest number; only an IPv4 address can be written in less
 MAX_GROUPS = 8  # groups of digits in one number
 
@@ -157,14 +158,15 @@ class Scanner:
             if end <= page.taken or (start == page.taken and shadow[start] == "@"):
                 continue
             for one in self._look(page, start, end):
+                page.grant(SECONDS_FOR_FOUND)
                 _add(found, one)
                 page.taken = found[-1].end
                 page.last = found[-1].name
             if not found or not _is_within(shadow, start, end, found[-1]):
                 loose.append((start, end))
-        extra = [one for index, entities in enumerate(worded) if entities for one in _under(page, index, entities)]
-        if extra:
-            found = _merged(found, extra)
+        if any(worded):
+            extra = [one for index, entities in enumerate(worded) if entities for one in _under(page, index, entities)]
+            found = _merged(found, extra) if extra else found
         loose[:] = _outside(loose, found, shadow) if found else ()
         return found
 
@@ -195,7 +197,8 @@ class Scanner:
         found: list[Found] = []
         run = shadow[start:end]
         for entity in self._digits:
-            if not entity.signs or any(sign in run for sign in entity.signs):
+            signs = entity.signs
+            if not signs or signs[0] in run or signs[-1] in run:
                 found += [Found(*span, entity.name) for span in entity.find(page, start, end)]
         if end - start >= MIN_NUMBER and self._numbers:
             found += self._numbers_within(page, start, end)
@@ -235,6 +238,7 @@ class Scanner:
             if found is None:
                 at = match.end(1)
             else:
+                page.grant(SECONDS_FOR_FOUND)
                 yield found
                 at = found.end
 

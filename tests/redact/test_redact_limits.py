@@ -11,7 +11,7 @@ from mlmon_sidecar.redact import RedactionPolicy, Redactor
 from mlmon_sidecar.redact.gate import FALLBACK_MAX_CHARACTERS, TextTooLong
 from mlmon_sidecar.redact.page import LOOKS_PER_CLOCK, OutOfTime
 from mlmon_sidecar.redact.placeholders import MASK
-from mlmon_sidecar.redact.scanner import Scanner
+from mlmon_sidecar.redact.scanner import SECONDS_FOR_FOUND, Found, Scanned, Scanner
 
 FRAGMENTS = [
     "a", "a@", "a.", "1 ", "1234 ", "a1234567", "sk-", "eyJa.", ":", "a:b:", "://a", "password ",
@@ -75,7 +75,6 @@ def test_the_standard_engine_is_given_no_more_than_it_can_read(redactor: Redacto
 
 def test_a_text_that_never_comes_to_rest_is_masked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     redactor = Redactor()
-    from mlmon_sidecar.redact.scanner import Found, Scanned
 
     def restless(texts: Any, *_: Any) -> Any:
         return Scanned({at: [Found(0, 1, "email")] for at in range(len(texts))}, set(range(len(texts))))
@@ -121,3 +120,36 @@ def test_numbers_of_json_are_never_looked_at(redactor: Redactor) -> None:
         for at in range(300)
     }
     assert redactor.redact(document) == document
+
+
+def test_a_body_of_nothing_but_personal_data_is_redacted() -> None:
+    class Working:
+        """A clock that says that each entity took what it may take."""
+
+        def __init__(self) -> None:
+            self.now = 0.0
+
+        def __call__(self) -> float:
+            self.now += 0.9 * LOOKS_PER_CLOCK * SECONDS_FOR_FOUND
+            return self.now
+
+    redactor = Redactor(scanner=Scanner(RedactionPolicy().entities, 0.25, Working()))
+    assert redactor.redact(["jo@example.org"] * 20_000) == ["<email>"] * 20_000
+    with pytest.raises(OutOfTime):
+        redactor.redact(["pwd=x pwd=y pwd="] * 50_000)
+
+
+@given(TEXTS, st.sampled_from(REDACTORS))
+def test_texts_that_are_not_looked_at_again_hold_no_more(text: str, redactor: Redactor) -> None:
+    class Doubtful:
+        """Looks again at every text in which something was found."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(redactor._scanner, name)
+
+        def scan(self, *given: Any) -> Scanned:
+            found, _ = redactor._scanner.scan(*given)
+            return Scanned(found, set(found))
+
+    doubtful = Redactor(redactor.policy, scanner=Doubtful())  # type: ignore[arg-type]
+    assert doubtful.redact_text(text) == redactor.redact_text(text)

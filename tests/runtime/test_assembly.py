@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from mlmon_sidecar.cli.main import app
@@ -66,3 +67,15 @@ certainty = "margin"
     assert (options.decoder, options.max_rows, options.class_names, options.margin) == ("json", 5, ("cat", "dog"), True)
     assert options.constant_version == "image-7"
     assert [pattern.fullmatch("/pets/9") is not None for pattern in options.version_paths] == [True]
+
+
+def test_that_nothing_is_redacted_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "mlmon.toml"
+    file.write_text('[privacy]\npreset = "off"\n')
+    redactor = assembly.make_redactor(load(str(file)).settings)
+    assert redactor.redact({"password": "x"}) == {"password": "x"}
+    assert [record.levelname for record in caplog.records if "nothing is redacted" in record.message] == ["WARNING"]
+    caplog.clear()
+    file.write_text('[privacy]\npreset = "default"\n')
+    assembly.make_redactor(load(str(file)).settings)
+    assert not caplog.records

@@ -103,7 +103,7 @@ class Digits:
 
     Attributes:
         find: confirmed spans within the run (start, end).
-        signs: only in runs that hold one of these; "": in all.
+        signs: only in runs that hold one of these, two at most; "": in all.
         last: only where no other entity took the digits.
     """
 
