@@ -2,7 +2,7 @@
 
 Run: python scripts/fuzz_decoders.py [libFuzzer options, such as -max_total_time=60]. The recorded exchanges are the
 seeds. Whatever a decoder raises except ``DecodeError``, columns of another length than the rows, and an event stream
-that reads differently when it is cut elsewhere, stop the run. With MLMON_FUZZ=streams only event streams are fuzzed.
+that reads differently when it is cut elsewhere, stop the run. MLMON_FUZZ=streams fuzzes event streams; they cost much more than bodies.
 """
 
 from __future__ import annotations
@@ -46,24 +46,15 @@ STREAMS = (
 )
 STREAM = (b"content-type", b"text/event-stream")
 ASKED = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"prompt":"Hi","input":"Hi","inputs":"Hi"}'
-RESPONSES = 64  # the first byte of a body, halved, from which it is an answer
 SMALL_EVENT = 256  # bytes, so that events too large are reached
 
 
-def one_input(data: bytes) -> None:
-    """First byte: an event stream where it is odd, else the decoder and side of a body."""
-    if len(data) < 3:
-        return
-    if data[0] % 2:
-        one_stream(data)
-    else:
-        one_body(bytes([data[0] // 2]) + data[1:])
-
-
 def one_stream(data: bytes) -> None:
-    """Second byte: the dialect and where chunks end; the rest is the stream."""
-    dialect, path = STREAMS[data[1] % len(STREAMS)]
-    size, body = 1 + data[1] // len(STREAMS), data[2:]
+    """First byte: the dialect and where chunks end; the rest is the stream."""
+    if not data:
+        return
+    dialect, path = STREAMS[data[0] % len(STREAMS)]
+    size, body = 1 + data[0] // len(STREAMS), data[1:]
     chunks = tuple(body[at : at + size] for at in range(0, len(body), size))
     assert events_of((body,)) == events_of(chunks)
     made = exchange(body, (STREAM,), path)._replace(
@@ -93,8 +84,10 @@ def read_stream(made: Exchange) -> object:
 
 def one_body(data: bytes) -> None:
     """First byte: which decoder and which side. Next two: the length of the JSON part of a body with tensors."""
+    if len(data) < 3:
+        return
     name, media_type = TARGETS[data[0] % len(TARGETS)]
-    direction = Direction.REQUEST if data[0] < RESPONSES else Direction.RESPONSE
+    direction = Direction.REQUEST if data[0] < 128 else Direction.RESPONSE
     length = str(int.from_bytes(data[1:3], "little")).encode()
     headers = ((b"content-type", media_type), (LENGTH, length))
     decoder, side = DECODERS[name], Side.of(exchange(data[3:], headers), direction)
@@ -118,15 +111,13 @@ def exchange(body: bytes, headers: tuple[tuple[bytes, bytes], ...], path: str = 
     )  # fmt: skip
 
 
-def seeds(folder: Path) -> None:
-    if os.environ.get("MLMON_FUZZ") != "streams":
-        body_seeds(folder)
+def stream_seeds(folder: Path) -> None:
     for path in LLM_FIXTURES.glob("*_stream.json"):
         recorded = json.loads(path.read_text())
         chunks = [text.encode() for text in recorded.get("chunks_text", ())]
         stream = b"".join(chunks or map(base64.b64decode, recorded["chunks_base64"]))
         at = next((at for at, (_, end) in enumerate(STREAMS) if recorded["path"].endswith(end)), 3)
-        (folder / path.stem).write_bytes(bytes([1, at + len(STREAMS) * 6]) + stream)
+        (folder / path.stem).write_bytes(bytes([at + len(STREAMS) * 6]) + stream)
 
 
 def body_seeds(folder: Path) -> None:
@@ -144,18 +135,13 @@ def body_seeds(folder: Path) -> None:
 
 
 def seed(target: int, rest: bytes, *, answer: bool = False) -> bytes:
-    """66 is a multiple of the number of targets, and an answer's."""
-    return bytes([2 * (target + (66 if answer else 0))]) + rest
-
-
-def streams_alone(data: bytes) -> None:
-    if len(data) >= 3:
-        one_stream(data)
+    """132 is a multiple of the number of targets, and an answer's."""
+    return bytes([target + (132 if answer else 0)]) + rest
 
 
 if __name__ == "__main__":
+    streams = os.environ.get("MLMON_FUZZ") == "streams"
     with tempfile.TemporaryDirectory() as corpus:
-        seeds(Path(corpus))
-        wanted = streams_alone if os.environ.get("MLMON_FUZZ") == "streams" else one_input
-        atheris.Setup([sys.argv[0], corpus, *sys.argv[1:]], wanted)
+        (stream_seeds if streams else body_seeds)(Path(corpus))
+        atheris.Setup([sys.argv[0], corpus, *sys.argv[1:]], one_stream if streams else one_body)
         atheris.Fuzz()

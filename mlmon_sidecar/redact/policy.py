@@ -18,7 +18,7 @@ from mlmon_sidecar.redact.hash_keys import HashKeys
 from mlmon_sidecar.redact.keys import DEFAULT_KEYS, HIPAA_KEYS, OTHER, STRICT_KEYS, label_of, normalise_key
 from mlmon_sidecar.redact.placeholders import LABELS
 
-POLICY_FORMAT = 2  # raised when the same settings begin to redact something else
+POLICY_FORMAT = 3  # raised when the same settings begin to redact something else
 
 PLAIN_NAMES = frozenset({"prediction", "version"})
 """What texts of predictions and versions pass under: no fields, so an allowlist does not concern them."""

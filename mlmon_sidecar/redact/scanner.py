@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mlmon_sidecar.redact.entities import ENTITIES
 from mlmon_sidecar.redact.entities.kinds import Digits, Number, Span, Token, Worded, left_free, right_free
 from mlmon_sidecar.redact.gate import DIGITS, compile_gate, gate_pattern, warm
+from mlmon_sidecar.redact.leftover import is_within, outside
 from mlmon_sidecar.redact.page import Deadline, Page
 from mlmon_sidecar.redact.placeholders import blank
 from mlmon_sidecar.redact.shadow import SEPARATOR, shadow_of, visible
@@ -162,12 +163,12 @@ class Scanner:
                 _add(found, one)
                 page.taken = found[-1].end
                 page.last = found[-1].name
-            if not found or not _is_within(shadow, start, end, found[-1]):
+            if not found or not is_within(shadow, start, end, found[-1]):
                 loose.append((start, end))
         if any(worded):
             extra = [one for index, entities in enumerate(worded) if entities for one in _under(page, index, entities)]
             found = _merged(found, extra) if extra else found
-        loose[:] = _outside(loose, found, shadow) if found else ()
+        loose[:] = outside(loose, found, shadow) if found else ()
         return found
 
     def _look(self, page: Page, start: int, end: int) -> Sequence[Found]:
@@ -286,35 +287,6 @@ def _is_short(shadow: str, start: int, end: int) -> bool:
     if shadow[end : end + 1].isalnum() and (shadow.find("-", start, end) > 0 or shadow[end - 1] == "."):
         return False
     return shadow.count(".", start, end) < 3
-
-
-def _is_within(shadow: str, start: int, end: int, one: Found) -> bool:
-    """Whether the candidate is no more than what was found, but for signs that a run of digits takes."""
-    if start < one.start or start >= one.end:
-        return False
-    tail = shadow[one.end : end]
-    return not tail or not (tail.strip(" ().-/") or (tail[-1] in "-." and shadow[end : end + 1].isalnum()))
-
-
-def _outside(loose: Sequence[Span], found: Sequence[Found], shadow: str) -> list[Span]:
-    """Of the candidates those that are not within what was found after all, and of what was found what goes on.
-
-    What a replacement leaves can only hold more where a candidate is left, or where it begins within a word.
-    """
-    rest, at = [], 0
-    for start, end in loose:
-        while at + 1 < len(found) and found[at].end <= start:
-            at += 1
-        if not _is_within(shadow, start, end, found[at]):
-            rest.append((start, end))
-    for start, end, _ in found:
-        if (start and _is_of_word(shadow[start - 1])) or (end < len(shadow) and _is_of_word(shadow[end])):
-            rest.append((start, end))
-    return rest
-
-
-def _is_of_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
 
 
 def _apart(found: Sequence[Found]) -> list[Found]:
