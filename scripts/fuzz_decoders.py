@@ -2,7 +2,8 @@
 
 Run: python scripts/fuzz_decoders.py [libFuzzer options, such as -max_total_time=60]. The recorded exchanges are the
 seeds. Whatever a decoder raises except ``DecodeError``, columns of another length than the rows, and an event stream
-that reads differently when it is cut elsewhere, stop the run. MLMON_FUZZ=streams fuzzes event streams; they cost much more than bodies.
+that reads differently when it is cut elsewhere, stop the run. MLMON_FUZZ=streams fuzzes event streams, which cost much
+more than bodies.
 """
 
 from __future__ import annotations

@@ -16,15 +16,8 @@ from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.records import End, Exchange, Generation, PredictionBatch
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.redactor import Redactor
-from mlmon_sidecar.runtime.assembly import (
-    Origin,
-    Watched,
-    decode_options,
-    make_redactor,
-    model_schema,
-    selection_options,
-    watched_models,
-)
+from mlmon_sidecar.runtime.assembly import Watched, decode_options, make_redactor, model_schema, watched_models
+from mlmon_sidecar.runtime.wiring import Origin, selection_options
 
 FORMAT = 1
 SHOWN_ROWS = 10  # predictions
@@ -111,7 +104,7 @@ def _chosen(watched: Sequence[Watched], settings: Settings, given: Given, name: 
         raise ConfigError(
             f"no model is called {name!r}", code="unknown_model", hint=f"Known are: {', '.join(by_name)}."
         )
-    matched = Selection(selection_options(settings, watched)).match(given.method, given.path)
+    matched = Selection(selection_options(settings)).match(given.method, given.path)
     chosen = name or matched or (next(iter(by_name)) if len(by_name) == 1 else "")
     if not chosen:
         raise ConfigError(
@@ -126,7 +119,7 @@ def _exchange(given: Given, settings: Settings, options: DecodeOptions) -> Excha
     """As capture would hand it over: within the caps, with no other headers than those asked for."""
     request, response = given.request, given.response or b""
     tail: tuple[bytes, ...] = ()
-    answer = _within(response, settings.max_body_bytes)
+    answer = _within(response, settings.body_limit)
     if any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in given.response_headers):
         answer, tail = _stream(response, settings.max_stream_bytes)
     wanted = options.headers
@@ -134,7 +127,7 @@ def _exchange(given: Given, settings: Settings, options: DecodeOptions) -> Excha
         prediction_id="prediction", model=options.name, method=given.method, path=given.path,
         started_ns=1, first_byte_ns=1, ended_ns=1, status=given.status, end=End.COMPLETE, error_type="",
         request_headers=tuple(pair for pair in given.request_headers if pair[0] in wanted),
-        request_body=_within(request, settings.max_body_bytes), request_bytes=len(request),
+        request_body=_within(request, settings.body_limit), request_bytes=len(request),
         response_headers=tuple(pair for pair in given.response_headers if pair[0] in wanted),
         response_body=answer, response_bytes=len(response),
         trace_id=0, span_id=0, trace_sampled=False, annotations=(), response_chunks=1, response_tail=tail,

@@ -156,7 +156,7 @@ def test_a_hub_that_cannot_be_made_leaves_no_open_store_behind(tmp_path: Path, m
     process = MonitoredProcess.from_settings(None, {"store": f"sqlite:///{tmp_path}/a.db"})
     assert process is not None
     with pytest.raises(ValueError):
-        worker_module.make_hub(process.settings, [], SystemClock(), Telemetry(), None, None, role="embedded")  # type: ignore[arg-type]
+        worker_module.make_hub(process.settings, [], SystemClock(), Telemetry(), None, None, None, role="embedded")  # type: ignore[arg-type]
     (store,) = opened
     with pytest.raises(Exception, match="store"):
         store.counters()
