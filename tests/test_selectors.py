@@ -75,7 +75,7 @@ def test_the_hint_points_at_the_place() -> None:
 
 
 def test_the_documented_examples_are_true() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "payloads.md").read_text(encoding="utf-8")
     section = page.partition("## Selectors")[2].partition("\n## ")[0]
     document = json.loads(section.partition("```json\n")[2].partition("```")[0])
     examples = re.findall(r"^\| `(request[^`]*)` \| `([^`]*)` \|", section, re.MULTILINE)

@@ -103,10 +103,14 @@ def settled(folder: Path, requests: int) -> dict[str, int]:
     def look() -> dict[str, int]:
         return counters(folder) if (folder / "mlmon.db").exists() else {}
 
-    found = eventually(look, lambda found: found.get("exchanges.accepted", 0) >= requests)
-    dropped = sum(value for name, value in found.items() if name.startswith("exchanges.dropped."))
-    assert found["exchanges.accepted"] == found.get("exchanges.decoded", 0) + dropped == requests
+    found = eventually(look, lambda found: ended(found) >= requests)  # what is accepted is told before it is decoded
+    assert found["exchanges.accepted"] == ended(found) == requests
     return found
+
+
+def ended(found: dict[str, int]) -> int:
+    dropped = sum(value for name, value in found.items() if name.startswith("exchanges.dropped."))
+    return found.get("exchanges.decoded", 0) + dropped
 
 
 def asked(served: Served) -> None:
