@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mlmon_sidecar.cli.console import err, out, show_warning
+from mlmon_sidecar.cli.held_baselines import add_to
 from mlmon_sidecar.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_CATEGORIES = 4
 
-baseline_app = typer.Typer(help="Build and show baselines.", no_args_is_help=True)
+baseline_app = typer.Typer(help="Build and show baselines, and give them to a running service.", no_args_is_help=True)
+add_to(baseline_app)
 
 
 @baseline_app.command()
