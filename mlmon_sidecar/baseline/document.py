@@ -28,6 +28,7 @@ class Roles:
     prediction: str = ""
     score: str = ""
     label: str = ""
+    weight: str = ""
 
     def named(self) -> frozenset[str]:
         return frozenset(asdict(self).values()) - {""}
