@@ -14,15 +14,12 @@ from typing import Any
 
 import orjson
 
-from mlmon_sidecar.baseline.build import Purpose, build_baseline
-from mlmon_sidecar.baseline.columns import RedactCategory
 from mlmon_sidecar.baseline.csv_table import MISSING_NUMBERS, CsvTable, typed
-from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.baseline.tables import Chunk, Source, readable
 from mlmon_sidecar.decode.frames import columns_of
 from mlmon_sidecar.errors import BaselineError, MissingExtra
 
-__all__ = ["MISSING_NUMBERS", "TABLES", "Table", "build_baseline_from_file", "open_table", "read_columns", "typed"]
+__all__ = ["MISSING_NUMBERS", "TABLES", "Table", "open_table", "read_columns", "typed"]
 
 READ_ROWS = 4096  # at a time, where all are kept anyway
 
@@ -57,25 +54,6 @@ def read_columns(path: Path) -> Table:
             column.extend(chunk.get(name, [None] * count))
         rows += count
     return columns
-
-
-def build_baseline_from_file(
-    path: Path,
-    roles: Roles,
-    purpose: Purpose,
-    *,
-    redact_category: RedactCategory,
-    policy: str,
-    created: str,
-    importances: Mapping[str, float] | None = None,
-    base_rate: float | None = None,
-    progress: Callable[[float], None] = lambda part: None,
-) -> Baseline:
-    """``build_baseline`` on a file, of which a few rows at a time are in memory."""
-    return build_baseline(
-        open_table(path), roles, purpose, redact_category=redact_category, policy=policy, created=created,
-        source=path.name, importances=importances, base_rate=base_rate, progress=progress,
-    )  # fmt: skip
 
 
 class JsonLinesTable:
