@@ -1,4 +1,4 @@
-"""``mlmon baseline push``, ``list``, ``approve``, ``reject``: baselines of a running service."""
+"""``mlmon baseline push``, ``learn``, ``list``, ``approve``, ``reject``: baselines of a running service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mlmon_sidecar.cli.console import out
+from mlmon_sidecar.cli.baseline_files import progress_bar, save
+from mlmon_sidecar.cli.console import err, out
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import HeldBaseline
@@ -24,8 +25,9 @@ Model = Annotated[str, typer.Option(metavar="NAME", help="The model, where sever
 
 def add_to(app: typer.Typer) -> None:
     """The commands, under ``mlmon baseline``."""
-    for command, name in ((push, "push"), (list_held, "list"), (approve, "approve"), (reject, "reject")):
-        app.command(name)(command)
+    app.command("list")(list_held)
+    for command in (push, learn, approve, reject):
+        app.command()(command)
 
 
 def push(
@@ -47,6 +49,39 @@ def push(
     if approve:
         held = order_baseline(loaded, BaselineOrder("approve", held.model, held.baseline))
     _tell(held, json_)
+
+
+def learn(
+    config: Config = None,
+    model: Model = "",
+    hours: Annotated[int, typer.Option(metavar="N", min=1, help="How far back.")] = 7 * 24,
+    min_rows: Annotated[int, typer.Option(metavar="N", min=1, help="Fewer rows are not taken for normal.")] = 1_000,
+    min_hours: Annotated[int, typer.Option(metavar="N", min=0, help="Rows from less time are not either.")] = 24,
+    output: Annotated[
+        Path | None, typer.Option(metavar="B", help="Write the document there; the service is not told.")
+    ] = None,
+    json_: AsJson = False,
+) -> None:
+    """Build a baseline from what the service has served, and propose it."""
+    from mlmon_sidecar.config import load
+    from mlmon_sidecar.records import BaselineOrder
+    from mlmon_sidecar.runtime.at_the_hub import order_baseline
+    from mlmon_sidecar.runtime.learning import learn_baseline
+
+    with progress_bar() as bar:
+        task = bar.add_task("learning from kept rows", total=1.0)
+        baseline = learn_baseline(
+            config, model, hours=hours, min_rows=min_rows, min_hours=min_hours,
+            progress=lambda part: bar.update(task, completed=part),
+        )  # fmt: skip
+    for note in baseline.notes:
+        err.print(f"[dim]note:[/] {escape(note)}")
+    if output is not None:
+        save(baseline, output)
+        out.print(f"[green]wrote {escape(str(output))}:[/] {baseline.rows:,} rows")
+        return
+    document = json.dumps(baseline.to_document())
+    _tell(order_baseline(load(config), BaselineOrder("offer", document=document, origin="learned")), json_)
 
 
 def list_held(config: Config = None, json_: AsJson = False) -> None:

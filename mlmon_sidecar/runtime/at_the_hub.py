@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from mlmon_sidecar.config import Loaded, Settings
-from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.hub.baselines import Baselines
 from mlmon_sidecar.hub.election import StoreLock
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy
@@ -16,7 +15,7 @@ from mlmon_sidecar.records import BaselineOrder, Erased, HeldBaseline
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.separate_hub import socket_path
 from mlmon_sidecar.runtime.wiring import make_clock
-from mlmon_sidecar.store import Store, open_store, store_path
+from mlmon_sidecar.store import Store, open_store, require_store, store_path
 
 TIMEOUT_SECONDS = 60.0  # an erasure waits for the transaction in force and cuts the log
 
@@ -39,7 +38,7 @@ def order_baseline(loaded: Loaded, order: BaselineOrder) -> HeldBaseline:
 
 def held_baselines(loaded: Loaded) -> Sequence[HeldBaseline]:
     """Newest first. Reads the store, whoever is its hub. Raises ``StoreError`` (``no_store``)."""
-    _require_store(loaded.settings)
+    require_store(loaded.settings.store)
     store = open_store(loaded.settings.store)
     try:
         return store.baselines()
@@ -56,7 +55,7 @@ def _baselines(loaded: Loaded, store: Store) -> Baselines:
 
 def _ask(settings: Settings, hub: Callable[[HubClient], Answer], alone: Callable[[Store], Answer]) -> Answer:
     """Through the hub where one runs, for it alone writes; else on the store itself, as its hub for that moment."""
-    _require_store(settings)
+    require_store(settings.store)
     lock = StoreLock(store_path(settings.store))
     if not lock.try_acquire():
         client = SocketHubClient(socket_path(settings), TIMEOUT_SECONDS)
@@ -73,11 +72,3 @@ def _ask(settings: Settings, hub: Callable[[HubClient], Answer], alone: Callable
             store.close()
     finally:
         lock.release()
-
-
-def _require_store(settings: Settings) -> None:
-    path = store_path(settings.store)
-    if not path.exists():
-        raise StoreError(
-            f"there is no store at {path}", code="no_store", hint="Name the configuration of the service with --config."
-        )

@@ -44,6 +44,17 @@ class Point(NamedTuple):
     value: float
 
 
+class SampledRow(NamedTuple):
+    """A kept prediction with its label."""
+
+    event_ns: int
+    version: str
+    score: float | None
+    predicted: str | None
+    label: str | None  # None: not there yet
+    features: Mapping[str, Any]  # those that were stored
+
+
 class Keep(NamedTuple):
     """The oldest figures of one model that stay."""
 
@@ -116,4 +127,5 @@ class Store(Protocol):
     def move_baseline(self, held: HeldBaseline) -> None: ...
     def baselines(self, model: str | None = None) -> list[HeldBaseline]: ...
     def baseline_document(self, model: str, baseline: str) -> str | None: ...
+    def sample(self, model: str, since_ns: int, rows: int) -> list[SampledRow]: ...
     def close(self) -> None: ...

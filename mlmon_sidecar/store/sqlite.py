@@ -39,7 +39,7 @@ from mlmon_sidecar.records import (
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import sqlite_baselines, sqlite_labels, sqlite_retention
-from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
@@ -361,6 +361,12 @@ class SqliteStore:
     def baseline_document(self, model: str, baseline: str) -> str | None:
         rows = self._rows("SELECT document FROM baselines WHERE model = ? AND baseline = ?", (model, baseline))
         return str(rows[0][0]) if rows else None
+
+    def sample(self, model: str, since_ns: int, rows: int) -> list[SampledRow]:
+        """At most ``rows`` kept predictions since then, ascending in time: which ones is decided by their ids alone, so
+        that every part of the time and every process has its share."""
+        with self._read_lock, _as_store_error():
+            return sqlite_baselines.sample(self._read, model, since_ns, rows)
 
     # ------------------------------------------------------------ retention
 

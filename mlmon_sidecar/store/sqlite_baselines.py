@@ -1,12 +1,14 @@
-"""Baselines in the store: few, and written when somebody decides."""
+"""Baselines in the store: few, and written when somebody decides; and the healthy rows that one can be built from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import apsw
+import orjson
 
 from mlmon_sidecar.records import BaselineState, HeldBaseline
+from mlmon_sidecar.store.contract import SampledRow
 
 MAX_KEPT = 32  # of a model; beyond it the oldest that are neither active nor proposed go
 
@@ -47,3 +49,18 @@ def held(db: apsw.Connection, model: str | None) -> list[HeldBaseline]:
         (model,),
     ).fetchall()
     return [HeldBaseline(*row)._replace(state=BaselineState(row[2])) for row in rows]
+
+
+def sample(db: apsw.Connection, model: str, since_ns: int, rows: int) -> list[SampledRow]:
+    """The rows whose id's last digits are the smallest: a UUIDv7 ends in random ones. Rows of one batch have one id
+    before the slash, and are taken or left by their number."""
+    found: Any = db.execute(
+        """SELECT p.event_ns, p.version, p.score, p.predicted, l.label, p.features FROM (
+               SELECT prediction_id FROM predictions WHERE model = ? AND event_ns >= ?
+               ORDER BY substr(prediction_id, 25), prediction_id LIMIT ?) AS chosen
+           JOIN predictions p USING (prediction_id)
+           LEFT JOIN labels l ON l.prediction_id = p.prediction_id AND l.state = 'joined'
+           ORDER BY p.event_ns, p.prediction_id""",
+        (model, since_ns, rows),
+    ).fetchall()
+    return [SampledRow(*row)._replace(features=orjson.loads(row[5])) for row in found]
