@@ -9,10 +9,11 @@ from mlmon_sidecar.version import __version__
 if TYPE_CHECKING:
     from mlmon_sidecar.capture.annotate import annotate
     from mlmon_sidecar.client import FeedbackClient, Label
+    from mlmon_sidecar.runtime.baselines import build_baseline
     from mlmon_sidecar.runtime.middleware import MonitorMiddleware
     from mlmon_sidecar.runtime.monitor import Monitor
 
-__all__ = ["FeedbackClient", "Label", "Monitor", "MonitorMiddleware", "__version__", "annotate"]
+__all__ = ["FeedbackClient", "Label", "Monitor", "MonitorMiddleware", "__version__", "annotate", "build_baseline"]
 
 _HOMES = {
     "FeedbackClient": "mlmon_sidecar.client",
@@ -20,6 +21,7 @@ _HOMES = {
     "Monitor": "mlmon_sidecar.runtime.monitor",
     "MonitorMiddleware": "mlmon_sidecar.runtime.middleware",
     "annotate": "mlmon_sidecar.capture.annotate",
+    "build_baseline": "mlmon_sidecar.runtime.baselines",
 }
 
 

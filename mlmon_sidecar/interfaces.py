@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlmon_sidecar.records import Erased, Event, Finding, Flush, FlushReceipt, Incident, Label, LabelReceipt
+from mlmon_sidecar.records import (
+    BaselineOrder,
+    Erased,
+    Event,
+    Finding,
+    Flush,
+    FlushReceipt,
+    HeldBaseline,
+    Incident,
+    Label,
+    LabelReceipt,
+)
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import Distribution, Measurement
@@ -69,10 +80,14 @@ class HubClient(Protocol):
         """Commit labels durably; receipts in the order given."""
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
-        """Read-only JSON for the page and the status API: ``status``, ``series``, ``incidents``."""
+        """Read-only JSON for the page and the status API: ``status``, ``series``, ``incidents``,
+        ``baselines``, ``baseline``."""
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         """Take kept predictions, rows of batches included, and their labels out of the store, beyond recovery."""
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        """Take a baseline in, approve or reject it. Raises ``BaselineError`` for one that cannot be used."""
 
     def close(self) -> None: ...
 

@@ -314,6 +314,43 @@ class Erased(NamedTuple):
     labels: int
 
 
+class BaselineState(StrEnum):
+    """Where a baseline stands that the hub was given."""
+
+    PROPOSED = "proposed"  # waits for somebody's approval
+    ACTIVE = "active"
+    REPLACED = "replaced"  # by a later one
+    REJECTED = "rejected"
+
+
+class BaselineOrder(NamedTuple):
+    """What the hub is to do with a baseline."""
+
+    action: str  # "offer": take ``document`` in; "approve" or "reject" what was offered
+    model: str = ""  # of "approve" and "reject"
+    baseline: str = ""  # its id; of "approve" and "reject"
+    document: str = ""  # JSON; of "offer"
+    origin: str = ""  # "pushed" or "learned"; of "offer"
+
+
+class HeldBaseline(NamedTuple):
+    """A baseline that the store holds.
+
+    An active one stands in the place of the baseline that the configuration named when it was approved (or of none).
+    """
+
+    baseline: str  # 16 hex digits over its document
+    model: str
+    state: BaselineState
+    from_minute: int  # compared with from this Unix minute on; 0 where it never was active
+    received_ns: int  # Unix ns
+    origin: str
+    over: str  # id of the configured baseline in whose place it stands; "" for none
+    rows: int
+    source: str
+    created: str  # ISO 8601
+
+
 class LabelledCompletion(NamedTuple):
     """A label that joined a language model's answer."""
 

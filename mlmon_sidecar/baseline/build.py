@@ -1,63 +1,47 @@
-"""From healthy data to a baseline: a layout, and the reference counted on it by the code that serving counts with."""
+"""From healthy data to a baseline: a layout, and the reference counted on it by the code that serving counts with.
+
+The table is read several times, a few rows at a time, and is never held as a whole: a survey of its columns, one look
+at every row or two, a count, and where rows have times a count by the hour. What is remembered between the rows is
+bounded whatever their number, and depends on the set of rows alone: neither their order nor the size of the pieces
+changes a byte of the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmon_sidecar.baseline.columns import Columns, RedactCategory, feature_of, unfit, unseen_rate
-from mlmon_sidecar.baseline.counting import count_all, count_hours
+from mlmon_sidecar.baseline import tables
+from mlmon_sidecar.baseline.base_rate import at_base_rate
+from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
+from mlmon_sidecar.baseline.counting import count_all, count_hours, counted_hours
 from mlmon_sidecar.baseline.document import Baseline, Roles
-from mlmon_sidecar.baseline.predictions import (
-    calibration_of,
-    confusion_of,
-    kind_of,
-    positive_of,
-    prediction_space,
-    texts,
-)
-from mlmon_sidecar.decode.embedding import Embedder, hashing_embedding
-from mlmon_sidecar.decode.frames import batch_from_columns
-from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.decode.outputs import class_text
+from mlmon_sidecar.baseline.importances import weights_of
+from mlmon_sidecar.baseline.look import Look
+from mlmon_sidecar.baseline.predictions import Judge, prediction_space
+from mlmon_sidecar.baseline.rows import RowFilter, RowReader
+from mlmon_sidecar.baseline.survey import Purpose, Survey, survey
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
+from mlmon_sidecar.statistics.layout import CategoricalCells, CategoricalFeature, Layout, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.statistics.wander import learn_wander
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector, PredictionBatch
+    from mlmon_sidecar.records import IntVector
+
+__all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
 MAX_CELLS = 65_536  # a layout beyond it keeps alarm edges only
 MIN_ROWS = 100
+_SURVEY, _FIRST, _SECOND, _COUNT = 0.15, 0.45, 0.6, 0.8  # where each pass ends, as a part of all; then the hours
 
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """Whose baseline it is, and how its predictions read: the settings that serve.
-
-    Attributes:
-        kind: "binary", "multiclass", "regression", or "auto" to tell by the predictions.
-        threshold: a binary class is ``positive`` when score >= threshold; None: 0.5.
-        positive: "" to tell by the classes.
-        text, embedder: as in ``DecodeOptions``.
-    """
-
-    model: str
-    version: str = "baseline"
-    kind: str = "auto"
-    threshold: float | None = None
-    positive: str = ""
-    text: frozenset[str] = frozenset()
-    embedder: Embedder = hashing_embedding
+Progress = Callable[[float], None]
 
 
 def build_baseline(
-    columns: Columns,
+    data: object,
     roles: Roles,
     purpose: Purpose,
     *,
@@ -65,47 +49,67 @@ def build_baseline(
     policy: str,
     created: str,
     source: str = "",
-    progress: Callable[[float], None] = lambda part: None,
+    importances: Mapping[str, float] | None = None,
+    base_rate: float | None = None,
+    chunk_rows: int | None = None,
+    progress: Progress = lambda part: None,
 ) -> Baseline:
-    """Build a baseline from whole columns of one length.
+    """Build a baseline.
 
     Args:
-        columns: JSON scalars; None where missing.
+        data: a mapping of columns, a list of mappings, a pandas, polars or pyarrow table, a two-dimensional array, or
+            a ``tables.Source``, which ``reading.open_table`` makes of a file.
         roles: names of columns that are not features.
         redact_category: what serving counts categories with; ``policy`` is its hash.
         created: ISO 8601, UTC.
+        importances: of features, by name; any scale.
+        base_rate: the population's share of positives, in (0, 1); None: the data's own.
+        chunk_rows: rows held at once, 1 or more; None: as many as the table's width allows. It changes nothing else.
         progress: called with the part done, in [0, 1].
 
     Raises:
-        BaselineError: ``too_few_rows`` or ``column_missing``.
+        BaselineError: ``too_few_rows``, ``column_missing``, ``weight_invalid``, ``base_rate_invalid``,
+            ``importances_invalid`` or ``too_many_rows``.
         DecodeError: for columns of different lengths, or times that cannot be read.
     """
-    _check(columns, roles)
-    kind, options = _options(columns, roles, purpose)
-    batch = _batch(columns, roles, options, kind)
-    order = np.argsort(batch.event_ns, kind="stable")
-    batch = _ordered(batch, order)
-    timed = bool(roles.timestamp)
-    reasons = {name: unfit(name, column, batch.event_ns if timed else None) for name, column in batch.features.items()}
-    kept = [name for name, reason in reasons.items() if not reason]
-    labels = texts([columns[roles.label][at] for at in order], redact_category) if roles.label else None
-    space = prediction_space(kind, batch, labels, options, redact_category)
-    layout = _layout(purpose.model, batch, kept, space, redact_category)
+    table = tables.as_source(data)
+    step = chunk_rows or tables.chunk_rows(table)
+    found = survey(table, roles, purpose, step, _stage(progress, 0.0, _SURVEY))
+    _require_rows(found.rows)
+    keep = None if base_rate is None else _filter(found, roles, base_rate)
+    reader = RowReader(table, found, roles, redact_category, step, keep)
+    look = _looked(reader, found, roles, redact_category, progress)
+    _require_rows(look.rows)
+    kept, notes = _features(look)
+    space = prediction_space(found.kind, look.classes, look.scores, found.options, redact_category)
+    layout = _layout(purpose.model, kept, space, notes)
+    judge = Judge(space)
+    vector = count_all(layout, reader, redact_category, _stage(progress, _SECOND, _COUNT), judge)
+    calibration, calibrated = judge.calibration()
     reference = Reference(
         layout=layout.hash,
         version=purpose.version,
-        vector=count_all(layout, batch, redact_category, lambda part: progress(part / 2 if timed else part)),
-        new_rate=_new_rates(layout, batch),
+        vector=vector,
+        new_rate=_new_rates(layout, kept, vector),
+        calibration=calibration,
+        calibration_rows=calibrated,
+        confusion=judge.confusion(),
     )
-    if timed:
+    if roles.timestamp:
         watched = indicators(layout, reference)
-        hourly = count_hours(layout, batch, redact_category, watched, lambda part: progress(0.5 + part / 2))
+        hours = counted_hours(look.hours, watched)
+        hourly = count_hours(layout, reader, redact_category, watched, hours, _stage(progress, _COUNT, 1.0))
         learned = learn_wander(watched, hourly.hour, hourly.hits, hourly.totals)
-        reference = replace(reference, hours=len(hourly.hour), tau=learned.tau, deff=learned.deff)
-    if labels is not None and space.classes:
-        reference = _judged(reference, space, batch, labels, redact_category)
-    constant = [f"{f.name}: constant" for f in layout.features if isinstance(f, NumericFeature) and not f.edges]
-    excluded = [f"{reason} (left out)" for reason in reasons.values() if reason]
+        reference = replace(reference, hours=len(look.hours), tau=learned.tau, deff=learned.deff)
+        if len(hours) < len(look.hours):
+            notes.append(f"wander is learned from the last {len(hours)} of {len(look.hours)} hours")
+    if importances is not None:
+        weight, unknown = weights_of(importances, [feature.name for feature in layout.features])
+        reference = replace(reference, weight=weight)
+        notes += [f"{name}: given an importance, but no feature" for name in unknown]
+    if base_rate is not None:
+        notes.append(f"{look.rows} of {found.rows} rows are kept, for a base rate of {base_rate:g}")
+    progress(1.0)
     return Baseline(
         layout=layout,
         reference=reference,
@@ -113,20 +117,16 @@ def build_baseline(
         policy=policy,
         created=created,
         source=source,
-        rows=batch.rows,
-        notes=(*excluded, *constant),
+        rows=look.rows,
+        notes=tuple(notes),
     )
 
 
-def _check(columns: Columns, roles: Roles) -> None:
-    missing = sorted(roles.named() - columns.keys())
-    if missing:
-        raise BaselineError(
-            f"the data has no column {missing[0]!r}",
-            code="column_missing",
-            hint=f"It has {', '.join(sorted(columns)[:20])}.",
-        )
-    rows = max(map(len, columns.values()), default=0)
+def _stage(progress: Progress, start: float, end: float) -> Progress:
+    return lambda part: progress(start + (end - start) * part)
+
+
+def _require_rows(rows: int) -> None:
     if rows < MIN_ROWS:
         raise BaselineError(
             f"{rows} rows say too little about what is normal",
@@ -135,83 +135,58 @@ def _check(columns: Columns, roles: Roles) -> None:
         )
 
 
-def _options(columns: Columns, roles: Roles, purpose: Purpose) -> tuple[str, DecodeOptions]:
-    predictions = columns[roles.prediction] if roles.prediction else None
-    scores = columns[roles.score] if roles.score else None
-    kind = kind_of(predictions, scores) if purpose.kind == "auto" else purpose.kind
-    seen = {class_text(value) for value in predictions or ()} | {
-        class_text(value) for value in (columns[roles.label] if roles.label else ())
-    }
-    classes = sorted(name for name in seen if name is not None)
-    positive = purpose.positive or (positive_of(classes) if kind == "binary" else "1")
-    others = [name for name in classes if name != positive]
-    return kind, DecodeOptions(
-        name=purpose.model,
-        version=purpose.version,
-        kind="auto" if kind == "none" else kind,
-        threshold=purpose.threshold,
-        positive=positive,
-        negative=others[0] if kind == "binary" and len(others) == 1 else None,
-        text=purpose.text,
-        embedder=purpose.embedder,
-    )
+def _filter(found: Survey, roles: Roles, rate: float) -> RowFilter:
+    if not roles.label or found.kind != "binary":
+        raise BaselineError(
+            "a base rate needs labels and a binary prediction",
+            code="base_rate_invalid",
+            hint="Name the label column with --label, and the prediction's with --prediction or --score.",
+        )
+    return at_base_rate(found.labels, found.options.positive, rate)
 
 
-def _batch(columns: Columns, roles: Roles, options: DecodeOptions, kind: str) -> PredictionBatch:
-    def role(name: str) -> Sequence[object] | None:
-        return columns[name] if name else None
-
-    return batch_from_columns(
-        options.name,
-        now_ns=0,
-        features={name: column for name, column in columns.items() if name not in roles.named()},
-        predictions=role(roles.prediction) if kind != "none" else None,
-        scores=role(roles.score),
-        ids=role(roles.id),
-        times=role(roles.timestamp),
-        options=options,
-    )
+def _looked(reader: RowReader, found: Survey, roles: Roles, redact: RedactCategory, progress: Progress) -> Look:
+    names = [name for name in found.names if name not in roles.named()]
+    look = Look(names, redact, timed=bool(roles.timestamp), classes=found.kind in ("binary", "multiclass"))
+    look.first(reader, _stage(progress, _SURVEY, _FIRST))
+    if look.needs_second:
+        look.second(reader, _stage(progress, _FIRST, _SECOND))
+    return look
 
 
-def _ordered(batch: PredictionBatch, order: IntVector) -> PredictionBatch:
-    """Ascending in time, so that an hour's rows stand together."""
-    places = order.tolist()
-    return replace(
-        batch,
-        event_ns=batch.event_ns[order],
-        weight=batch.weight[order],
-        prediction_ids=[batch.prediction_ids[at] for at in places],
-        aliases=[batch.aliases[at] for at in places],
-        features={name: [column[at] for at in places] for name, column in batch.features.items()},
-        score=batch.score[order],
-        predicted=[batch.predicted[at] for at in places],
-        confidence=batch.confidence[order],
-    )
+def _features(look: Look) -> tuple[list[ColumnLook], list[str]]:
+    """The columns that are features, and what is to be said of all."""
+    kept: list[ColumnLook] = []
+    excluded, remarks = [], []
+    for column in look.columns():
+        reason = look.unfit(column)
+        if reason:
+            excluded.append(f"{column.name}: {reason} (left out)")
+            continue
+        kept.append(column)
+        if remark := column.remark():
+            remarks.append(f"{column.name}: {remark}")
+    return kept, excluded + remarks
 
 
-def _layout(
-    model: str, batch: PredictionBatch, kept: Sequence[str], space: PredictionSpace, redact: RedactCategory
-) -> Layout:
+def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, notes: list[str]) -> Layout:
     def cut_all(alarm_edges_only: bool) -> Layout:
-        features = (feature_of(name, batch.features[name], redact, alarm_edges_only=alarm_edges_only) for name in kept)
-        return Layout(model, tuple(features), space)
+        return Layout(model, tuple(column.feature(alarm_edges_only=alarm_edges_only) for column in kept), space)
 
     layout = cut_all(alarm_edges_only=False)
-    return layout if layout.size <= MAX_CELLS else cut_all(alarm_edges_only=True)
+    if layout.size <= MAX_CELLS:
+        return layout
+    notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
+    return cut_all(alarm_edges_only=True)
 
 
-def _new_rates(layout: Layout, batch: PredictionBatch) -> dict[str, float]:
-    categorical = (feature for feature in layout.features if isinstance(feature, CategoricalFeature))
-    return {feature.name: unseen_rate(batch.features[feature.name]) for feature in categorical}
-
-
-def _judged(
-    reference: Reference,
-    space: PredictionSpace,
-    batch: PredictionBatch,
-    labels: Sequence[str | None],
-    redact: RedactCategory,
-) -> Reference:
-    calibration, rows = calibration_of(space, batch.score, labels, batch.aliases)
-    confusion = confusion_of(space.classes, texts(batch.predicted, redact), labels)
-    return replace(reference, calibration=calibration, calibration_rows=rows, confusion=confusion)
+def _new_rates(layout: Layout, kept: Sequence[ColumnLook], vector: IntVector) -> dict[str, float]:
+    """Of each categorical feature: a category that no row showed, or one too rare among too many to be known."""
+    rates: dict[str, float] = {}
+    for column in kept:
+        cells = layout.cells[column.name]
+        if isinstance(layout.feature(column.name), CategoricalFeature) and isinstance(cells, CategoricalCells):
+            counts = vector[cells.bins]
+            total = max(1, int(counts.sum()))
+            rates[column.name] = min(1.0, column.unseen() + int(counts[-1]) / total)
+    return rates

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mlmon_sidecar.baseline.sketch import Cells
+
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
 
@@ -27,23 +29,22 @@ class Cuts(NamedTuple):
     alarm: tuple[int, ...]
 
 
-def cut(values: FloatVector, bins: int) -> Cuts:
-    """Edges of finite values, at least one; none for a constant column.
+def cut(cells: Cells, bins: int) -> Cuts:
+    """Edges of at least one value; none for a constant column. A cell is never cut in two.
 
-    >>> cut(np.array([1.0, 1.0, 2.0, 4.0]), 50)
+    >>> cut(Cells.of(np.array([1.0, 1.0, 2.0, 4.0])), 50)
     Cuts(edges=(1.5, 3.0), alarm=(0, 1))
     """
-    distinct, counts = np.unique(values, return_counts=True)
-    below = (np.cumsum(counts) / len(values))[:-1]  # share at or below each gap
-    if len(distinct) <= FEW_DISTINCT:
+    below = (np.cumsum(cells.rows) / cells.total)[:-1]  # share at or below each gap
+    if len(cells.rows) <= FEW_DISTINCT:
         gaps = np.arange(len(below))
-        return Cuts(_midway(distinct, gaps), tuple(range(len(gaps))))
-    atoms = np.flatnonzero(counts >= ATOM_SHARE * len(values))
+        return Cuts(_midway(cells, gaps), tuple(range(len(gaps))))
+    atoms = np.flatnonzero(cells.rows >= ATOM_SHARE * cells.total)
     wanted = [_nearest(below, k / bins) for k in range(1, bins)]
     gaps = np.unique(np.concatenate((wanted, atoms - 1, atoms)).astype(np.int64))
     gaps = gaps[(gaps >= 0) & (gaps < len(below))]
     alarm = sorted({_nearest(below[gaps], share) for share in ALARM_SHARES})
-    return Cuts(_midway(distinct, gaps), tuple(alarm))
+    return Cuts(_midway(cells, gaps), tuple(alarm))
 
 
 def coarse(cuts: Cuts) -> Cuts:
@@ -55,8 +56,8 @@ def _nearest(shares: FloatVector, share: float) -> int:
     return int(np.argmin(np.abs(shares - share)))
 
 
-def _midway(distinct: FloatVector, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, ...]:
-    left, right = distinct[gaps], distinct[gaps + 1]
+def _midway(cells: Cells, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, ...]:
+    left, right = cells.high[gaps], cells.low[gaps + 1]
     middle = left / 2 + right / 2  # halves first: the sum of two huge values overflows
     # Between neighbouring floats there is no middle; "x <= left" parts them as well.
     return tuple(float(x) for x in np.where((middle >= left) & (middle < right), middle, left))

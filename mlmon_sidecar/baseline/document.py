@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Roles:
     prediction: str = ""
     score: str = ""
     label: str = ""
+    weight: str = ""
 
     def named(self) -> frozenset[str]:
         return frozenset(asdict(self).values()) - {""}
@@ -62,6 +63,10 @@ class Baseline:
                 code="policy_mismatch",
                 hint="Build it again with the configuration that serves, or serve with the one it was built with.",
             )
+
+    def named(self, *, source: str, version: str) -> Baseline:
+        """With another name of the data, and the version that answered it."""
+        return replace(self, source=source, reference=replace(self.reference, version=version))
 
     def to_document(self) -> dict[str, Any]:
         reference = asdict(self.reference)

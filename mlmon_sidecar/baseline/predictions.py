@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +16,9 @@ from mlmon_sidecar.statistics.layout import PredictionSpace
 
 if TYPE_CHECKING:
     from mlmon_sidecar.baseline.columns import RedactCategory
+    from mlmon_sidecar.baseline.rows import Rows
+    from mlmon_sidecar.baseline.sketch import Cells
     from mlmon_sidecar.decode.options import DecodeOptions
-    from mlmon_sidecar.records import FloatVector, PredictionBatch
 
 MAX_CLASSES = 50
 POSITIVE_NAMES = ("1", "true", "yes")
@@ -26,22 +26,35 @@ POSITIVE_NAMES = ("1", "true", "yes")
 Classes = Sequence[str | None]
 
 
-def kind_of(predictions: Sequence[object] | None, scores: Sequence[object] | None) -> str:
-    """ "binary", "multiclass", "regression" or "none", from what the columns hold.
+class KindWatch:
+    """Tells "binary", "multiclass", "regression" or "none" by what the columns of a table hold.
 
     A score beside at most two classes, or alone and within [0, 1], speaks for one of them.
     """
-    given = [value for value in predictions or () if value is not None]
-    if given:
-        fractional = any(isinstance(value, float) and not value.is_integer() for value in given)
-        classes = {class_text(value) for value in given}
-        if fractional or (len(classes) > MAX_CLASSES and not any(isinstance(value, str) for value in given)):
-            return "regression"
-        return "binary" if len(classes) <= 2 else "multiclass"
-    numbers = [value for value in scores or () if isinstance(value, (int, float))]
-    if not numbers:
-        return "none"
-    return "binary" if all(0 <= value <= 1 for value in numbers) else "regression"
+
+    def __init__(self) -> None:
+        self._classes: set[str | None] = set()  # a few more than ``MAX_CLASSES`` are enough
+        self._fractional = self._texts = self._scored = self._beyond = False
+
+    def add(self, predictions: Sequence[object], scores: Sequence[object]) -> None:
+        given = [value for value in predictions if value is not None]
+        self._texts = self._texts or any(isinstance(value, str) for value in given)
+        self._fractional = self._fractional or any(isinstance(v, float) and not v.is_integer() for v in given)
+        if len(self._classes) <= MAX_CLASSES:
+            self._classes |= set(map(class_text, given))
+        numbers = [value for value in scores if isinstance(value, (int, float))]
+        self._scored = self._scored or bool(numbers)
+        self._beyond = self._beyond or not all(0 <= value <= 1 for value in numbers)
+
+    @property
+    def kind(self) -> str:
+        if self._classes:
+            if self._fractional or (len(self._classes) > MAX_CLASSES and not self._texts):
+                return "regression"
+            return "binary" if len(self._classes) <= 2 else "multiclass"
+        if not self._scored:
+            return "none"
+        return "regression" if self._beyond else "binary"
 
 
 def positive_of(classes: Sequence[str]) -> str:
@@ -58,60 +71,83 @@ def texts(column: Sequence[object], redact: RedactCategory) -> list[str | None]:
 
 
 def prediction_space(
-    kind: str, batch: PredictionBatch, labels: Classes | None, options: DecodeOptions, redact: RedactCategory
+    kind: str, counts: Mapping[str, int], scores: Cells, options: DecodeOptions, redact: RedactCategory
 ) -> PredictionSpace:
-    """Classes of predictions and labels, negative before positive; score edges at reference quantiles."""
-    counts = Counter(redact(PREDICTION, name) for name in batch.predicted if name is not None)
-    counts.update(name for name in labels or () if name is not None)
-    classes = sorted(name for name, _ in counts.most_common(MAX_CLASSES)) if kind in ("binary", "multiclass") else []
+    """Classes of predictions and labels, negative before positive; score edges at reference quantiles.
+
+    Args:
+        counts: rows of each class, predicted or actual, as serving writes it.
+        scores: empty without any.
+    """
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    classes = sorted(ranked[:MAX_CLASSES]) if kind in ("binary", "multiclass") else []
     positive = redact(PREDICTION, options.positive) if kind == "binary" else ""
     if kind == "binary":
         negative = redact(PREDICTION, options.other_class)
         classes = [negative, positive, *(name for name in classes if name not in (negative, positive))]
-    scores = batch.score[np.isfinite(batch.score)]
-    cuts = cut(scores, SCORE_BINS) if len(scores) else None
-    spread = float(scores.std()) if len(scores) else 0.0
+    cuts = cut(scores, SCORE_BINS) if scores.total else None
+    center, spread = scores.mean_and_spread() if scores.total else (0.0, 0.0)
     return PredictionSpace(
         kind=kind,
         classes=tuple(classes),
         positive=positive,
         score_edges=cuts.edges if cuts else (),
         score_alarm=cuts.alarm if cuts else (),
-        score_center=float(scores.mean()) if len(scores) else 0.0,
+        score_center=center,
         score_scale=spread if spread > 0 else 1.0,
         threshold=options.cut if kind == "binary" and cuts else None,
     )
 
 
-def confusion_of(classes: Sequence[str], predicted: Classes, actual: Classes) -> tuple[tuple[int, ...], ...]:
-    """(classes, classes) counts, actual-major, of rows where both are known classes; empty without any."""
-    place = {name: at for at, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    for given, true in zip(predicted, actual, strict=True):
-        if given in place and true in place:
-            counts[place[true], place[given]] += 1
-    return tuple(tuple(map(int, row)) for row in counts) if counts.any() else ()
+class Judge:
+    """What labels say about predictions, counted a few rows at a time."""
+
+    def __init__(self, space: PredictionSpace) -> None:
+        self._space = space
+        self._place = {name: at for at, name in enumerate(space.classes)}
+        self._confusion = np.zeros((len(space.classes), len(space.classes)), dtype=np.int64)
+        self._edges = np.array(space.score_edges)
+        self._bins = np.zeros((2, len(space.score_edges) + 1), dtype=np.int64)  # all labelled rows, the positive ones
+
+    def add(self, rows: Rows, predicted: Classes) -> None:
+        """Rows with labels; ``predicted`` as serving writes them.
+
+        Probabilities are learned on the half of the rows that a hash chooses: of the row's id, or of all it holds.
+        The other half stays unseen, so that a benchmark may judge the estimate on it.
+        """
+        labels = rows.labels or ()
+        counts = rows.counts.tolist()
+        for given, true, count in zip(predicted, labels, counts, strict=True):
+            if given in self._place and true in self._place:
+                self._confusion[self._place[true], self._place[given]] += count
+        score = rows.batch.score
+        chosen = np.isfinite(score) & np.array([true is not None for true in labels])
+        if self._space.kind != "binary" or not self._space.score_edges or not chosen.any():
+            return
+        chosen &= _coins(rows)
+        bins = np.searchsorted(self._edges, score, side="left")
+        positive = np.array([true == self._space.positive for true in labels])
+        np.add.at(self._bins[0], bins[chosen], rows.counts[chosen])
+        np.add.at(self._bins[1], bins[chosen & positive], rows.counts[chosen & positive])
+
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        """(classes, classes) counts, actual-major, of rows where both are known classes; empty without any."""
+        return tuple(tuple(map(int, row)) for row in self._confusion) if self._confusion.any() else ()
+
+    def calibration(self) -> tuple[tuple[float, ...], int]:
+        """(P(positive | score bin), rows). Without both classes there is nothing to learn: empty, 0."""
+        rows, hits = self._bins
+        total = int(rows.sum())
+        if not 0 < int(hits.sum()) < total:
+            return (), 0
+        return tuple(float(p) for p in calibrate(hits, rows)), total
 
 
-def calibration_of(
-    space: PredictionSpace, score: FloatVector, actual: Classes, ids: Sequence[str | None]
-) -> tuple[tuple[float, ...], int]:
-    """(P(positive | score bin), rows) of a binary model, on the half of the rows that a hash of the id chooses.
-
-    The other half stays unseen, so that a benchmark may judge the estimate on it. Without both classes there is
-    nothing to learn: empty, 0.
-    """
-    known = np.array([true is not None for true in actual]) & np.isfinite(score)
-    half = np.array([_coin(name if name is not None else str(at)) for at, name in enumerate(ids)], dtype=bool)
-    chosen = known & half
-    positive = np.array([true == space.positive for true in actual])
-    if space.kind != "binary" or not space.score_edges or len(set(positive[chosen].tolist())) < 2:
-        return (), 0
-    bins = np.searchsorted(np.array(space.score_edges), score, side="left")
-    size = len(space.score_edges) + 1
-    rows = np.bincount(bins[chosen], minlength=size)
-    hits = np.bincount(bins[chosen & positive], minlength=size)
-    return tuple(float(p) for p in calibrate(hits, rows)), int(chosen.sum())
+def _coins(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    named = [name is not None for name in rows.batch.aliases]
+    by_content = np.zeros(len(named), dtype=np.uint64) if all(named) else rows.hashes & np.uint64(1)
+    pairs = zip(rows.batch.aliases, by_content.tolist(), strict=True)
+    return np.array([bool(word) if name is None else _coin(name) for name, word in pairs], dtype=bool)
 
 
 def _coin(text: str) -> bool:

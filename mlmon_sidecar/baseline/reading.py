@@ -1,181 +1,146 @@
-"""Tables from files, as columns of JSON scalars: CSV, JSON Lines, Parquet."""
+"""Tables from files, as columns of JSON values: CSV, JSON Lines, Parquet.
+
+``open_table`` reads a file a few rows at a time, again and again, and is what anything that may be large is read by;
+``read_columns`` holds all of it at once.
+"""
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from mlmon_sidecar.baseline.build import Purpose, build_baseline
-from mlmon_sidecar.baseline.columns import RedactCategory
-from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.baseline.csv_table import MISSING_NUMBERS, CsvTable, typed
+from mlmon_sidecar.baseline.tables import Chunk, Source, readable
+from mlmon_sidecar.decode.frames import columns_of
 from mlmon_sidecar.errors import BaselineError, MissingExtra
 
-MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none"})
-BOOLEANS = {"true": True, "false": False}
+__all__ = ["MISSING_NUMBERS", "TABLES", "Table", "open_table", "read_columns", "typed"]
+
+READ_ROWS = 4096  # at a time, where all are kept anyway
 
 Table = dict[str, list[object]]
 
 
-def read_columns(path: Path) -> Table:
-    """Whole columns of one length. The suffix tells the format: .csv, .jsonl or .ndjson, .parquet or .pq.
+def open_table(path: Path) -> Source:
+    """A file to be read a few rows at a time. The suffix tells the format: .csv, .jsonl or .ndjson, .parquet or .pq.
 
-    Raises ``BaselineError`` (``data_unreadable``, ``data_format``), and ``MissingExtra`` for Parquet without pyarrow.
+    Reading raises ``BaselineError`` (``data_unreadable``, ``data_format``), and ``MissingExtra`` for Parquet without
+    pyarrow.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    table = TABLES.get(path.suffix.lower())
+    if table is None:
         raise BaselineError(
             f"{path.name}: files ending in {path.suffix!r} are not read",
             code="data_format",
-            hint=f"Use one of {', '.join(READERS)}.",
+            hint=f"Use one of {', '.join(TABLES)}.",
         )
-    try:
-        return reader(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BaselineError(
-            f"{path} cannot be read: {reason}", code="data_unreadable", hint="Check the path and its permissions."
-        ) from error
+    return table(path)
 
 
-def build_baseline_from_file(
-    path: Path,
-    roles: Roles,
-    purpose: Purpose,
-    *,
-    redact_category: RedactCategory,
-    policy: str,
-    created: str,
-    progress: Callable[[float], None] = lambda part: None,
-) -> Baseline:
-    """``build_baseline`` on a file's columns."""
-    return build_baseline(
-        read_columns(path), roles, purpose, redact_category=redact_category, policy=policy, created=created,
-        source=path.name, progress=progress,
-    )  # fmt: skip
-
-
-def _read_csv(path: Path) -> Table:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        names = next(rows, None)
-        if not names:
-            raise BaselineError(f"{path.name} is empty", code="data_format", hint="The first line names the columns.")
-        if len(set(names)) != len(names):
-            raise BaselineError(f"{path.name} names a column twice", code="data_format")
-        columns: list[list[str]] = [[] for _ in names]
-        for line, row in enumerate(rows, start=2):
-            if len(row) != len(names):
-                if not row:
-                    continue
-                raise BaselineError(
-                    f"{path.name}, row {line}: {len(row)} fields, not {len(names)}",
-                    code="data_format",
-                    hint="Quote fields that contain commas.",
-                )
-            for column, field in zip(columns, row, strict=True):
-                column.append(field)
-    return {name: typed(column) for name, column in zip(names, columns, strict=True)}
-
-
-def typed(column: Sequence[str]) -> list[object]:
-    """Booleans, whole numbers, numbers or texts: whichever every field of the column can be.
-
-    >>> typed(["1", "", "3"]), typed(["True", "false"]), typed(["007", "12"])
-    ([1, None, 3], [True, False], ['007', '12'])
-    """
-    distinct = set(column)
-    for parse in (_boolean, _whole, _real):
-        try:
-            values = {text: parse(text) for text in distinct}
-        except ValueError:
-            continue
-        if any(value is not None for value in values.values()):
-            return [values[text] for text in column]
-    return [text or None for text in column]
-
-
-def _boolean(text: str) -> object:
-    if text.lower() in MISSING_NUMBERS:
-        return None
-    if text.lower() not in BOOLEANS:
-        raise ValueError
-    return BOOLEANS[text.lower()]
-
-
-def _whole(text: str) -> object:
-    if text.lower() in MISSING_NUMBERS:
-        return None
-    if text != "0" and text.lstrip("-").startswith("0"):
-        raise ValueError  # 007 is a code, and -0 no whole number anybody means
-    return int(text) if text.isascii() and "_" not in text else _refuse()
-
-
-def _real(text: str) -> object:
-    if text.lower() in MISSING_NUMBERS:
-        return None
-    digits = text.lstrip("+-")
-    if digits[:1] == "0" and digits[1:2].isdigit():
-        raise ValueError
-    value = float(text) if text.isascii() and "_" not in text else _refuse()
-    return value if math.isfinite(value) else None
-
-
-def _refuse() -> float:
-    raise ValueError
-
-
-def _read_json_lines(path: Path) -> Table:
+def read_columns(path: Path) -> Table:
+    """Whole columns of one length, all in memory. Otherwise as ``open_table``."""
     columns: Table = {}
     rows = 0
-    for line, item in _json_lines(path):
-        if not isinstance(item, dict):
-            raise BaselineError(f"{path.name}, line {line}: not an object", code="data_format")
-        for name in item.keys() - columns.keys():
-            columns[name] = [None] * rows
+    for chunk, _ in open_table(path).chunks(READ_ROWS):
+        count = max(map(len, chunk.values()), default=0)
+        for name in chunk:
+            columns.setdefault(name, [None] * rows)
         for name, column in columns.items():
-            column.append(item.get(name))
-        rows += 1
+            column.extend(chunk.get(name, [None] * count))
+        rows += count
     return columns
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    with path.open("rb") as file:
-        for line, text in enumerate(file, start=1):
-            if text.strip():
-                try:
-                    yield line, orjson.loads(text)
-                except orjson.JSONDecodeError as error:
-                    raise BaselineError(f"{path.name}, line {line}: not JSON", code="data_format") from error
+class JsonLinesTable:
+    """One object a line. Objects have no order, so columns are taken by name."""
+
+    ordered = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def width(self) -> int:
+        with readable(self._path):
+            return max(1, len(next(self._rows(), ({}, 1.0))[0]))
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        with readable(self._path):
+            held: list[dict[str, object]] = []
+            done = 0.0
+            for row, done in self._rows():
+                held.append(row)
+                if len(held) == rows:
+                    yield Chunk(_united(held), done)
+                    held = []
+            if held:
+                yield Chunk(_united(held), done)
+
+    def _rows(self) -> Iterator[tuple[dict[str, object], float]]:
+        size, read = max(1, self._path.stat().st_size), 0
+        with self._path.open("rb") as file:
+            for line, text in enumerate(file, start=1):
+                read += len(text)
+                if text.strip():
+                    yield self._row(line, text), read / size
+
+    def _row(self, line: int, text: bytes) -> dict[str, object]:
+        try:
+            row = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise BaselineError(f"{self._path.name}, line {line}: not JSON", code="data_format") from error
+        if not isinstance(row, dict):
+            raise BaselineError(f"{self._path.name}, line {line}: not an object", code="data_format")
+        return row
 
 
-def _read_parquet(path: Path) -> Table:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise MissingExtra("parquet", "reading Parquet files") from error
-    try:
-        columns: Table = {}
-        for batch in parquet.ParquetFile(path).iter_batches():
-            for name, values in _batch_columns(batch):
-                columns.setdefault(name, []).extend(values)
-    except ArrowException as error:
-        raise BaselineError(f"{path.name} is not a Parquet file", code="data_format") from error
-    return columns
+class ParquetTable:
+    """A Parquet file, read with pyarrow."""
+
+    ordered = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def width(self) -> int:
+        with self._opened() as file:
+            return max(1, len(file.schema_arrow.names))
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        with self._opened() as file:
+            size, read = max(1, file.metadata.num_rows), 0
+            for batch in file.iter_batches(batch_size=rows):
+                read += batch.num_rows
+                yield Chunk(columns_of(batch), read / size)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            from pyarrow import ArrowException, parquet
+        except ImportError as error:
+            raise MissingExtra("parquet", "reading Parquet files") from error
+        try:
+            with readable(self._path), parquet.ParquetFile(self._path) as file:
+                yield file
+        except ArrowException as error:
+            raise BaselineError(f"{self._path.name} is not a Parquet file", code="data_format") from error
 
 
-def _batch_columns(batch: Any) -> Iterable[tuple[str, list[object]]]:
-    return ((name, batch.column(at).to_pylist()) for at, name in enumerate(batch.schema.names))
+def _united(rows: Sequence[Mapping[str, object]]) -> Table:
+    names = sorted({name for row in rows for name in row})
+    return columns_of({name: [row.get(name) for row in rows] for name in names})
 
 
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".parquet": _read_parquet,
-    ".pq": _read_parquet,
+TABLES: dict[str, Callable[[Path], Source]] = {
+    ".csv": CsvTable,
+    ".jsonl": JsonLinesTable,
+    ".ndjson": JsonLinesTable,
+    ".parquet": ParquetTable,
+    ".pq": ParquetTable,
 }

@@ -41,7 +41,7 @@ def forget(
         raise ConfigError("nobody is named", code="nobody_named", hint="Give --id or --alias, each as often as needed.")
 
     from mlmon_sidecar.config import load
-    from mlmon_sidecar.runtime.erasure import erase
+    from mlmon_sidecar.runtime.at_the_hub import erase
 
     erased = erase(load(config).settings, ids or [], aliases or [])
     if as_json:

@@ -66,7 +66,7 @@ def batch_from_columns(
             that cannot be read.
     """
     options = options or DecodeOptions(name=model)
-    columns = _columns(features, feature_names or options.feature_names)
+    columns = columns_of(features, feature_names or options.feature_names)
     given = {"predictions": predictions, "scores": scores, "confidences": confidences, "ids": ids, "times": times}
     lists = {name: _items(value) for name, value in given.items() if value is not None}
     rows = _common_length({**columns, **lists})
@@ -90,7 +90,8 @@ def batch_from_columns(
     )
 
 
-def _columns(features: Any, names: Sequence[str]) -> dict[str, list[object]]:
+def columns_of(features: Any, names: Sequence[str] = ()) -> dict[str, list[object]]:
+    """Columns of JSON scalars, lists and dicts out of any table that ``batch_from_columns`` takes; NaN is None."""
     if features is None:
         return {}
     if isinstance(features, Mapping):

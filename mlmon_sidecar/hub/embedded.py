@@ -21,7 +21,7 @@ from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.hub.socket_server import SocketServer
 from mlmon_sidecar.interfaces import HubClient
-from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
 from mlmon_sidecar.telemetry import logger
 
 STOP_SECONDS = 5.0
@@ -100,6 +100,9 @@ class EmbeddedHub:
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._reach(lambda hub: hub.erase(ids, aliases))
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        return self._reach(lambda hub: hub.baseline(order))
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._reach(lambda hub: hub.query(path, params))

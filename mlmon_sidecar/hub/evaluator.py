@@ -196,6 +196,15 @@ class ModelEvaluator:
             moves += self._book.end(check.name, check.resolved(context), context.minute)
         return moves
 
+    def end_comparison(self, minute: int) -> list[tuple[Incident, str, int]]:
+        """Another baseline counts from ``minute`` on: incidents that say how traffic differs from this one end.
+        Identical predictions are a collapse whatever they are compared with."""
+        moves: list[Transition] = []
+        for incident in self._book.open:
+            if incident.rule != COLLAPSE.name:
+                moves += self._book.end(incident.rule, incident.features, minute)
+        return [(move.incident, move.kind, move.minute) for move in moves]
+
     def look_ahead(self) -> list[tuple[Incident, str, int]]:
         """Collapse in panes that are not sealed yet: it pages now, under the key the seal will use.
 

@@ -16,6 +16,7 @@ from typing import Literal
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub import events, status
+from mlmon_sidecar.hub.baselines import Baselines, baseline_id
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy, default_privacy
@@ -28,11 +29,13 @@ from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.outcomes.metric import Metric
 from mlmon_sidecar.records import (
     MINUTE_NS,
+    BaselineOrder,
     Distribution,
     DropReason,
     Erased,
     Flush,
     FlushReceipt,
+    HeldBaseline,
     Label,
     LabelledCompletion,
     LabelReceipt,
@@ -88,10 +91,12 @@ class Hub:
         self._lock = threading.RLock()
         self._silence_ns = max(MIN_SILENCE_NS, int(SILENT_INTERVALS * self.options.flush_interval_seconds * 1e9))
         store.take_over()
-        for plan in plans:
-            store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
-        self._sizes = {plan.layout.hash: plan.layout.size for plan in plans}
-        self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
+        self.baselines = Baselines(store, plans, clock, self._privacy.policy)
+        self._sizes: dict[str, int] = {}
+        self._evaluators: dict[str, ModelEvaluator] = {}
+        self._compared: dict[str, str] = {}  # model to the id of the baseline it is compared with
+        for plan in self.baselines.plans_at(clock.unix_ns() // MINUTE_NS):
+            self._watch(plan)
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = self._heard_before(now)
@@ -157,8 +162,13 @@ class Hub:
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self.store.erase(ids, self._privacy.names(aliases))
 
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        with self._lock:
+            return self.baselines.order(order)
+
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
-        """``status``, ``series`` (model, name, label, since) or ``incidents`` (model).
+        """``status``, ``series`` (model, name, label, since), ``incidents`` (model), ``baselines`` (model) or
+        ``baseline`` (model, baseline).
 
         Curves and incidents come from the store and wait for no evaluation. The status is made at most once a second
         for everybody.
@@ -239,9 +249,14 @@ class Hub:
     def _seal_model(self, model: str, through: int, until_ns: int | None) -> int:
         sealed = 0
         while until_ns is None or self.clock.monotonic_ns() < until_ns:
-            stored = self.store.open_panes(model, through, SEAL_MINUTES)
+            change = self._change_of_baseline(model)
+            reached = through if change is None else min(through, change - 1)
+            stored = self.store.open_panes(model, reached, SEAL_MINUTES)
             if not stored:
-                return sealed
+                if change is None or through < change:
+                    return sealed
+                self._change_baseline(model, change)
+                continue
             with self._lock:
                 evaluator = self._evaluator(model)
                 with self._as_stored(evaluator):
@@ -249,6 +264,26 @@ class Hub:
                     self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
         return sealed
+
+    def _watch(self, plan: ModelPlan) -> None:
+        self.store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
+        self._sizes[plan.layout.hash] = plan.layout.size
+        self._evaluators[plan.name] = ModelEvaluator(plan, self.store)
+        self._compared[plan.name] = baseline_id(plan.baseline)
+
+    def _change_of_baseline(self, model: str) -> int | None:
+        """The minute from which another baseline counts than now; None: none is waiting."""
+        active = self.baselines.active.get(model)
+        return None if active is None or self._compared[model] == active.baseline else active.from_minute
+
+    def _change_baseline(self, model: str, minute: int) -> None:
+        """Every minute before it is sealed. What is open was found against another baseline, and ends with it."""
+        with self._lock:
+            evaluator = self._evaluator(model)
+            with self._as_stored(evaluator):
+                self.store.write_incidents(evaluator.end_comparison(minute))
+            self._watch(self.baselines.plan(model))
+        logger.warning("mlmon: model %s is compared with baseline %s now", model, self.baselines.active[model].baseline)
 
     @contextmanager
     def _as_stored(self, evaluator: ModelEvaluator) -> Iterator[None]:

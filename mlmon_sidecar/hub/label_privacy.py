@@ -26,6 +26,11 @@ class LabelPrivacy:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
 
+    @property
+    def policy(self) -> str:
+        """Hash of the redaction policy."""
+        return self._redactor.policy.hash
+
     def clean(self, labels: Sequence[Label]) -> list[Label | LabelReceipt]:
         """Each label as it may be stored, or the answer to one whose id may not: recorders keep no such alias."""
         return [self._clean(label) for label in labels]

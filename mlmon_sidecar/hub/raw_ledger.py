@@ -16,7 +16,18 @@ from typing import NamedTuple
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.interfaces import Clock, HubClient
-from mlmon_sidecar.records import MINUTE_NS, DropReason, Erased, Flush, FlushReceipt, FlushStatus, Label, LabelReceipt
+from mlmon_sidecar.records import (
+    MINUTE_NS,
+    BaselineOrder,
+    DropReason,
+    Erased,
+    Flush,
+    FlushReceipt,
+    FlushStatus,
+    HeldBaseline,
+    Label,
+    LabelReceipt,
+)
 from mlmon_sidecar.shipping.frames import Counts
 
 GRACE_INTERVALS = 1.2  # a minute is complete this many flush intervals after its end
@@ -109,6 +120,9 @@ class Ledger:
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._hub.erase(ids, aliases)
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        return self._hub.baseline(order)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._hub.query(path, params)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlmon_sidecar.after_fork import abandon_in_children
-from mlmon_sidecar.errors import FeedbackError, HubUnavailable, WireError
+from mlmon_sidecar.errors import BaselineError, FeedbackError, HubUnavailable, WireError
 from mlmon_sidecar.hub import wire
 from mlmon_sidecar.hub.framing import receive_frame, send_frame
 from mlmon_sidecar.hub.wire import Kind
-from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
 
 Answer = TypeVar("Answer")
 
-_REFUSALS = {"FeedbackError": FeedbackError, "WireError": WireError}
+_REFUSALS = {"BaselineError": BaselineError, "FeedbackError": FeedbackError, "WireError": WireError}
 """Errors about the request itself. Every other error of the hub may pass, so callers see ``HubUnavailable``."""
 
 
@@ -28,8 +28,8 @@ class SocketHubClient:
     """``HubClient`` over the unix socket at ``path``.
 
     One connection, made at the first call, kept, and made anew when the hub was restarted; calls of several threads
-    take turns. A forked child opens its own. Calls raise ``HubUnavailable`` when no answer came, and ``FeedbackError``
-    or ``WireError`` when the hub refuses the request itself, which no repetition mends.
+    take turns. A forked child opens its own. Calls raise ``HubUnavailable`` when no answer came, and ``BaselineError``,
+    ``FeedbackError`` or ``WireError`` when the hub refuses the request itself, which no repetition mends.
 
     Args:
         timeout_seconds: > 0; for a whole call, and once more for the turns of other threads before it.
@@ -53,6 +53,9 @@ class SocketHubClient:
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._call(Kind.ERASE, wire.encode_erase(ids, aliases), Kind.ERASED, wire.decode_erased)
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        return self._call(Kind.ORDER, wire.encode_order(order), Kind.HELD, wire.decode_held)
 
     def ping(self) -> None:
         """Returns when a hub answers."""

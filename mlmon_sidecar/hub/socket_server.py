@@ -230,6 +230,8 @@ class SocketServer:
             return Kind.ANSWER, self._handler.query(*wire.decode_query(message))
         if kind is Kind.ERASE:
             return Kind.ERASED, wire.encode_erased(self._handler.erase(*wire.decode_erase(message)))
+        if kind is Kind.ORDER:
+            return Kind.HELD, wire.encode_held(self._handler.baseline(wire.decode_order(message)))
         if kind is Kind.PING:
             return Kind.PONG, b""
         raise WireError("that is an answer, not a request", code="frame_kind")

@@ -147,7 +147,21 @@ def counters(hub: Hub) -> CountersView:
     }
 
 
+def baselines(hub: Hub, params: Mapping[str, str]) -> dict[str, object]:
+    """What the store holds, newest first, and what counts: by model, its id and its first Unix minute."""
+    return {
+        "baselines": [held._asdict() for held in hub.baselines.listed(params.get("model"))],
+        "active": {name: [held.baseline, held.from_minute] for name, held in hub.baselines.active.items()},
+    }
+
+
+def baseline(hub: Hub, params: Mapping[str, str]) -> dict[str, str]:
+    return {"document": hub.baselines.document(params.get("model", ""), params.get("baseline", ""))}
+
+
 _ANSWERS: Mapping[str, Callable[[Hub, Mapping[str, str]], object]] = {
+    "baseline": baseline,
+    "baselines": baselines,
     "incidents": incidents,
     "series": series,
 }

@@ -20,10 +20,13 @@ import orjson
 
 from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.records import (
+    BaselineOrder,
+    BaselineState,
     Erased,
     Flush,
     FlushReceipt,
     FlushStatus,
+    HeldBaseline,
     KeptRow,
     Label,
     LabelReceipt,
@@ -42,11 +45,35 @@ from mlmon_sidecar.statistics.packing import (
 )
 
 __all__ = [
-    "MAX_FRAME_BYTES", "MAX_HEADER_BYTES", "MAX_PANES", "WIRE_VERSION", "Kind",
-    "decode_erase", "decode_erased", "decode_error", "decode_flush", "decode_flush_receipt", "decode_label_receipts",
-    "decode_labels", "decode_query", "decode_samples", "decode_vector", "encode_erase", "encode_erased", "encode_error",
-    "encode_flush", "encode_flush_receipt",
-    "encode_label_receipts", "encode_labels", "encode_query", "encode_samples", "encode_vector",
+    "MAX_FRAME_BYTES",
+    "MAX_HEADER_BYTES",
+    "MAX_PANES",
+    "WIRE_VERSION",
+    "Kind",
+    "decode_erase",
+    "decode_erased",
+    "decode_error",
+    "decode_flush",
+    "decode_flush_receipt",
+    "decode_held",
+    "decode_label_receipts",
+    "decode_labels",
+    "decode_order",
+    "decode_query",
+    "decode_samples",
+    "decode_vector",
+    "encode_erase",
+    "encode_erased",
+    "encode_error",
+    "encode_flush",
+    "encode_flush_receipt",
+    "encode_held",
+    "encode_label_receipts",
+    "encode_labels",
+    "encode_order",
+    "encode_query",
+    "encode_samples",
+    "encode_vector",
 ]  # fmt: skip
 
 WIRE_VERSION = 1
@@ -70,7 +97,7 @@ _LABEL = (_TEXT, _TEXT, _INT, _TEXT, _TEXT)
 _RECEIPT = (_TEXT, _TEXT, _TEXT)
 
 Record = TypeVar("Record", KeptRow, Label)
-Status = TypeVar("Status", FlushStatus, LabelStatus)
+Status = TypeVar("Status", BaselineState, FlushStatus, LabelStatus)
 
 
 class Kind(IntEnum):
@@ -87,6 +114,8 @@ class Kind(IntEnum):
     ERROR = 9
     ERASE = 10
     ERASED = 11
+    ORDER = 12
+    HELD = 13
     OPENING = shipping.OPENING  # exchanges follow, in frames of their own
     OPENED = shipping.OPENED
 
@@ -185,6 +214,26 @@ def encode_erased(erased: Erased) -> bytes:
 def decode_erased(data: bytes | bytearray) -> Erased:
     header = _open_header(Kind.ERASED, data)
     return Erased(_field(header, "predictions", _INT), _field(header, "labels", _INT))
+
+
+def encode_order(order: BaselineOrder) -> bytes:
+    return _message(Kind.ORDER, order._asdict())
+
+
+def decode_order(data: bytes | bytearray) -> BaselineOrder:
+    header = _open_header(Kind.ORDER, data)
+    return BaselineOrder(*(_field(header, name, _TEXT) for name in BaselineOrder._fields))
+
+
+def encode_held(held: HeldBaseline) -> bytes:
+    return _message(Kind.HELD, held._asdict())
+
+
+def decode_held(data: bytes | bytearray) -> HeldBaseline:
+    header = _open_header(Kind.HELD, data)
+    numbers = ("from_minute", "received_ns", "rows")
+    found = {name: _field(header, name, _INT if name in numbers else _TEXT) for name in HeldBaseline._fields}
+    return HeldBaseline(**{**found, "state": _status(BaselineState, found["state"])})
 
 
 def encode_error(error_type: str, code: str, hint: str) -> bytes:

@@ -15,6 +15,7 @@ from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.interfaces import Clock, HubClient, Telling
+from mlmon_sidecar.recorder.adopting import Adopting, MakeModel
 from mlmon_sidecar.recorder.batches import by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
 from mlmon_sidecar.recorder.figures import Totals
@@ -53,6 +54,7 @@ class Recorder:
         warning: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
         generations: GenerationBook | None = None,
+        adopt: MakeModel | None = None,
     ) -> None:
         self._handoff = handoff
         self._hub = hub
@@ -72,6 +74,7 @@ class Recorder:
             lock=self._state, violations=self._violations, generations=self._generations, telling=telling,
             cpu_ns=cpu_ns,
         )  # fmt: skip
+        self._adopting = None if adopt is None else Adopting(hub, clock, telemetry, adopt)
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
         self._complete: Mapping[str, int] = dict.fromkeys(models, -1)
@@ -101,6 +104,7 @@ class Recorder:
                     self._rest()
                     self._stages.count_gathered(self._rest)  # what a flush calls decoded is in its panes
                     self._flushing.deliver(rest=self._rest)
+                    self._adopt()
             except Exception as error:  # The recorder outlives any fault in its stages.
                 self._telemetry.failed("recorder", error)
                 more = False
@@ -165,6 +169,21 @@ class Recorder:
                 many = self._waiting.row_bytes > FLUSH_BYTES or panes > min(FLUSH_PANES, limit // 4)
             if many:
                 self._flushing.deliver()
+
+    # ------------------------------------------------------------ baselines
+
+    def _adopt(self) -> None:
+        for name, model in self._adopting.due() if self._adopting is not None else ():
+            self.adopt(name, model)
+
+    def adopt(self, name: str, model: RecordedModel) -> None:
+        """Count model ``name`` by another layout from here on. What was counted by the former one leaves as it is."""
+        with self._state:
+            self._stages.count_gathered()
+            self._collect_panes()
+            self._stages.replace(name, model)
+            self._waiting.resize(name, model.layout.size)
+            self._violations.expect(name, model.schema)
 
     def expect_event_times(self, model: str) -> None:
         """``model`` will be fed by ``observe``: nobody seals its minutes by the wall clock."""

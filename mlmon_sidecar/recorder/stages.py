@@ -75,7 +75,7 @@ class Stages:
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
-        self._models, self._handoff, self._clock, self._telemetry = models, handoff, clock, telemetry
+        self._models, self._handoff, self._clock, self._telemetry = dict(models), handoff, clock, telemetry
         self._waiting, self._minutes, self._state, self._telling = waiting, minutes, lock, telling
         self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
         self._versions = Versions(models)
@@ -94,6 +94,11 @@ class Stages:
     def take_panes(self) -> list[Pane]:
         with self._state:
             return [pane for builder in self._builders.values() for pane in builder.take()]
+
+    def replace(self, name: str, model: RecordedModel) -> None:
+        """The lock is held, and everything of the former model was counted and taken."""
+        self._models[name] = model
+        self._builders[name] = PaneBuilder(model.layout, model.redactor.category)
 
     def step(self) -> bool:
         """One piece of work. False: nothing was found to do any more."""

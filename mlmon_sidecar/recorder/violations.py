@@ -30,6 +30,10 @@ class Violations:
         self._rows: Counter[tuple[str, str, str]] = Counter()  # model, version, kind
         self._told_ns: dict[tuple[str, str, str], int] = {}
 
+    def expect(self, model: str, schema: ExpectedSchema) -> None:
+        """From here on."""
+        self._watches[model] = SchemaWatch(schema)
+
     def look(self, batch: PredictionBatch, shown: Callable[[str], str]) -> None:
         """``shown`` makes a text fit to be told: a client chooses the names of additional columns."""
         for violation in self._watches[batch.model].look(batch):

@@ -32,7 +32,7 @@ class Waiting:
     """Not safe for threads: the recorder's lock is held."""
 
     def __init__(self, layout_sizes: Mapping[str, int], telemetry: Telemetry) -> None:
-        self._layout_sizes = layout_sizes  # cells of each model's layout
+        self._layout_sizes = dict(layout_sizes)  # cells of each model's layout
         self._telemetry = telemetry
         self._bundles: deque[_Bundle] = deque()
         self.row_bytes = 0
@@ -70,6 +70,10 @@ class Waiting:
             self.row_bytes -= bundle.size
         panes, self._panes = tuple(self._panes[:FLUSH_PANES]), self._panes[FLUSH_PANES:]
         return panes, rows, bool(self._bundles or self._panes)
+
+    def resize(self, model: str, size: int) -> None:
+        """Cells of the model's layout from here on."""
+        self._layout_sizes[model] = size
 
     def pane_limit(self, model: str) -> int:
         """Panes that may wait where all were as large as this model's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,6 +124,14 @@ def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, 
         keep=watched.settings.keep,
         schema=model_schema(watched),
     )
+
+
+def adopted(watched: Watched, document: str, settings: Settings) -> Watched:
+    """The model with another baseline, which the hub took in. Raises ``BaselineError``."""
+    baseline = Baseline.from_document(json.loads(document))
+    _require_model(baseline, watched.name)
+    baseline.require_policy(redaction_policy(settings).hash)
+    return replace(watched, baseline=baseline, problem="")
 
 
 def model_schema(watched: Watched) -> ExpectedSchema:

@@ -18,7 +18,7 @@ from mlmon_sidecar.config import Settings, load
 from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
-from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
 from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens
 from mlmon_sidecar.runtime.wiring import Origin, capture_options, make_clock, selection_options
 from mlmon_sidecar.shipper import window_of
@@ -68,6 +68,9 @@ class HubSlot:
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._ready().erase(ids, aliases)
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        return self._ready().baseline(order)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._ready().query(path, params)

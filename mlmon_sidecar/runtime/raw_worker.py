@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.interfaces import HubClient, Source
-from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
+from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.shipper import Shipper, window_of
@@ -45,6 +45,9 @@ class AskedHub:
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._asked().erase(ids, aliases)
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        return self._asked().baseline(order)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._asked().query(path, params)

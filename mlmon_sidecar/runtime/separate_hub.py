@@ -23,7 +23,7 @@ from mlmon_sidecar.hub.embedded import HubHost
 from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.interfaces import HubClient, Source
-from mlmon_sidecar.recorder import Recorder
+from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.process import ProcessSource
@@ -119,8 +119,12 @@ def raw_intake(
         return Recorder(
             models, handoff, ledger, hub.clock, telemetry,
             flush_interval_seconds=interval, telling=telling, warning=exporter,
-            generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
+            generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)), adopt=adopt,
         )  # fmt: skip
+
+    def adopt(name: str, document: str) -> RecordedModel:
+        (known,) = (model for model in watched if model.name == name)
+        return assembly.recorded_model(assembly.adopted(known, document, settings), settings, redactor, content=content)
 
     def progress(sender: str) -> int:
         return hub.store.counters().get(SHIPPED_PREFIX + sender, 0)

@@ -14,7 +14,7 @@ from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.interfaces import Clock, HubClient, Source
-from mlmon_sidecar.recorder import Recorder
+from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
@@ -58,7 +58,17 @@ class Worker:
             telling=self.exporter if options.prediction_logs else None,
             warning=self.exporter,
             generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
+            adopt=lambda name, document: self._adopt(name, document, redactor, content),
         )
+
+    def _adopt(self, name: str, document: str, redactor: Redactor, content: bool) -> RecordedModel:
+        settings = self._process.settings
+        (watched,) = (each for each in self._process.watched if each.name == name)
+        model = assembly.recorded_model(
+            assembly.adopted(watched, document, settings), settings, redactor, content=content
+        )
+        self.decode_options[name] = model.decode
+        return model
 
     def _sources(self) -> Sequence[Source]:
         return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), ProcessSource()]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.store.contract import Store
 
-__all__ = ["Store", "open_store", "store_path"]
+__all__ = ["Store", "open_store", "require_store", "store_path"]
 
 
 def open_store(url: str) -> Store:
@@ -28,3 +28,12 @@ def store_path(url: str) -> Path:
             hint="Use sqlite:///mlmon.db (three slashes: relative to the working directory; four: absolute).",
         )
     return Path(parts.path[1:])
+
+
+def require_store(url: str) -> None:
+    """Raises ``StoreError`` (``no_store``) where there is none yet: opening it would make one."""
+    path = store_path(url)
+    if not path.exists():
+        raise StoreError(
+            f"there is no store at {path}", code="no_store", hint="Name the configuration of the service with --config."
+        )

@@ -10,6 +10,7 @@ from mlmon_sidecar.records import (
     Erased,
     Flush,
     FlushReceipt,
+    HeldBaseline,
     Incident,
     Label,
     LabelledCompletion,
@@ -41,6 +42,17 @@ class Point(NamedTuple):
     label: str
     at_minute: int
     value: float
+
+
+class SampledRow(NamedTuple):
+    """A kept prediction with its label."""
+
+    event_ns: int
+    version: str
+    score: float | None
+    predicted: str | None
+    label: str | None  # None: not there yet
+    features: Mapping[str, Any]  # those that were stored
 
 
 class Keep(NamedTuple):
@@ -111,4 +123,9 @@ class Store(Protocol):
     def forget_pending(self, before_ns: int, limit: int) -> int: ...
     def forget_figures(self, model: str, keep: Keep, limit: int) -> int: ...
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased: ...
+    def keep_baseline(self, held: HeldBaseline, document: str) -> None: ...
+    def move_baseline(self, held: HeldBaseline) -> None: ...
+    def baselines(self, model: str | None = None) -> list[HeldBaseline]: ...
+    def baseline_document(self, model: str, baseline: str) -> str | None: ...
+    def sample(self, model: str, since_ns: int, rows: int) -> list[SampledRow]: ...
     def close(self) -> None: ...

@@ -24,6 +24,7 @@ from mlmon_sidecar.records import (
     Flush,
     FlushReceipt,
     FlushStatus,
+    HeldBaseline,
     Incident,
     KeptRow,
     Label,
@@ -37,8 +38,8 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_labels, sqlite_retention
-from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store import sqlite_baselines, sqlite_labels, sqlite_retention
+from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.sqlite_labels import one, write_all
 
 SCHEMA_VERSION = 1
@@ -339,6 +340,33 @@ class SqliteStore:
         """Signed counts of slices that close by Unix day ``closed_by`` and that no seal has marked as judged."""
         with self._read_lock, _as_store_error():
             return sqlite_labels.unjudged(self._read, model, closed_by)
+
+    # ------------------------------------------------------------ baselines
+
+    def keep_baseline(self, held: HeldBaseline, document: str) -> None:
+        """Durable on disk before it returns. One that is there already stays as it is."""
+        with self._transaction(durable=True) as db:
+            sqlite_baselines.keep(db, held, document)
+
+    def move_baseline(self, held: HeldBaseline) -> None:
+        """To another state. One that becomes active replaces the one that was."""
+        with self._transaction(durable=True) as db:
+            sqlite_baselines.move(db, held)
+
+    def baselines(self, model: str | None = None) -> list[HeldBaseline]:
+        """Newest first."""
+        with self._read_lock, _as_store_error():
+            return sqlite_baselines.held(self._read, model)
+
+    def baseline_document(self, model: str, baseline: str) -> str | None:
+        rows = self._rows("SELECT document FROM baselines WHERE model = ? AND baseline = ?", (model, baseline))
+        return str(rows[0][0]) if rows else None
+
+    def sample(self, model: str, since_ns: int, rows: int) -> list[SampledRow]:
+        """At most ``rows`` kept predictions since then, ascending in time: which ones is decided by their ids alone, so
+        that every part of the time and every process has its share."""
+        with self._read_lock, _as_store_error():
+            return sqlite_baselines.sample(self._read, model, since_ns, rows)
 
     # ------------------------------------------------------------ retention
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mlmon_sidecar.baseline.build import Purpose
+from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Roles
-from mlmon_sidecar.baseline.reading import build_baseline_from_file, read_columns, typed
+from mlmon_sidecar.baseline.reading import open_table, read_columns, typed
 from mlmon_sidecar.errors import BaselineError, MissingExtra
 
 
@@ -114,9 +114,9 @@ def test_a_file_becomes_a_baseline_and_says_how_far_it_is(tmp_path: Path) -> Non
     rng, path, parts = np.random.default_rng(1), tmp_path / "d.csv", []
     lines = [f"2026-01-{1 + k // 100:02d} {k % 24:02d}:00:00,{rng.normal():.3f}" for k in range(2000)]
     path.write_text("when,x\n" + "\n".join(lines) + "\n")
-    built = build_baseline_from_file(
-        path, Roles(timestamp="when"), Purpose("m"), redact_category=lambda column, token: token, policy="p",
-        created="2026-02-01T00:00:00Z", progress=parts.append,
+    built = build_baseline(
+        open_table(path), Roles(timestamp="when"), Purpose("m"), redact_category=lambda column, token: token,
+        policy="p", created="2026-02-01T00:00:00Z", source="d.csv", progress=parts.append,
     )  # fmt: skip
     assert (built.source, built.rows, built.reference.hours) == ("d.csv", 2000, 480)
     assert parts == sorted(parts)

@@ -26,6 +26,7 @@ from mlmon_sidecar.recorder import recorder as module
 from mlmon_sidecar.recorder.stages import Stages
 from mlmon_sidecar.records import (
     MINUTE_NS,
+    BaselineOrder,
     Distribution,
     DropReason,
     End,
@@ -34,6 +35,7 @@ from mlmon_sidecar.records import (
     Flush,
     FlushReceipt,
     FlushStatus,
+    HeldBaseline,
     Label,
     LabelReceipt,
     PredictionBatch,
@@ -101,6 +103,9 @@ class NotingHub:
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         raise AssertionError("a recorder asks nothing")
+
+    def baseline(self, order: BaselineOrder) -> HeldBaseline:
+        raise AssertionError("a recorder gives no orders")
 
     def close(self) -> None:
         self.closed = True

@@ -1,0 +1,119 @@
+"""A baseline from served traffic: what is taken for normal, what is not, and that it is the one a file would give."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runtime_serving import mlmon
+
+from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.errors import BaselineError, StoreError
+from mlmon_sidecar.records import MINUTE_NS, Flush, Incident, KeptRow, Label, Layer, RedactedRows, Tier
+from mlmon_sidecar.runtime.baselines import build_baseline
+from mlmon_sidecar.runtime.learning import learn_baseline
+from mlmon_sidecar.store.sqlite import SqliteStore
+
+HOURS, AN_HOUR = 30, 60
+ROWS = 1_500
+
+
+def stored_service(folder: Path, rows: int = ROWS, hours: float = HOURS) -> dict[str, list[object]]:
+    """A store of kept rows that end now, with labels for every other one; the same as columns."""
+    config = folder / "mlmon.toml"
+    config.write_text(f"store = 'sqlite:///{folder}/mlmon.db'\n[models.loans]\nroutes = ['POST /score']\n")
+    rng, now = np.random.default_rng(3), time.time_ns()
+    times = np.sort(now - (rng.uniform(0, hours, rows) * AN_HOUR * MINUTE_NS).astype(np.int64))
+    times[0], times[-1] = now - int(hours * AN_HOUR * MINUTE_NS), now
+    income, town = rng.lognormal(10, 0.5, rows).round(2), rng.choice(["N", "S"], rows)
+    score = rng.uniform(size=rows).round(6)
+    said = np.where(score >= 0.5, "yes", "no")
+    ids = [f"{at:08x}-0000-7000-8000-{rng.integers(1 << 47):012x}" for at in range(rows)]
+    kept = [
+        KeptRow(ids[at], "loans", "v3", "", int(times[at]), float(score[at]), str(said[at]), None, None, "", "",
+                json.dumps({"income": float(income[at]), "town": str(town[at])}))
+        for at in range(rows)
+    ]  # fmt: skip
+    store = SqliteStore(folder / "mlmon.db")
+    store.take_over()
+    store.commit_flush(Flush("r", 1, (), RedactedRows(tuple(kept)), {}, {}, 0), now)
+    labels = [Label(ids[at], "yes" if at % 3 else "no", now) for at in range(0, rows, 2)]
+    store.commit_labels(labels, now)
+    while store.join_labels(2_000):
+        pass
+    store.close()
+    labelled: list[object] = [("yes" if at % 3 else "no") if at % 2 == 0 else None for at in range(rows)]
+    return {
+        "income": income.tolist(), "town": town.tolist(), "time": times.tolist(), "score": score.tolist(),
+        "said": said.tolist(), "label": labelled,
+    }  # fmt: skip
+
+
+def as_counted(baseline: Baseline) -> Mapping[str, object]:
+    reference = baseline.reference
+    return {
+        "layout": baseline.layout.hash, "counts": reference.vector.tolist(), "hours": reference.hours,
+        "confusion": reference.confusion, "rows": baseline.rows,
+    }  # fmt: skip
+
+
+def test_equal_to_the_baseline_of_the_same_rows_in_a_table(tmp_path: Path) -> None:
+    columns = stored_service(tmp_path)
+    learned = learn_baseline(tmp_path / "mlmon.toml")
+    built = build_baseline(
+        columns, config=tmp_path / "mlmon.toml", timestamp="time", prediction="said", score="score", label="label"
+    )
+    assert as_counted(learned) == as_counted(built)
+    assert (learned.rows, learned.source, learned.reference.version) == (ROWS, "served traffic", "v3")
+    assert {feature.name for feature in learned.layout.features} == {"income", "town"}
+
+
+def test_proposed_by_the_command_and_counted_by_nobody_yet(tmp_path: Path) -> None:
+    stored_service(tmp_path)
+    done = mlmon(tmp_path, "baseline", "learn", "--config", "mlmon.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    held = json.loads(done.stdout)
+    assert (held["state"], held["origin"], held["rows"], held["from_minute"]) == ("proposed", "learned", ROWS, 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "hours", "code"), [(999, HOURS, "learn_rows"), (ROWS, 23, "learn_span")], ids=["few", "short"]
+)
+def test_too_little_is_not_taken_for_normal(tmp_path: Path, rows: int, hours: float, code: str) -> None:
+    stored_service(tmp_path, rows, hours)
+    with pytest.raises(BaselineError) as refused:
+        learn_baseline(tmp_path / "mlmon.toml")
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("tier", "ended_hours_ago", "refused"), [(Tier.P2, 2, True), (Tier.P2, 40, False), (Tier.P3, 2, False)]
+)
+def test_time_with_an_urgent_incident_is_not_healthy(
+    tmp_path: Path, tier: Tier, ended_hours_ago: int, refused: bool
+) -> None:
+    stored_service(tmp_path)
+    store, now = SqliteStore(tmp_path / "mlmon.db"), time.time_ns() // MINUTE_NS
+    store.take_over()
+    opened = now - 50 * AN_HOUR
+    incident = Incident(
+        key="k", model="loans", rule="quality_drop", layer=Layer.OUTCOME, tier=tier, opened_minute=opened,
+        resolved_minute=now - ended_hours_ago * AN_HOUR, summary="accuracy fell", evidence=1.0, features=(),
+        provisional=False, details={"waiting": []},
+    )  # fmt: skip
+    store.write_incidents([(incident, "opened", opened)])
+    store.close()
+    if not refused:
+        assert learn_baseline(tmp_path / "mlmon.toml").rows == ROWS
+        return
+    with pytest.raises(BaselineError, match="accuracy fell"):
+        learn_baseline(tmp_path / "mlmon.toml")
+
+
+def test_no_store_is_made_by_looking_for_one(tmp_path: Path) -> None:
+    (tmp_path / "mlmon.toml").write_text(f"store = 'sqlite:///{tmp_path}/mlmon.db'\n")
+    with pytest.raises(StoreError):
+        learn_baseline(tmp_path / "mlmon.toml")
+    assert not (tmp_path / "mlmon.db").exists()
