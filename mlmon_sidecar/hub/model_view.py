@@ -21,7 +21,7 @@ from mlmon_sidecar.hub.view import (
     VersionView,
     WindowView,
 )
-from mlmon_sidecar.outcomes.metric import Metric
+from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
 from mlmon_sidecar.statistics.indicators import FEATURES, NULLS
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
@@ -177,30 +177,32 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     cells = store.outcome_cells(plan.name, newest - OUTCOME_DAYS + 1, newest)
     predicted = sum(store.predictions_per_day(plan.name, newest - OUTCOME_DAYS + 1, newest).values())
     labelled = sum(cell.rows for cell in cells)
-    hits, total = (0, 0) if metric is None else metric.counts(cells)
-    judged = metric if total > 0 else None
-    low, high = judged.interval(hits, total) if judged is not None else (None, None)
+    counts = () if metric is None else counts_of(metric, cells)
+    value = None if metric is None else metric.of_counts(counts)
+    low, high = (None, None) if metric is None else metric.interval_of(counts) or (None, None)
     return {
         "metric": "accuracy" if metric is None else metric.name,
-        "realised": judged.shown(hits / total) if judged is not None else None,
+        "realised": value,
         "low": low,
         "high": high,
         "estimated": None if metric is None else curves.estimated(plan, window.vector, metric.name),
         "baseline": evaluator.baseline_quality,
         "labelled": labelled,
         "coverage": min(1.0, labelled / predicted) if predicted else None,
-        "reason": outcome_reason(plan, cells, labelled, judged),
+        "reason": outcome_reason(plan, cells, labelled, value),
     }
 
 
-def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int, judged: Metric | None) -> str:
+def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int, value: float | None) -> str:
     """Why labels say nothing, or less than one would think; "" when they do."""
     if not labelled:
         return "needs labels: send them to the feedback endpoint"
-    if plan.outcome_metric is None:
+    metric = plan.outcome_metric
+    if metric is None:
         return "labels of a regression model are counted, not judged"
-    if judged is None:
-        return f"no label and no prediction of the class {plan.outcome_metric.positive!r} yet"
+    if value is None:
+        asked = ", ".join(repr(part.positive) for part in metric.parts)
+        return f"no label and no prediction of the class {asked} yet"
     known = plan.layout.prediction.classes
     strange = sum(cell.rows for cell in cells if known and cell.actual not in known)
     return (
@@ -209,7 +211,7 @@ def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int,
 
 
 def daily_outcomes(
-    store: Store, model: str, name: str, first_day: int, last_day: int, metric: Metric | None
+    store: Store, model: str, name: str, first_day: int, last_day: int, metric: Watched | None
 ) -> list[tuple[int, float]]:
     """(day, value) of ``metric``, "labelled" or "coverage" by the day of the prediction."""
     days: dict[int, list[OutcomeCell]] = {}
@@ -219,14 +221,14 @@ def daily_outcomes(
     found = []
     for day in sorted(days):
         labelled = sum(cell.rows for cell in days[day])
-        hits, total = (0, 0) if metric is None else metric.counts(days[day])
+        value = None if metric is None else metric.of_counts(counts_of(metric, days[day]))
         if name == "labelled":
             found.append((day, float(labelled)))
         elif name == "coverage":
             if predicted.get(day):
                 found.append((day, min(1.0, labelled / predicted[day])))
-        elif metric is not None and total > 0:
-            found.append((day, metric.shown(hits / total)))
+        elif value is not None:
+            found.append((day, value))
     return found
 
 

@@ -326,6 +326,11 @@ class SqliteStore:
         with self._read_lock, _as_store_error():
             return sqlite_labels.cells(self._read, model, first_day, last_day)
 
+    def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]:
+        """(prediction day, age, labels), both ends included."""
+        with self._read_lock, _as_store_error():
+            return sqlite_labels.slices(self._read, model, first_day, last_day)
+
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
         """Kept predictions by Unix day, both ends included."""
         return dict(

@@ -191,6 +191,18 @@ def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> lis
     return [OutcomeCell(*row) for row in orjson.loads(rows)]
 
 
+def slices(db: apsw.Connection, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]:
+    """(prediction day, age, labels) of predictions made from ``first_day`` to ``last_day``, both included."""
+    rows = one(
+        db,
+        """SELECT json_group_array(json_array(day, age, labels)) FROM (
+               SELECT day, age, sum(count) AS labels FROM outcome_panes
+               WHERE model = ? AND day BETWEEN ? AND ? GROUP BY day, age ORDER BY day, age)""",
+        (model, first_day, last_day),
+    )
+    return [(day, age, labels) for day, age, labels in orjson.loads(rows)]
+
+
 def unjudged(db: apsw.Connection, model: str, closed_by: int) -> list[OutcomeCell]:
     """What slices that close by Unix day ``closed_by`` hold and the quality detector has not taken; signed."""
     rows = one(
