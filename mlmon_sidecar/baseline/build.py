@@ -167,6 +167,7 @@ def _batch(columns: Columns, roles: Roles, options: DecodeOptions, kind: str) ->
         features={name: column for name, column in columns.items() if name not in roles.named()},
         predictions=role(roles.prediction) if kind != "none" else None,
         scores=role(roles.score),
+        confidences=role(roles.score) if kind == "multiclass" else None,
         ids=role(roles.id),
         times=role(roles.timestamp),
         options=options,
@@ -212,6 +213,7 @@ def _judged(
     labels: Sequence[str | None],
     redact: RedactCategory,
 ) -> Reference:
-    calibration, rows = calibration_of(space, batch.score, labels, batch.aliases)
-    confusion = confusion_of(space.classes, texts(batch.predicted, redact), labels)
+    predicted = texts(batch.predicted, redact)
+    calibration, rows = calibration_of(space, batch, predicted, labels)
+    confusion = confusion_of(space.classes, predicted, labels)
     return replace(reference, calibration=calibration, calibration_rows=rows, confusion=confusion)

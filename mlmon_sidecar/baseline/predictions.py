@@ -13,12 +13,12 @@ from mlmon_sidecar.aggregate.outputs import PREDICTION
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
 from mlmon_sidecar.decode.outputs import class_text
 from mlmon_sidecar.statistics.calibration import calibrate
-from mlmon_sidecar.statistics.layout import PredictionSpace
+from mlmon_sidecar.statistics.layout import CONFIDENCE_EDGES, PredictionSpace
 
 if TYPE_CHECKING:
     from mlmon_sidecar.baseline.columns import RedactCategory
     from mlmon_sidecar.decode.options import DecodeOptions
-    from mlmon_sidecar.records import FloatVector, PredictionBatch
+    from mlmon_sidecar.records import PredictionBatch
 
 MAX_CLASSES = 50
 POSITIVE_NAMES = ("1", "true", "yes")
@@ -94,23 +94,30 @@ def confusion_of(classes: Sequence[str], predicted: Classes, actual: Classes) ->
 
 
 def calibration_of(
-    space: PredictionSpace, score: FloatVector, actual: Classes, ids: Sequence[str | None]
+    space: PredictionSpace, batch: PredictionBatch, predicted: Classes, actual: Classes
 ) -> tuple[tuple[float, ...], int]:
-    """(P(positive | score bin), rows) of a binary model, on the half of the rows that a hash of the id chooses.
+    """(probability by bin, rows) on the half of the rows that a hash of the id chooses.
 
-    The other half stays unseen, so that a benchmark may judge the estimate on it. Without both classes there is
-    nothing to learn: empty, 0.
+    Of a binary model P(positive | score bin), of one with several classes P(right | confidence bin). The other half
+    stays unseen, so that a benchmark may judge the estimate on it. Without both outcomes there is nothing to learn:
+    empty, 0.
     """
-    known = np.array([true is not None for true in actual]) & np.isfinite(score)
-    half = np.array([_coin(name if name is not None else str(at)) for at, name in enumerate(ids)], dtype=bool)
-    chosen = known & half
-    positive = np.array([true == space.positive for true in actual])
-    if space.kind != "binary" or not space.score_edges or len(set(positive[chosen].tolist())) < 2:
+    if space.kind == "binary" and space.score_edges:
+        measure, edges = batch.score, space.score_edges
+        true = np.array([name == space.positive for name in actual])
+    elif space.kind == "multiclass":
+        measure, edges = batch.confidence, CONFIDENCE_EDGES
+        true = np.array([said == name for said, name in zip(predicted, actual, strict=True)])
+    else:
         return (), 0
-    bins = np.searchsorted(np.array(space.score_edges), score, side="left")
-    size = len(space.score_edges) + 1
-    rows = np.bincount(bins[chosen], minlength=size)
-    hits = np.bincount(bins[chosen & positive], minlength=size)
+    known = np.array([name is not None for name in actual]) & np.isfinite(measure)
+    half = np.array([_coin(name if name is not None else str(at)) for at, name in enumerate(batch.aliases)], dtype=bool)
+    chosen = known & half
+    if len(set(true[chosen].tolist())) < 2:
+        return (), 0
+    bins = np.searchsorted(np.array(edges), measure, side="left")
+    rows = np.bincount(bins[chosen], minlength=len(edges) + 1)
+    hits = np.bincount(bins[chosen & true], minlength=len(edges) + 1)
     return tuple(float(p) for p in calibrate(hits, rows)), int(chosen.sum())
 
 

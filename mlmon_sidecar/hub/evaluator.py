@@ -15,13 +15,13 @@ from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
+from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
-from mlmon_sidecar.outcomes.maturity import Maturity
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
@@ -48,6 +48,7 @@ class ModelEvaluator:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._outcomes = OutcomeWatch(plan)
+        self._label_state: tuple[tuple[int, int], LabelState] | None = None
         self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
         self.reload()
 
@@ -266,9 +267,12 @@ class ModelEvaluator:
         classes = self.plan.layout.prediction.classes
         return {name: int(count) for name, count in zip(classes, self._classes + self._gained, strict=False)}
 
-    def maturity(self, day: int) -> Maturity:
-        """What is known of this model's labels on a Unix day."""
-        return self._outcomes.maturity(label_history(self._store, self.plan, day), day)
+    def label_state(self, day: int) -> LabelState:
+        """What complete labels tell on a Unix day; read from the store once an hour of the model's own time."""
+        key = day, self.watermark // 60
+        if self._label_state is None or self._label_state[0] != key:
+            self._label_state = key, label_state(self._store, self.plan, day)
+        return self._label_state[1]
 
     @property
     def baseline_quality(self) -> float | None:

@@ -103,15 +103,59 @@ class PredictionView(TypedDict):
     reason: str
 
 
+class MatureView(TypedDict):
+    """Of cohorts (the predictions of one day) whose labels are almost all in."""
+
+    value: float
+    low: float  # 95 % interval of ``value``
+    high: float
+    labelled: int
+    cohorts: int
+
+
+class EstimateCheckView(TypedDict):
+    """Daily estimates beside what mature labels of those days said."""
+
+    days: int
+    gap: float  # estimate minus realised, in [-1, 1]
+    broken: bool
+
+
+class VersionOutcomeView(TypedDict):
+    version: str
+    realised: float | None
+    low: float | None
+    high: float | None
+    labelled: int
+
+
 class OutcomeView(TypedDict):
+    """``realised`` is the naive figure: all labels of a week, quick ones before slow ones. Alarms rest on ``mature``.
+
+    ``equal_age`` is what mature cohorts showed at the ages that the newest have, ``bias`` how far that was from their
+    final figure: the part of ``realised`` that time will take back.
+    """
+
     metric: str
     realised: float | None
     low: float | None  # 95 % interval of ``realised``
     high: float | None
+    mature: MatureView | None
+    equal_age: float | None
+    bias: float | None
     estimated: float | None
+    estimated_low: float | None  # 95 %: chance of the outcomes, and of the calibration
+    estimated_high: float | None
+    estimate_note: str  # what the estimate assumes, or why there is none
+    estimate_check: EstimateCheckView | None
     baseline: float | None
     labelled: int
     coverage: float | None
+    expected_coverage: float | None  # in the end
+    maturity: float | None  # share of the week's labels to come that are in
+    mature_age_days: int | None  # None: not known yet
+    delay_moved: bool  # labels now come at other ages than before
+    versions: list[VersionOutcomeView]
     reason: str
 
 
