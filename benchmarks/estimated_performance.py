@@ -2,10 +2,10 @@
 
     python benchmarks/estimated_performance.py --nannyml VENV/bin/python
 
-``VENV`` has NannyML installed (it needs other versions of packages than this project): it runs there in a process of its
-own and writes its figures and its data to a temporary folder. The second part needs the data alone: in each of 300 runs
-a baseline and a chunk of 2,500 rows are drawn without overlap from the reference, so that nothing has changed, and the
-realised figure is compared with the estimate in units of its stated error.
+``VENV`` has NannyML installed (it needs other versions of packages than this project): it runs there in a process of
+its own and writes its figures and its data to a temporary folder. The second part needs the data alone: in each of 300
+runs a baseline and a chunk of 2,500 rows are drawn without overlap from the reference, so that nothing has changed, and
+the realised figure is compared with the estimate in units of its stated error.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def without_change(reference: Columns, runs: int, rows: int) -> None:
             estimate = found.figures[name]
             beyond[name] += abs(value - estimate.value) > 3 * estimate.error
     for name, count in beyond.items():
-        print(
-            f"{name:<9} |z| > 3 in {count / runs:.1%} of {runs} runs without change, {rows} labelled rows (wanted: 3%)"
-        )
+        print(f"{name:<9} |z| > 3 in {count / runs:.1%} of {runs} runs without change, {rows} labels (wanted: 3%)")
 
 
 def tally(
