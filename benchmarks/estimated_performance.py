@@ -29,8 +29,9 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.hub.estimate import expected
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.classification import ClassCounts, accuracy
-from mlmon_sidecar.outcomes.ranking import ScoreCell, bin_of, ranked
+from mlmon_sidecar.outcomes.ranking import ScoreCell, ranked
 from mlmon_sidecar.statistics.calibration import calibrate, expect
+from mlmon_sidecar.statistics.score_grid import bin_of
 
 CHUNK = 2_500
 FIGURES = {"accuracy": "accuracy", "f1": "f1", "auc": "roc_auc"}  # ours: NannyML's

@@ -1,8 +1,7 @@
 """AUC, average precision, log loss, Brier and calibration error of a binary score, from counts by bins of the score.
 
-Bins are even in log-odds, 1/256 apart, from -16 to 16, and exactly 0 and 1 stand alone: fine where probabilities are
-small or large, and the same for every model and version. Scores of one bin count as equal; ``Ranked.auc_within`` bounds
-what that can do to AUC. Log loss and Brier are not read off bins: each row adds its own, in units of 2**-20.
+Scores of one bin (``statistics.score_grid``) count as equal; ``Ranked.auc_within`` bounds what that can do to AUC. Log
+loss and Brier are not read off bins: each row adds its own, in units of 2**-20.
 """
 
 from __future__ import annotations
@@ -14,14 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mlmon_sidecar.statistics.intervals import Z95
+from mlmon_sidecar.statistics.score_grid import LOSS_UNIT, SMALLEST, score_of
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
 
-STEPS = 256  # bins in one unit of log-odds
-LAST_BIN = 16 * STEPS  # |log-odds| beyond 16 (1e-7) count as 16; 0 and 1 are the bins beyond
-LOSS_UNIT = 1 << 20  # sums of losses are in units of 2**-20
-SMALLEST = 2.0**-52  # a probability below it counts as it, as in scikit-learn
 CALIBRATION_BINS = 10  # equal in probability, for the calibration error
 
 
@@ -57,21 +53,6 @@ class Ranked:
     auc_error: float | None
     average_precision: float | None
     calibration_error: float | None
-
-
-def bin_of(score: FloatVector) -> IntVector:
-    """(rows,) bins of scores in [0, 1]."""
-    with np.errstate(divide="ignore"):
-        odds = np.log(score / np.where(score < 1, 1 - score, 0.0)) if score.size else score
-    bins: IntVector = np.clip(np.round(np.clip(odds, -17, 17) * STEPS), -LAST_BIN, LAST_BIN).astype(np.int64)
-    return np.where(score <= 0, -LAST_BIN - 1, np.where(score >= 1, LAST_BIN + 1, bins))
-
-
-def score_of(bins: IntVector) -> FloatVector:
-    """(bins,) the score that stands for each."""
-    inner = 1 / (1 + np.exp(-bins / STEPS))
-    scores: FloatVector = np.where(bins < -LAST_BIN, 0.0, np.where(bins > LAST_BIN, 1.0, inner))
-    return scores
 
 
 def losses_of(score: FloatVector, positive: IntVector) -> Losses:

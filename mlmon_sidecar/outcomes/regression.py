@@ -1,8 +1,7 @@
 """Errors of a regression model, from fixed-point sums.
 
-Every value is counted as ``q = rint((x - center) / unit * 1024)``, clipped at 1,024 units: sums of q and of q*q are
-integers, add up in any order, and a correction takes out exactly what it put in. The quantum of one value is
-``unit / 1024``, and of a mean no more; 2**23 rows fit into one cell.
+Sums of fixed-point values (``statistics.error_scale``) are integers: they add up in any order, and a correction takes
+out exactly what it put in.
 """
 
 from __future__ import annotations
@@ -13,21 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mlmon_sidecar.statistics.error_scale import CLIP, RELATIVE_UNIT, STEPS, Scale
 from mlmon_sidecar.statistics.intervals import Z95
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
-
-STEPS = 1024  # in one unit
-CLIP = STEPS * STEPS
-RELATIVE_UNIT = 1 << 20  # relative errors are in units of 2**-20, clipped at 1,024
-
-
-class Scale(NamedTuple):
-    """How values of one model are counted."""
-
-    center: float  # of the actual values
-    unit: float  # > 0, about their spread
 
 
 class ErrorSums(NamedTuple):
@@ -62,13 +51,6 @@ class Errors:
     bias_interval: tuple[float, float]
     mape: float | None
     r2: float | None
-
-
-def scale_of(actual: FloatVector) -> Scale:
-    """A scale for values like these: their median, and the next power of two above their spread."""
-    center = float(np.median(actual))
-    spread = float(np.abs(actual - center).mean()) or abs(center) or 1.0
-    return Scale(center, 2.0 ** math.ceil(math.log2(spread)))
 
 
 def sums_of(predicted: FloatVector, actual: FloatVector, scale: Scale) -> ErrorSums:

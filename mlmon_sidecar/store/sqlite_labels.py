@@ -15,6 +15,9 @@ import apsw
 import orjson
 
 from mlmon_sidecar.records import Label, LabelledCompletion, LabelReceipt, LabelStatus, OutcomeCell
+from mlmon_sidecar.store import sqlite_outcomes
+from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER, MOVED
+from mlmon_sidecar.store.sqlite_reading import one
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -48,19 +51,14 @@ UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM (
         WHERE state = 'pending' AND label_id > :after ORDER BY label_id LIMIT :limit) AS item) AS found
 WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  # noqa: S608 - constants only
 
-_COUNT = """
+_COUNT = f"""
 INSERT INTO outcome_panes
 SELECT p.model, p.version, p.event_ns / :day, max(0, (l.observed_ns - p.event_ns) / :day), coalesce(p.predicted, ''),
-       l.label, sum(l.sign), 0
-FROM (
-    SELECT prediction_id, observed_ns, label, 1 AS sign FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:counted))
-    UNION ALL
-    SELECT prediction_id, observed_ns, label, -1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined') AS l
+       iif({A_NUMBER}, '', l.label), sum(l.sign), 0
+FROM {MOVED} AS l
 JOIN predictions p USING (prediction_id) WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6
-ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
 
 
 _TOTAL = """
@@ -163,6 +161,7 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
         db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
+        sqlite_outcomes.count(db, DAY_NS, counted, predictions)
         completions = [LabelledCompletion(*found) for found in orjson.loads(one(db, _COMPLETIONS, (counted,)))]
         taken = orjson.dumps([item[0] for item in ready]).decode()
         db.execute(_TOTAL, {"counted": counted, "predictions": predictions, "ready": taken}).fetchall()
@@ -218,12 +217,6 @@ def unjudged(db: apsw.Connection, model: str, closed_by: int) -> list[OutcomeCel
 def judge(db: apsw.Connection, model: str, cells: Sequence[OutcomeCell]) -> None:
     """The quality detector has taken these counts."""
     write_all(db, _JUDGED, [(model, *cell) for cell in cells])
-
-
-def one(db: apsw.Connection, sql: str, bindings: Any = ()) -> Any:
-    """The first column of the first row."""
-    row = db.execute(sql, bindings).fetchone()
-    return None if row is None else row[0]
 
 
 def write_all(db: apsw.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

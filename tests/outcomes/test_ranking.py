@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from mlmon_sidecar.outcomes.ranking import (
-    LAST_BIN,
-    ScoreCell,
-    auc_interval,
-    bin_of,
-    losses_of,
-    mean_loss,
-    ranked,
-    score_of,
-)
+from mlmon_sidecar.outcomes.ranking import ScoreCell, auc_interval, losses_of, mean_loss, ranked
+from mlmon_sidecar.statistics.score_grid import LAST_BIN, bin_of, score_of
 
 
 def sample(seed: int, rows: int, base: float, sharp: float, calibrated: bool) -> tuple[np.ndarray, np.ndarray]:

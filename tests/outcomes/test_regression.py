@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score, root_mean_squared_error
 
-from mlmon_sidecar.outcomes.regression import STEPS, ErrorSums, errors_of, scale_of, sums_of
+from mlmon_sidecar.outcomes.regression import ErrorSums, errors_of, sums_of
+from mlmon_sidecar.statistics.error_scale import STEPS, scale_of
 
 
 @given(st.integers(0, 10_000), st.floats(1e-6, 1e6), st.floats(-1e6, 1e6))
@@ -15,7 +16,7 @@ def test_figures_are_scikit_learns_within_the_quantum(seed: int, spread: float, 
     rng = np.random.default_rng(seed)
     actual = center + spread * rng.standard_normal(300)
     predicted = actual + 0.3 * spread * rng.standard_normal(300) + 0.05 * spread
-    scale = scale_of(actual)
+    scale = scale_of(actual.tolist())
     parts = [sums_of(predicted[part], actual[part], scale) for part in (slice(0, 100), slice(100, 300))]
     found = errors_of(parts[0].plus(parts[1]), scale)
     assert found is not None and found.rows == 300
@@ -32,13 +33,13 @@ def test_figures_are_scikit_learns_within_the_quantum(seed: int, spread: float, 
 
 def test_what_is_not_defined_is_none() -> None:
     constant = np.zeros(5)
-    found = errors_of(sums_of(constant + 1, constant, scale_of(constant)), scale_of(constant))
+    found = errors_of(sums_of(constant + 1, constant, scale_of(constant.tolist())), scale_of(constant.tolist()))
     assert found is not None and (found.mae, found.mape, found.r2) == (1.0, None, None)
-    assert errors_of(ErrorSums(), scale_of(constant)) is None
+    assert errors_of(ErrorSums(), scale_of(constant.tolist())) is None
 
 
 def test_a_correction_takes_out_what_was_put_in() -> None:
-    scale = scale_of(np.array([1.0, 2.0, 3.0]))
+    scale = scale_of([1.0, 2.0, 3.0])
     was, now = (sums_of(np.array([2.0]), np.array([actual]), scale) for actual in (3.0, 1.5))
     undone = ErrorSums(*(-value for value in was))
     assert was.plus(undone).plus(now) == now
