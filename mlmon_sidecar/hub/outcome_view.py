@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.label_state import LabelState
+from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, VersionOutcomeView
 from mlmon_sidecar.outcomes.equal_age import at_ages
@@ -24,8 +25,9 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
     newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
     plan, metric, state = evaluator.plan, evaluator.plan.outcome_metric, evaluator.label_state(newest)
-    cells = store.outcome_cells(plan.name, newest - OUTCOME_DAYS + 1, newest)
-    predictions = store.predictions_per_day(plan.name, newest - OUTCOME_DAYS + 1, newest)
+    first = newest - OUTCOME_DAYS + 1
+    cells = store.outcome_cells(plan.name, first, newest)
+    predictions = store.predictions_per_day(plan.name, first, newest)
     predicted, labelled = sum(predictions.values()), sum(cell.rows for cell in cells)
     value, low, high = _figure(metric, cells)
     mature = _mature(metric, state)
@@ -53,6 +55,9 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "mature_age_days": state.maturity.mature_age,
         "delay_moved": state.maturity.moved,
         "versions": _versions(metric, cells),
+        "scores": score_view(store, plan, first, newest),
+        "errors": error_view(store, plan, first, newest),
+        "ratings": rating_view(cells),
         "reason": outcome_reason(plan, cells, labelled, value),
     }
 
@@ -63,7 +68,7 @@ def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int,
         return "needs labels: send them to the feedback endpoint"
     metric = plan.outcome_metric
     if metric is None:
-        return "labels of a regression model are counted, not judged"
+        return "labels of a regression model make its errors; no alarm rests on them"
     if value is None:
         asked = ", ".join(repr(part.positive) for part in metric.parts)
         return f"no label and no prediction of the class {asked} yet"

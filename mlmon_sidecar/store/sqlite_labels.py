@@ -16,7 +16,7 @@ import orjson
 
 from mlmon_sidecar.records import Label, LabelledCompletion, LabelReceipt, LabelStatus, OutcomeCell
 from mlmon_sidecar.store import sqlite_outcomes
-from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER, MOVED
+from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER
 from mlmon_sidecar.store.sqlite_reading import one
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -53,33 +53,27 @@ WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  #
 
 _COUNT = f"""
 INSERT INTO outcome_panes
-SELECT p.model, p.version, p.event_ns / :day, max(0, (l.observed_ns - p.event_ns) / :day), coalesce(p.predicted, ''),
-       iif({A_NUMBER}, '', l.label), sum(l.sign), 0
-FROM {MOVED} AS l
-JOIN predictions p USING (prediction_id) WHERE true
+SELECT model, version, day, max(0, (observed_ns - event_ns) / :day), coalesce(predicted, ''),
+       iif({A_NUMBER}, '', label), sum(sign), 0
+FROM temp.moved WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
 
 
 _TOTAL = """
 INSERT INTO label_totals
-SELECT p.model, l.status, sum(l.sign)
+SELECT model, status, sum(labels)
 FROM (
-    SELECT prediction_id, 'matched' AS status, 1 AS sign FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:counted))
+    SELECT model, 'matched' AS status, sign AS labels FROM temp.moved
     UNION ALL
-    SELECT prediction_id, 'matched', -1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
+    SELECT model, 'corrected', 1 FROM temp.moved WHERE sign < 0
     UNION ALL
-    SELECT prediction_id, 'corrected', 1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
-    UNION ALL
-    SELECT prediction_id, 'corrected', 1 FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:ready)) AND label_id NOT IN (SELECT value FROM json_each(:counted))
-) AS l
-JOIN predictions p USING (prediction_id) WHERE true
+    SELECT p.model, 'corrected', 1 FROM labels JOIN predictions p USING (prediction_id)
+    WHERE label_id IN (SELECT value FROM json_each(:outrun))
+) WHERE true
 GROUP BY 1, 2
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+"""``:outrun``: labels that a later one replaced before they were counted."""
 
 _JUDGED = """
 UPDATE outcome_panes SET judged = judged + (item.value ->> 6) FROM json_each(?) AS item
@@ -160,11 +154,12 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
         newest = {prediction_id: label_id for label_id, prediction_id, outdated in ready if not outdated}
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
-        db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
-        sqlite_outcomes.count(db, DAY_NS, counted, predictions)
+        sqlite_outcomes.move(db, DAY_NS, counted, predictions)
+        db.execute(_COUNT, {"day": DAY_NS}).fetchall()
+        sqlite_outcomes.count(db)
         completions = [LabelledCompletion(*found) for found in orjson.loads(one(db, _COMPLETIONS, (counted,)))]
-        taken = orjson.dumps([item[0] for item in ready]).decode()
-        db.execute(_TOTAL, {"counted": counted, "predictions": predictions, "ready": taken}).fetchall()
+        outrun = {item[0] for item in ready}.difference(newest.values())
+        db.execute(_TOTAL, {"outrun": orjson.dumps(sorted(outrun)).decode()}).fetchall()
         db.execute(
             """UPDATE labels SET state = 'superseded'
                WHERE state = 'joined' AND prediction_id IN (SELECT value FROM json_each(?))""",
