@@ -32,6 +32,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     value, low, high = _figure(metric, cells)
     mature = _mature(metric, state)
     equal_age = None if metric is None or not mature else at_ages(metric, state.mature, _young(cells, newest))
+    final = _figure(metric, state.mature)[0]
     name = "accuracy" if metric is None else metric.name
     found, note = _estimate(plan, window, name, state)
     return {
@@ -41,7 +42,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "high": high,
         "mature": mature,
         "equal_age": equal_age,
-        "bias": None if equal_age is None or mature is None else equal_age - mature["value"],
+        "bias": None if equal_age is None or final is None else equal_age - final,
         "estimated": None if found is None else found.value,
         "estimated_low": None if found is None else max(0.0, found.value - Z95 * found.error),
         "estimated_high": None if found is None else min(1.0, found.value + Z95 * found.error),

@@ -51,9 +51,10 @@ def test_young_labels_are_set_apart_from_mature_ones(tmp_path: Path) -> None:
     assert view["mature"]["cohorts"] == 7 and view["mature"]["labelled"] == 560
     assert view["mature"]["low"] < 0.9 < view["mature"]["high"]
     assert view["coverage"] == pytest.approx((5 * 80 + 2 * 33) / 700, abs=0.02)
-    assert view["maturity"] == pytest.approx((4 + 0.45 + 0.45) / 7, abs=0.1)
-    assert view["bias"] == pytest.approx(view["equal_age"] - view["mature"]["value"])
-    assert -0.1 < view["bias"] < -0.01 and view["equal_age"] == pytest.approx(view["realised"], abs=0.03)
+    assert view["maturity"] == pytest.approx((3 + 2 * 0.41) / 7, abs=0.02)  # complete ages: 4, 3, 2, 1, 0
+    early = 2 * 32 / (5 * 80 + 2 * 32)  # of two days a third of the right answers has its label, and each wrong one
+    assert view["bias"] == pytest.approx(early * (0.75 - 0.9), abs=0.006)
+    assert view["equal_age"] == pytest.approx(view["realised"], abs=0.03)
     assert [own["version"] for own in view["versions"]] == ["v1"] and view["versions"][0]["labelled"] == view[
         "labelled"
     ]
