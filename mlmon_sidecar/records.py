@@ -375,6 +375,23 @@ class OutcomeCell(NamedTuple):
     rows: int  # signed
 
 
+class LabelScores(NamedTuple):
+    """Labelled predictions by their score, and the sums of their losses in units of 2**-20."""
+
+    cells: tuple[tuple[int, int, int], ...]  # (bin of the score grid, negatives, positives), by bin
+    rows: int
+    log_loss: int
+    squared: int
+
+
+class LabelErrors(NamedTuple):
+    """Sums of a regression model's errors, and how its numbers are counted."""
+
+    center: float
+    unit: float
+    sums: tuple[int, ...]  # rows, error, absolute, squared, actual, actual squared, relative, rows with a relative one
+
+
 # ---------------------------------------------------------------- checks and alerts
 
 

@@ -12,7 +12,7 @@ from mlmon_sidecar.aggregate.outputs import PREDICTION
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
 from mlmon_sidecar.decode.outputs import class_text
 from mlmon_sidecar.statistics.calibration import calibrate
-from mlmon_sidecar.statistics.layout import PredictionSpace
+from mlmon_sidecar.statistics.layout import CONFIDENCE_EDGES, PredictionSpace
 
 if TYPE_CHECKING:
     from mlmon_sidecar.baseline.columns import RedactCategory
@@ -106,8 +106,9 @@ class Judge:
         self._space = space
         self._place = {name: at for at, name in enumerate(space.classes)}
         self._confusion = np.zeros((len(space.classes), len(space.classes)), dtype=np.int64)
-        self._edges = np.array(space.score_edges)
-        self._bins = np.zeros((2, len(space.score_edges) + 1), dtype=np.int64)  # all labelled rows, the positive ones
+        edges = CONFIDENCE_EDGES if space.kind == "multiclass" else space.score_edges
+        self._edges = np.array(edges)
+        self._bins = np.zeros((2, len(edges) + 1), dtype=np.int64)  # all labelled rows, and the hits among them
 
     def add(self, rows: Rows, predicted: Classes) -> None:
         """Rows with labels; ``predicted`` as serving writes them.
@@ -120,22 +121,25 @@ class Judge:
         for given, true, count in zip(predicted, labels, counts, strict=True):
             if given in self._place and true in self._place:
                 self._confusion[self._place[true], self._place[given]] += count
-        score = rows.batch.score
-        chosen = np.isfinite(score) & np.array([true is not None for true in labels])
-        if self._space.kind != "binary" or not self._space.score_edges or not chosen.any():
+        binary = self._space.kind == "binary" and bool(self._space.score_edges)
+        measure = rows.batch.score if binary else rows.batch.confidence
+        chosen = np.isfinite(measure) & np.array([true is not None for true in labels])
+        if not (binary or self._space.kind == "multiclass") or not chosen.any():
             return
         chosen &= _coins(rows)
-        bins = np.searchsorted(self._edges, score, side="left")
-        positive = np.array([true == self._space.positive for true in labels])
+        bins = np.searchsorted(self._edges, measure, side="left")
+        meant = [self._space.positive] * len(labels) if binary else predicted
+        hit = np.array([true == name for true, name in zip(labels, meant, strict=True)])
         np.add.at(self._bins[0], bins[chosen], rows.counts[chosen])
-        np.add.at(self._bins[1], bins[chosen & positive], rows.counts[chosen & positive])
+        np.add.at(self._bins[1], bins[chosen & hit], rows.counts[chosen & hit])
 
     def confusion(self) -> tuple[tuple[int, ...], ...]:
         """(classes, classes) counts, actual-major, of rows where both are known classes; empty without any."""
         return tuple(tuple(map(int, row)) for row in self._confusion) if self._confusion.any() else ()
 
     def calibration(self) -> tuple[tuple[float, ...], int]:
-        """(P(positive | score bin), rows). Without both classes there is nothing to learn: empty, 0."""
+        """(P(positive | score bin), rows) of a binary model, (P(right | confidence bin), rows) of one with several
+        classes. Without both outcomes there is nothing to learn: empty, 0."""
         rows, hits = self._bins
         total = int(rows.sum())
         if not 0 < int(hits.sum()) < total:

@@ -119,6 +119,7 @@ class RowReader:
             features=features or {_ROWS: [None] * len(counts)},
             predictions=role(self._roles.prediction) if self._found.kind != "none" else None,
             scores=role(self._roles.score),
+            confidences=role(self._roles.score) if self._found.kind == "multiclass" else None,
             ids=role(self._roles.id),
             times=role(self._roles.timestamp),
             options=self._found.options,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmon_sidecar.hub.estimate import estimate
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.records import Window
-from mlmon_sidecar.statistics.calibration import expect
 from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, total_variation
 from mlmon_sidecar.statistics.layout import (
     DURATION_EDGES,
@@ -59,9 +59,9 @@ def day_points(plan: ModelPlan, day: int, vector: IntVector) -> Iterator[Point]:
     """What the day's predictions should be worth before any label came."""
     metric = plan.outcome_metric
     for name in dict.fromkeys(("accuracy", metric.name if metric is not None else "accuracy")):
-        estimate = estimated(plan, vector, name)
-        if estimate is not None:
-            yield Point(f"{name}_estimated", "", day * 1440, estimate)
+        found = estimate(plan, vector, name)
+        if found is not None:
+            yield Point(f"{name}_estimated", "", day * 1440, found.value)
 
 
 def latency(layout: Layout, vector: IntVector, share: float) -> float | None:
@@ -129,19 +129,3 @@ def class_ratios(layout: Layout, vector: IntVector) -> dict[str, float]:
     if total == 0:
         return {}
     return {name: int(count) / total for name, count in zip(layout.prediction.classes, counts, strict=False)}
-
-
-def estimated(plan: ModelPlan, vector: IntVector, metric: str) -> float | None:
-    """CBPE of one of ``outcomes.metric.METRICS``; None without a calibrated binary baseline or without rows."""
-    reference, space = plan.reference, plan.layout.prediction
-    if reference is None or not reference.calibration or len(space.classes) != 2 or space.positive not in space.classes:
-        return None
-    table = vector[plan.layout.outputs.score_class].reshape(-1, len(space.classes) + 1)
-    positive = space.classes.index(space.positive)
-    expected = expect(table[:, [1 - positive, positive]], np.array(reference.calibration), reference.calibration_rows)
-    if expected is None:
-        return None
-    figures = {
-        "accuracy": expected.accuracy, "precision": expected.precision, "recall": expected.recall, "f1": expected.f1
-    }  # fmt: skip
-    return figures[metric]

@@ -15,8 +15,9 @@ from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
+from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.newest import NewestPredictions
-from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
+from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
@@ -47,6 +48,7 @@ class ModelEvaluator:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._outcomes = OutcomeWatch(plan)
+        self._label_state: tuple[tuple[int, int], LabelState] | None = None
         self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
         self.reload()
 
@@ -167,22 +169,25 @@ class ModelEvaluator:
         return self._moves(context)
 
     def _judge_outcomes(self, first: int, last: int) -> list[Transition]:
-        """Labels of slices that close on days ``first`` to ``last``, and those that came late. They are marked in the
-        store by the seal, so that no restart feeds one twice."""
+        """Labels of cohorts that are mature on days ``first`` to ``last``. What the detector has taken is marked in
+        the store by the seal, so that no restart feeds a label twice."""
         gained = []
         for cell in self._store.unjudged_cells(self.plan.name, last):
             taken = self._judged.get(cell[:-1])  # by an earlier day of the same seal
             rows = cell.rows - (0 if taken is None else taken.rows)
             if rows:
                 gained.append(cell._replace(rows=rows))
-                self._judged[cell[:-1]] = cell
-        recent = tuple((day, hits, total) for day, hits, total in self._progress.get("labels", ()))
-        days = range(first, last + 1)
-        self._quality, recent, judgements = self._outcomes.close_days(self._quality, recent, days, gained)
-        if recent:
-            self._progress = {**self._progress, "labels": [list(entry) for entry in recent]}
+        recent = tuple(tuple(entry) for entry in self._progress.get("labels", ()))
+        history = label_history(self._store, self.plan, last)
+        closed = self._outcomes.close_days(self._quality, recent, range(first, last + 1), gained, history)
+        self._quality = closed.state
+        for cell in closed.taken:
+            before = self._judged.get(cell[:-1])
+            self._judged[cell[:-1]] = cell._replace(rows=cell.rows + (0 if before is None else before.rows))
+        if closed.recent:
+            self._progress = {**self._progress, "labels": [list(entry) for entry in closed.recent]}
         moves: list[Transition] = []
-        for judgement in judgements:
+        for judgement in closed.judgements:
             minute = judgement.day * MINUTES_OF_DAY
             view = self._outcomes.view(judgement)
             moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view))
@@ -270,6 +275,13 @@ class ModelEvaluator:
         """Sealed predictions of each known class since this hub started."""
         classes = self.plan.layout.prediction.classes
         return {name: int(count) for name, count in zip(classes, self._classes + self._gained, strict=False)}
+
+    def label_state(self, day: int) -> LabelState:
+        """What complete labels tell on a Unix day; read from the store once an hour of the model's own time."""
+        key = day, self.watermark // 60
+        if self._label_state is None or self._label_state[0] != key:
+            self._label_state = key, label_state(self._store, self.plan, day)
+        return self._label_state[1]
 
     @property
     def baseline_quality(self) -> float | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
-from mlmon_sidecar.hub.model_view import feature_views, outcome_view
+from mlmon_sidecar.hub.model_view import feature_views
+from mlmon_sidecar.hub.outcome_view import outcome_view
 from mlmon_sidecar.records import MINUTE_NS, Measurement, Window
 from mlmon_sidecar.statistics.layout import NumericCells
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation

@@ -26,7 +26,7 @@ from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.hub.status_board import StatusBoard
 from mlmon_sidecar.hub.troubles import Troubles
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.outcomes.metric import Metric
+from mlmon_sidecar.outcomes.metric import Metric, Watched
 from mlmon_sidecar.records import (
     MINUTE_NS,
     BaselineOrder,
@@ -361,7 +361,7 @@ class Hub:
         known = self._evaluators.get(model)
         return -1 if known is None else known.watermark
 
-    def outcome_metric(self, model: str, name: str) -> Metric | None:
+    def outcome_metric(self, model: str, name: str) -> Watched | None:
         """The metric of that name where this model can be judged by it."""
         known = self._evaluators.get(model)
         watched = None if known is None else known.plan.outcome_metric

@@ -8,27 +8,24 @@ from typing import Any, Literal
 
 from mlmon_sidecar.alerts.incidents import WAITING
 from mlmon_sidecar.hub import curves
-from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
-from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.evaluator import ModelEvaluator
+from mlmon_sidecar.hub.outcome_view import outcome_view
 from mlmon_sidecar.hub.view import (
     BaselineView,
     ClassView,
     FeatureView,
     IncidentView,
     ModelView,
-    OutcomeView,
     PredictionView,
     VersionView,
     WindowView,
 )
-from mlmon_sidecar.outcomes.metric import Metric
-from mlmon_sidecar.records import MINUTE_NS, Incident, OutcomeCell, Tier, Window
+from mlmon_sidecar.records import Incident, Tier, Window
 from mlmon_sidecar.statistics.indicators import FEATURES, NULLS
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
 
 WARM_ROWS = 1_000  # rows in the day before its figures say much
-OUTCOME_DAYS = 7
 
 
 def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
@@ -168,66 +165,6 @@ def prediction_view(evaluator: ModelEvaluator, window: Window) -> PredictionView
         "evidence": max(evidence, default=None),
         "reason": "" if reference is not None else "no baseline",
     }
-
-
-def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
-    """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
-    newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
-    plan, metric = evaluator.plan, evaluator.plan.outcome_metric
-    cells = store.outcome_cells(plan.name, newest - OUTCOME_DAYS + 1, newest)
-    predicted = sum(store.predictions_per_day(plan.name, newest - OUTCOME_DAYS + 1, newest).values())
-    labelled = sum(cell.rows for cell in cells)
-    hits, total = (0, 0) if metric is None else metric.counts(cells)
-    judged = metric if total > 0 else None
-    low, high = judged.interval(hits, total) if judged is not None else (None, None)
-    return {
-        "metric": "accuracy" if metric is None else metric.name,
-        "realised": judged.shown(hits / total) if judged is not None else None,
-        "low": low,
-        "high": high,
-        "estimated": None if metric is None else curves.estimated(plan, window.vector, metric.name),
-        "baseline": evaluator.baseline_quality,
-        "labelled": labelled,
-        "coverage": min(1.0, labelled / predicted) if predicted else None,
-        "reason": outcome_reason(plan, cells, labelled, judged),
-    }
-
-
-def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int, judged: Metric | None) -> str:
-    """Why labels say nothing, or less than one would think; "" when they do."""
-    if not labelled:
-        return "needs labels: send them to the feedback endpoint"
-    if plan.outcome_metric is None:
-        return "labels of a regression model are counted, not judged"
-    if judged is None:
-        return f"no label and no prediction of the class {plan.outcome_metric.positive!r} yet"
-    known = plan.layout.prediction.classes
-    strange = sum(cell.rows for cell in cells if known and cell.actual not in known)
-    return (
-        f"{strange} of {labelled} labels name a class the model does not have: write them as it does" if strange else ""
-    )
-
-
-def daily_outcomes(
-    store: Store, model: str, name: str, first_day: int, last_day: int, metric: Metric | None
-) -> list[tuple[int, float]]:
-    """(day, value) of ``metric``, "labelled" or "coverage" by the day of the prediction."""
-    days: dict[int, list[OutcomeCell]] = {}
-    for cell in store.outcome_cells(model, first_day, last_day):
-        days.setdefault(cell.day, []).append(cell)
-    predicted = store.predictions_per_day(model, first_day, last_day)
-    found = []
-    for day in sorted(days):
-        labelled = sum(cell.rows for cell in days[day])
-        hits, total = (0, 0) if metric is None else metric.counts(days[day])
-        if name == "labelled":
-            found.append((day, float(labelled)))
-        elif name == "coverage":
-            if predicted.get(day):
-                found.append((day, min(1.0, labelled / predicted[day])))
-        elif metric is not None and total > 0:
-            found.append((day, metric.shown(hits / total)))
-    return found
 
 
 def incident_view(incident: Incident) -> IncidentView:

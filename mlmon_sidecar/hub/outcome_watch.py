@@ -1,37 +1,56 @@
-"""Is the model still right? Each label enters the quality detector once: when its slice is complete, or when it comes
-later than that, as labels do that are sent in batches.
+"""Is the model still right? Each label enters the quality detector once: when its cohort, the predictions of one day,
+is mature, or when it comes later than that, as labels do that are sent in batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.outcomes.metric import new_counts
+from mlmon_sidecar.outcomes.maturity import LabelCount, Maturity, maturity
+from mlmon_sidecar.outcomes.metric import Watched, new_counts
 from mlmon_sidecar.outcomes.slices import closing_day
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
-from mlmon_sidecar.statistics.quality_detector import counts, quality_indicators
+from mlmon_sidecar.statistics.quality_detector import Part, counts, quality_indicators
+from mlmon_sidecar.store import Store
 
 RECENT_DAYS = 7  # what entered the detector in so many days makes the point estimate
 
-Recent = tuple[tuple[int, int, int], ...]
-"""(Unix day, hits, total) that entered the detector, oldest first, of ``RECENT_DAYS``."""
+Recent = tuple[tuple[int, ...], ...]
+"""(Unix day, hits, total of each part) that entered the detector, oldest first, of ``RECENT_DAYS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the labels of one day said."""
+    """What the labels of one day said: (hits, total) of each part over the last ``RECENT_DAYS``."""
 
     day: int
     step: Step
-    hits: int  # over the last ``RECENT_DAYS``
-    total: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """When labels came: by slice, and how many predictions were made by day. Of as many days as the horizon has."""
+
+    slices: Sequence[LabelCount] = ()
+    predictions: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing some days changed. ``taken``: the detector has seen them, or never will."""
+
+    state: DetectorState | None
+    recent: Recent
+    judgements: Sequence[Judgement] = ()
+    taken: Sequence[OutcomeCell] = ()
 
 
 class OutcomeWatch:
@@ -39,7 +58,7 @@ class OutcomeWatch:
 
     def __init__(self, plan: ModelPlan) -> None:
         self._horizon = plan.horizon_days
-        self._metric = plan.outcome_metric
+        self._metric: Watched | None = plan.outcome_metric
         self.baseline: float | None = None  # as people read it
         self._chance = 0.0
         self._detector: Detector | None = None
@@ -47,21 +66,31 @@ class OutcomeWatch:
         if reference is None or not reference.confusion or self._metric is None:
             return
         matrix = np.array(reference.confusion, np.int64)
-        hits, total = self._metric.counts_of_matrix(matrix, classes)
-        if total == 0:
+        pairs = [part.counts_of_matrix(matrix, classes) for part in self._metric.parts]
+        parts = {
+            at: Part(hits / total, total, part.chance(matrix, classes))
+            for at, (part, (hits, total)) in enumerate(zip(self._metric.parts, pairs, strict=True))
+            if total
+        }
+        self.baseline = self._metric.of_counts([count for pair in pairs for count in pair])
+        if self.baseline is None:
             return
-        chance = self._metric.chance(matrix, classes)
-        self.baseline, self._chance = self._metric.shown(hits / total), self._metric.shown(chance)
-        indicators = quality_indicators(hits / total, total, chance=chance)
+        chance = self._metric.of_counts([x for at in range(len(pairs)) for x in _chance_counts(parts.get(at))])
+        self._chance = chance or 0.0
+        nothing = Part(0.0, 1)  # a class without a reference row has nothing to lose
+        indicators = quality_indicators(*(parts.get(at, nothing) for at in range(len(pairs))))
         if indicators.units:
             self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
 
     def view(self, judgement: Judgement) -> QualityView | None:
         """As the check reads it; None without labels or without a baseline."""
-        if self.baseline is None or self._metric is None or judgement.total == 0:
+        if self.baseline is None or self._metric is None:
             return None
-        value = self._metric.shown(judgement.hits / judgement.total)
-        return QualityView(self._metric.name, judgement.step, value, judgement.total, self.baseline, self._chance)
+        value = self._metric.of_counts(judgement.counts)
+        if value is None:
+            return None
+        rows = sum(judgement.counts[1::2])
+        return QualityView(self._metric.name, judgement.step, value, rows, self.baseline, self._chance)
 
     def restore(self, data: bytes) -> DetectorState | None:
         """The state in ``data`` where it belongs to this baseline; else a new one; None without a baseline."""
@@ -70,20 +99,45 @@ class OutcomeWatch:
         state = DetectorState.from_bytes(data) if data else self._detector.initial()
         return state if self._detector.accepts(state) else self._detector.initial()
 
+    def maturity(self, history: History, day: int) -> Maturity:
+        """What is known of the labels on ``day``."""
+        return maturity(history.slices, history.predictions, day, self._horizon)
+
     def close_days(
-        self, state: DetectorState | None, recent: Recent, days: range, gained: Sequence[OutcomeCell]
-    ) -> tuple[DetectorState | None, Recent, list[Judgement]]:
-        """Feed what slices that close on these Unix days, or closed before, have gained; in order."""
-        judgements: list[Judgement] = []
+        self,
+        state: DetectorState | None,
+        recent: Recent,
+        days: range,
+        gained: Sequence[OutcomeCell],
+        history: History,
+    ) -> Closed:
+        """Feed what cohorts that are mature on these Unix days have gained in closed slices; in order."""
         if self._detector is None or self._metric is None or state is None:
-            return state, recent, judgements
-        counted = [cell for cell in gained if cell.age < self._horizon]
+            return Closed(state, recent, taken=gained)
+        taken = [cell for cell in gained if cell.age >= self._horizon]
+        waiting = [cell for cell in gained if cell.age < self._horizon]
+        judgements: list[Judgement] = []
         for day in days:
-            of_day = [cell for cell in counted if max(days.start, closing_day(cell.day, cell.age)) == day]
-            hits, total = new_counts(self._metric, of_day)
-            step = self._detector.step(state, counts(hits, total), minute=day * 1440, hours=24.0 if total else 0.0)
+            known = self.maturity(history, day)
+            ripe = [c for c in waiting if closing_day(c.day, c.age) <= day and known.is_mature(c.day)]
+            waiting = [c for c in waiting if closing_day(c.day, c.age) > day or not known.is_mature(c.day)]
+            taken += ripe
+            new = new_counts(self._metric, ripe)
+            step = self._detector.step(state, counts(*new), minute=day * 1440, hours=24.0 if any(new) else 0.0)
             state = step.state
-            recent = tuple(entry for entry in (*recent, (day, hits, total)) if entry[0] > day - RECENT_DAYS)
+            fitting = (entry for entry in (*recent, (day, *new)) if len(entry) == len(new) + 1)
+            recent = tuple(entry for entry in fitting if entry[0] > day - RECENT_DAYS)
             sums = [sum(column) for column in zip(*recent, strict=True)]
-            judgements.append(Judgement(day, step, sums[1], sums[2]))
-        return state, recent, judgements
+            judgements.append(Judgement(day, step, tuple(sums[1:])))
+        return Closed(state, recent, judgements, taken)
+
+
+def label_history(store: Store, plan: ModelPlan, day: int) -> History:
+    """As the store knows it on ``day``: of cohorts whose predictions are all kept still."""
+    first = day - plan.horizon_days + 1
+    slices = [LabelCount(*found) for found in store.label_slices(plan.name, first, day)]
+    return History(slices, store.predictions_per_day(plan.name, first, day))
+
+
+def _chance_counts(part: Part | None) -> tuple[float, float]:
+    return (0.0, 0.0) if part is None else (part.chance, 1.0)

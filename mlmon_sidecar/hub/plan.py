@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlmon_sidecar.baseline.document import Baseline
-from mlmon_sidecar.outcomes.metric import Metric
+from mlmon_sidecar.outcomes.metric import Averaged, Metric, Watched
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
 
@@ -51,17 +51,19 @@ class ModelPlan:
         return max(0.0, now_ns / 1e9 - created)
 
     @property
-    def outcome_metric(self) -> Metric | None:
-        """How labels are judged; None: they are counted alone. Precision, recall and F1 speak of one class: a model
-        without a positive one is judged by its accuracy."""
+    def outcome_metric(self) -> Watched | None:
+        """How labels are judged; None: they are counted alone. Precision, recall and F1 speak of one class, or of a
+        model with several of their mean (macro); a binary model without a positive class is judged by its accuracy."""
         space = self.layout.prediction
         kind, positive = (space.kind if space.kind != "none" else self.kind), self.positive or space.positive
         if kind == "regression":
             return None
-        known = not space.classes or positive in space.classes
-        if self.metric == "accuracy" or not positive or not known or kind == "multiclass":
+        if self.metric == "accuracy":
             return Metric("accuracy")
-        return Metric(self.metric, positive)
+        if positive and (not space.classes or positive in space.classes):
+            return Metric(self.metric, positive)
+        several = kind == "multiclass" and len(space.classes) > 1
+        return Averaged(self.metric, space.classes) if several else Metric("accuracy")
 
     @property
     def reference(self) -> Reference | None:

@@ -10,7 +10,8 @@ import orjson
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import MlmonError
-from mlmon_sidecar.hub.model_view import daily_outcomes, incident_view, model_view
+from mlmon_sidecar.hub.model_view import incident_view, model_view
+from mlmon_sidecar.hub.outcome_view import daily_outcomes
 from mlmon_sidecar.hub.view import CountersView, HubView, IncidentsView, RecorderView, SeriesView, StatusView
 from mlmon_sidecar.outcomes.metric import METRICS
 

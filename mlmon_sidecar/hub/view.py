@@ -103,15 +103,105 @@ class PredictionView(TypedDict):
     reason: str
 
 
+class MatureView(TypedDict):
+    """Of cohorts (the predictions of one day) whose labels are almost all in."""
+
+    value: float
+    low: float  # 95 % interval of ``value``
+    high: float
+    labelled: int
+    cohorts: int
+
+
+class EstimateCheckView(TypedDict):
+    """Daily estimates beside what mature labels of those days said."""
+
+    days: int
+    gap: float  # estimate minus realised, in [-1, 1]
+    broken: bool
+
+
+class ScoreView(TypedDict):
+    """Of labelled predictions of a binary model with a score in [0, 1]."""
+
+    rows: int
+    auc: float | None  # None: one class alone
+    auc_low: float | None  # 95 %
+    auc_high: float | None
+    average_precision: float | None
+    log_loss: float | None
+    brier: float | None
+    calibration_error: float | None  # mean over ten bins of |share of positives - mean score|
+
+
+class ErrorView(TypedDict):
+    """Of labelled predictions of a regression model, in its own unit; intervals are 95 %."""
+
+    rows: int
+    mae: float
+    mae_low: float
+    mae_high: float
+    rmse: float
+    bias: float  # mean of predicted minus actual
+    bias_low: float
+    bias_high: float
+    mape: float | None  # None: every actual value is 0
+    r2: float | None  # None: the actual values are all the same
+
+
+class RatingView(TypedDict):
+    """What people said of answers that are neither class nor number; intervals are 95 %."""
+
+    up: int
+    down: int
+    up_rate: float | None
+    up_low: float | None
+    up_high: float | None
+    scores: int  # labels that are a number
+    mean: float | None
+    mean_low: float | None
+    mean_high: float | None
+    other: int
+
+
+class VersionOutcomeView(TypedDict):
+    version: str
+    realised: float | None
+    low: float | None
+    high: float | None
+    labelled: int
+
+
 class OutcomeView(TypedDict):
+    """``realised`` is the naive figure: all labels of a week, quick ones before slow ones. Alarms rest on ``mature``.
+
+    ``equal_age`` is what mature cohorts showed at the ages that the newest have, ``bias`` how far that was from their
+    final figure: the part of ``realised`` that time will take back.
+    """
+
     metric: str
     realised: float | None
     low: float | None  # 95 % interval of ``realised``
     high: float | None
+    mature: MatureView | None
+    equal_age: float | None
+    bias: float | None
     estimated: float | None
+    estimated_low: float | None  # 95 %: chance of the outcomes, and of the calibration
+    estimated_high: float | None
+    estimate_note: str  # what the estimate assumes, or why there is none
+    estimate_check: EstimateCheckView | None
     baseline: float | None
     labelled: int
     coverage: float | None
+    expected_coverage: float | None  # in the end
+    maturity: float | None  # share of the week's labels to come whose ages are complete
+    mature_age_days: int | None  # None: not known yet
+    delay_moved: bool  # labels now come at other ages than before
+    versions: list[VersionOutcomeView]
+    scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
+    errors: ErrorView | None
+    ratings: RatingView | None
     reason: str
 
 

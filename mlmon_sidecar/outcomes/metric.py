@@ -7,7 +7,8 @@ both (J, the Jaccard index), which F1 is a function of: ``F1 = 2 J / (1 + J)``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,19 @@ class Metric:
         low, high = wilson(hits, total)
         return self.shown(low), self.shown(high)
 
+    @property
+    def parts(self) -> tuple[Metric, ...]:
+        """The shares that are watched for it."""
+        return (self,)
+
+    def of_counts(self, counts: Sequence[float]) -> float | None:
+        """The figure people read, of (hits, total); None where the total is 0."""
+        return self.shown(counts[0] / counts[1]) if counts[1] > 0 else None
+
+    def interval_of(self, counts: Sequence[int]) -> tuple[float, float] | None:
+        """Its 95 % interval; None where the total is 0."""
+        return self.interval(counts[0], counts[1]) if counts[1] > 0 else None
+
     def _member(self, predicted: str, actual: str) -> tuple[bool, bool]:
         if self.name == "accuracy":
             return predicted == actual, True
@@ -72,8 +86,50 @@ class Metric:
         return said and true, member
 
 
-def new_counts(metric: Metric, cells: Iterable[OutcomeCell]) -> tuple[int, int]:
-    """(hits, total) of labels that came for the first time, from signed gains of several days.
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """Precision, recall or F1 of a model with several classes: the mean over the classes that occur (macro).
+
+    A mean is no share of counts, so each class is watched by itself, and their mean is what people read.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+
+    @property
+    def parts(self) -> tuple[Metric, ...]:
+        return tuple(Metric(self.name, positive) for positive in self.classes)
+
+    def of_counts(self, counts: Sequence[float]) -> float | None:
+        """Of (hits, total) of each class in turn; None where all totals are 0."""
+        found = [
+            part.of_counts(counts[2 * at : 2 * at + 2]) for at, part in enumerate(self.parts) if counts[2 * at + 1] > 0
+        ]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known else None
+
+    def interval_of(self, counts: Sequence[int]) -> tuple[float, float] | None:
+        """Classes taken as independent: their errors, by the width of their own intervals, add up in squares."""
+        value = self.of_counts(counts)
+        if value is None:
+            return None
+        own = [part.interval_of(counts[2 * at : 2 * at + 2]) for at, part in enumerate(self.parts)]
+        widths = [(high - low) / 2 for low, high in (found for found in own if found is not None)]
+        reach = math.sqrt(sum(width**2 for width in widths)) / len(widths)
+        return max(0.0, value - reach), min(1.0, value + reach)
+
+
+Watched = Metric | Averaged
+"""What a model is judged by."""
+
+
+def counts_of(metric: Watched, cells: Sequence[OutcomeCell]) -> tuple[int, ...]:
+    """(hits, total) of each part in turn; signed, as the cells are."""
+    return tuple(count for part in metric.parts for count in part.counts(cells))
+
+
+def new_counts(metric: Watched, cells: Iterable[OutcomeCell]) -> tuple[int, ...]:
+    """(hits, total) of each part, of labels that came for the first time, from signed gains of several days.
 
     A correction moves a count from one cell to another and is no new label: day by day the two cancel out, and what is
     left of a day is never negative.
@@ -81,10 +137,10 @@ def new_counts(metric: Metric, cells: Iterable[OutcomeCell]) -> tuple[int, int]:
     days: dict[int, list[OutcomeCell]] = {}
     for cell in cells:
         days.setdefault(cell.day, []).append(cell)
-    pairs = []
+    sums = np.zeros(2 * len(metric.parts), np.int64)
     for gained in days.values():
-        hits, total = metric.counts(gained)
-        total = max(0, total)
-        pairs.append((min(max(0, hits), total), total))
-    sums = np.array(pairs, np.int64).reshape(-1, 2).sum(axis=0)
-    return int(sums[0]), int(sums[1])
+        for at, part in enumerate(metric.parts):
+            hits, total = part.counts(gained)
+            total = max(0, total)
+            sums[2 * at : 2 * at + 2] += (min(max(0, hits), total), total)
+    return tuple(map(int, sums))

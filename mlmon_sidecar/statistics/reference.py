@@ -23,7 +23,8 @@ class Reference:
         deff: design effect (clustering) per feature, 1 or more; "*" as above.
         new_rate: Good-Turing probability of a category never seen, per categorical feature.
         weight: importance per feature, summing to 1.
-        calibration: P(actual is positive | score bin), one per score bin; empty without labels.
+        calibration: P(actual is positive | score bin) of a binary model, P(right | confidence bin) of one with
+            several classes; empty without labels.
         calibration_rows: rows the calibration was fitted on.
         confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
     """

@@ -28,8 +28,10 @@ from mlmon_sidecar.records import (
     Incident,
     KeptRow,
     Label,
+    LabelErrors,
     LabelledCompletion,
     LabelReceipt,
+    LabelScores,
     Layer,
     OutcomeCell,
     Pane,
@@ -38,11 +40,13 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_baselines, sqlite_labels, sqlite_retention
+from mlmon_sidecar.store import sqlite_baselines, sqlite_labels, sqlite_outcomes, sqlite_retention
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
-from mlmon_sidecar.store.sqlite_labels import one, write_all
+from mlmon_sidecar.store.sqlite_labels import write_all
+from mlmon_sidecar.store.sqlite_reading import one
 
-SCHEMA_VERSION = 1
+SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql")  # number n leads from schema n - 1 to n
+SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
 _PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), hex(samples)"
@@ -64,7 +68,7 @@ class SqliteStore:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._write = self._connect()
-            _create_if_new(self._write)
+            _bring_up_to_date(self._write)
             self._read = self._connect()
         except (apsw.Error, OSError) as error:
             raise StoreError(
@@ -327,6 +331,21 @@ class SqliteStore:
         with self._read_lock, _as_store_error():
             return sqlite_labels.cells(self._read, model, first_day, last_day)
 
+    def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]:
+        """(prediction day, age, labels), both ends included."""
+        with self._read_lock, _as_store_error():
+            return sqlite_labels.slices(self._read, model, first_day, last_day)
+
+    def label_scores(self, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+        """Labelled predictions by their score, both ends included."""
+        with self._read_lock, _as_store_error():
+            return sqlite_outcomes.scores(self._read, model, positive, first_day, last_day)
+
+    def label_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
+        """Errors of predictions that are a number, both ends included; None without any."""
+        with self._read_lock, _as_store_error():
+            return sqlite_outcomes.errors(self._read, model, first_day, last_day)
+
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
         """Kept predictions by Unix day, both ends included."""
         return dict(
@@ -439,9 +458,9 @@ def _epoch(db: apsw.Connection) -> int:
 
 
 def _require_ours(db: apsw.Connection) -> None:
-    """Raises ``StoreError`` for a database that something else made; an empty one may become a store."""
+    """Raises ``StoreError`` for a database that something else or a newer mlmon made; an empty one becomes a store."""
     version = one(db, "PRAGMA user_version")
-    if version != SCHEMA_VERSION and (version or one(db, "SELECT count(*) FROM sqlite_master")):
+    if not 1 <= version <= SCHEMA_VERSION and (version or one(db, "SELECT count(*) FROM sqlite_master")):
         raise StoreError(
             f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
             code="schema_version",
@@ -449,14 +468,23 @@ def _require_ours(db: apsw.Connection) -> None:
         )
 
 
-def _create_if_new(db: apsw.Connection) -> None:
-    with db:
-        if one(db, "PRAGMA user_version") == SCHEMA_VERSION:
-            return
-        # A script runs only as far as its cursor is read.
-        db.execute(files("mlmon_sidecar.store").joinpath("schema/sqlite.sql").read_text()).fetchall()
-        db.execute("INSERT INTO meta VALUES ('epoch', '0')")
+def _bring_up_to_date(db: apsw.Connection) -> None:
+    """All scripts that are still to run, in one transaction."""
+    if one(db, "PRAGMA user_version") == SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE").fetchall()  # of two processes that start together one does it, the other waits
+    try:
+        version = one(db, "PRAGMA user_version")
+        for script in SCHEMA_SCRIPTS[version:]:
+            # A script runs only as far as its cursor is read.
+            db.execute(files("mlmon_sidecar.store").joinpath(f"schema/{script}").read_text()).fetchall()
+        if version == 0:
+            db.execute("INSERT INTO meta VALUES ('epoch', '0')").fetchall()
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}").fetchall()
+        db.execute("COMMIT").fetchall()
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK").fetchall()
 
 
 def _advance_recorder(db: apsw.Connection, flush: Flush, seen_ns: int) -> FlushReceipt:

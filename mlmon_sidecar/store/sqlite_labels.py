@@ -15,6 +15,9 @@ import apsw
 import orjson
 
 from mlmon_sidecar.records import Label, LabelledCompletion, LabelReceipt, LabelStatus, OutcomeCell
+from mlmon_sidecar.store import sqlite_outcomes
+from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER
+from mlmon_sidecar.store.sqlite_reading import one
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -48,40 +51,29 @@ UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM (
         WHERE state = 'pending' AND label_id > :after ORDER BY label_id LIMIT :limit) AS item) AS found
 WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  # noqa: S608 - constants only
 
-_COUNT = """
+_COUNT = f"""
 INSERT INTO outcome_panes
-SELECT p.model, p.version, p.event_ns / :day, max(0, (l.observed_ns - p.event_ns) / :day), coalesce(p.predicted, ''),
-       l.label, sum(l.sign), 0
-FROM (
-    SELECT prediction_id, observed_ns, label, 1 AS sign FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:counted))
-    UNION ALL
-    SELECT prediction_id, observed_ns, label, -1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined') AS l
-JOIN predictions p USING (prediction_id) WHERE true
+SELECT model, version, day, max(0, (observed_ns - event_ns) / :day), coalesce(predicted, ''),
+       iif({A_NUMBER}, '', label), sum(sign), 0
+FROM temp.moved WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6
-ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
 
 
 _TOTAL = """
 INSERT INTO label_totals
-SELECT p.model, l.status, sum(l.sign)
+SELECT model, status, sum(labels)
 FROM (
-    SELECT prediction_id, 'matched' AS status, 1 AS sign FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:counted))
+    SELECT model, 'matched' AS status, sign AS labels FROM temp.moved
     UNION ALL
-    SELECT prediction_id, 'matched', -1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
+    SELECT model, 'corrected', 1 FROM temp.moved WHERE sign < 0
     UNION ALL
-    SELECT prediction_id, 'corrected', 1 FROM labels
-    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined'
-    UNION ALL
-    SELECT prediction_id, 'corrected', 1 FROM labels
-    WHERE label_id IN (SELECT value FROM json_each(:ready)) AND label_id NOT IN (SELECT value FROM json_each(:counted))
-) AS l
-JOIN predictions p USING (prediction_id) WHERE true
+    SELECT p.model, 'corrected', 1 FROM labels JOIN predictions p USING (prediction_id)
+    WHERE label_id IN (SELECT value FROM json_each(:outrun))
+) WHERE true
 GROUP BY 1, 2
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""
+"""``:outrun``: labels that a later one replaced before they were counted."""
 
 _JUDGED = """
 UPDATE outcome_panes SET judged = judged + (item.value ->> 6) FROM json_each(?) AS item
@@ -162,10 +154,12 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
         newest = {prediction_id: label_id for label_id, prediction_id, outdated in ready if not outdated}
         counted = orjson.dumps(list(newest.values())).decode()
         predictions = orjson.dumps(list(newest)).decode()
-        db.execute(_COUNT, {"day": DAY_NS, "counted": counted, "predictions": predictions}).fetchall()
+        sqlite_outcomes.move(db, DAY_NS, counted, predictions)
+        db.execute(_COUNT, {"day": DAY_NS}).fetchall()
+        sqlite_outcomes.count(db)
         completions = [LabelledCompletion(*found) for found in orjson.loads(one(db, _COMPLETIONS, (counted,)))]
-        taken = orjson.dumps([item[0] for item in ready]).decode()
-        db.execute(_TOTAL, {"counted": counted, "predictions": predictions, "ready": taken}).fetchall()
+        outrun = {item[0] for item in ready}.difference(newest.values())
+        db.execute(_TOTAL, {"outrun": orjson.dumps(sorted(outrun)).decode()}).fetchall()
         db.execute(
             """UPDATE labels SET state = 'superseded'
                WHERE state = 'joined' AND prediction_id IN (SELECT value FROM json_each(?))""",
@@ -191,6 +185,18 @@ def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> lis
     return [OutcomeCell(*row) for row in orjson.loads(rows)]
 
 
+def slices(db: apsw.Connection, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]:
+    """(prediction day, age, labels) of predictions made from ``first_day`` to ``last_day``, both included."""
+    rows = one(
+        db,
+        """SELECT json_group_array(json_array(day, age, labels)) FROM (
+               SELECT day, age, sum(count) AS labels FROM outcome_panes
+               WHERE model = ? AND day BETWEEN ? AND ? GROUP BY day, age ORDER BY day, age)""",
+        (model, first_day, last_day),
+    )
+    return [(day, age, labels) for day, age, labels in orjson.loads(rows)]
+
+
 def unjudged(db: apsw.Connection, model: str, closed_by: int) -> list[OutcomeCell]:
     """What slices that close by Unix day ``closed_by`` hold and the quality detector has not taken; signed."""
     rows = one(
@@ -206,12 +212,6 @@ def unjudged(db: apsw.Connection, model: str, closed_by: int) -> list[OutcomeCel
 def judge(db: apsw.Connection, model: str, cells: Sequence[OutcomeCell]) -> None:
     """The quality detector has taken these counts."""
     write_all(db, _JUDGED, [(model, *cell) for cell in cells])
-
-
-def one(db: apsw.Connection, sql: str, bindings: Any = ()) -> Any:
-    """The first column of the first row."""
-    row = db.execute(sql, bindings).fetchone()
-    return None if row is None else row[0]
 
 
 def write_all(db: apsw.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

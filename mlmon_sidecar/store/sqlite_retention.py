@@ -9,7 +9,8 @@ import orjson
 
 from mlmon_sidecar.records import Erased
 from mlmon_sidecar.store.contract import Keep
-from mlmon_sidecar.store.sqlite_labels import DAY_NS, one
+from mlmon_sidecar.store.sqlite_labels import DAY_NS
+from mlmon_sidecar.store.sqlite_reading import one
 
 MINUTE_CURVES = ("requests", "errors", "p95_ms")
 
@@ -87,6 +88,9 @@ def forget_figures(db: apsw.Connection, model: str, keep: Keep, limit: int) -> i
         ("series", "model = ? AND at_minute < ?", (model, keep.figures)),
         ("fleet_panes", "model = ? AND minute < ?", (model, keep.figures)),
         ("outcome_panes", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_scores", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_losses", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_errors", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("incidents", "model = ? AND resolved_minute < ?", (model, keep.figures)),
         ("outbox", "delivered = 1 AND incident_key NOT IN (SELECT key FROM incidents)", ()),
     )
@@ -97,6 +101,9 @@ _KEYS = {
     "series": "(model, name, label, at_minute)",
     "fleet_panes": "rowid",
     "outcome_panes": "(model, version, day, age, predicted, actual)",
+    "outcome_scores": "(model, version, day, actual, bin)",
+    "outcome_losses": "(model, version, day, actual)",
+    "outcome_errors": "(model, version, day)",
     "incidents": "key",
     "outbox": "outbox_id",
 }

@@ -9,8 +9,9 @@ import orjson
 import pytest
 from hub_parts import DAY_MINUTES, START, Watched, batch, kept, panes, plan, traffic
 
-from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
+from mlmon_sidecar.hub.outcome_watch import History, OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.outcomes.maturity import LabelCount
 from mlmon_sidecar.outcomes.slices import closing_day
 from mlmon_sidecar.records import Label, OutcomeCell, Tier
 from mlmon_sidecar.statistics.layout import Layout
@@ -29,15 +30,18 @@ def test_the_point_estimate_covers_a_week_of_labels() -> None:
     cells = [OutcomeCell("v", day, age, "yes", "yes" if day % 3 else "no", 2) for day in range(60) for age in range(4)]
     watch = OutcomeWatch(plan(horizon_days=3))
     first = [cell for cell in cells if closing_day(cell.day, cell.age) in range(20, 41)]
-    state, _, together = watch.close_days(watch.restore(b""), (), range(20, 41), first)
-    one_by_one, alone, recent = [], watch.restore(b""), ()
+    past = History([LabelCount(cell.day, cell.age, cell.rows) for cell in cells], dict.fromkeys(range(60), 8))
+    together = watch.close_days(watch.restore(b""), (), range(20, 41), first, past)
+    one_by_one, alone, recent, waiting = [], watch.restore(b""), (), list[OutcomeCell]()
     for day in range(20, 41):
-        gained = [cell for cell in first if closing_day(cell.day, cell.age) == day]
-        alone, recent, judged = watch.close_days(alone, recent, range(day, day + 1), gained)
-        one_by_one += judged
-    assert [(j.day, j.hits, j.total) for j in together] == [(j.day, j.hits, j.total) for j in one_by_one]
-    assert all(j.total == 7 * 3 * 2 for j in together[6:])  # days, ages below the horizon, labels in a cell
-    assert state is not None and alone is not None and state.to_bytes() == alone.to_bytes()
+        waiting += [cell for cell in first if closing_day(cell.day, cell.age) == day]
+        closed = watch.close_days(alone, recent, range(day, day + 1), waiting, past)
+        alone, recent = closed.state, closed.recent
+        waiting = [cell for cell in waiting if cell not in closed.taken]
+        one_by_one += closed.judgements
+    assert [(j.day, j.counts) for j in together.judgements] == [(j.day, j.counts) for j in one_by_one]
+    assert all(j.counts[1] == 7 * 3 * 2 for j in together.judgements[8:])  # days, ages below the horizon, labels
+    assert together.state is not None and alone is not None and together.state.to_bytes() == alone.to_bytes()
     assert counts(1, 2).tolist() == [1, 2]
 
 

@@ -129,8 +129,13 @@ def model() -> ModelView:
                        "evidence": 0.83,
                        "classes": [{"name": "repaid", "ratio": 0.61, "reference_ratio": 0.52},
                                    {"name": "default", "ratio": 0.39, "reference_ratio": 0.48}], "reason": ""},
-        "outcome": {"metric": "accuracy", "realised": 0.874, "low": 0.861, "high": 0.886, "estimated": 0.868,
-                    "baseline": 0.934, "labelled": 31_240, "coverage": 0.649, "reason": ""},
+        "outcome": {"metric": "accuracy", "realised": 0.874, "low": 0.861, "high": 0.886,
+                    "mature": {"value": 0.891, "low": 0.884, "high": 0.898, "labelled": 28_100, "cohorts": 7},
+                    "equal_age": 0.872, "bias": -0.019, "estimated": 0.868, "estimated_low": 0.859,
+                    "estimated_high": 0.877, "estimate_note": "", "estimate_check": None,
+                    "baseline": 0.934, "labelled": 31_240, "coverage": 0.649, "expected_coverage": 0.9,
+                    "maturity": 0.72, "mature_age_days": 4, "delay_moved": False, "versions": [],
+                    "scores": None, "errors": None, "ratings": None, "reason": ""},
     }  # fmt: skip
 
 

@@ -16,22 +16,6 @@ CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT RO
 
 CREATE TABLE layouts (hash TEXT PRIMARY KEY, model TEXT NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
 
--- Baselines that the hub was given. At most one of a model is active: it stands in the place of the configured one.
-CREATE TABLE baselines (
-    model       TEXT NOT NULL,
-    baseline    TEXT NOT NULL,     -- hash of the document
-    state       TEXT NOT NULL,     -- proposed, active, replaced, rejected
-    from_minute INTEGER NOT NULL,  -- active from then on; 0: it never was
-    received_ns INTEGER NOT NULL,
-    origin      TEXT NOT NULL,     -- pushed, learned
-    over_       TEXT NOT NULL,     -- hash of the configured baseline in whose place it stands
-    rows        INTEGER NOT NULL,
-    source      TEXT NOT NULL,
-    created     TEXT NOT NULL,
-    document    TEXT NOT NULL,
-    PRIMARY KEY (model, baseline)
-) WITHOUT ROWID;
-
 -- What recorders sent and no seal has summed yet. Rows leave by id, so a pane that arrives during a seal stays.
 CREATE TABLE open_panes (
     pane_id     INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: "newer than" is asked by it

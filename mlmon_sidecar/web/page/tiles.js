@@ -107,15 +107,20 @@ function showPrediction(prediction) {
 
 function showOutcome(outcome) {
   const { first, second } = parts.outcome;
-  const shown = outcome.realised ?? outcome.estimated;
-  const kind = outcome.realised === null ? "estimated" : "realised";
+  const { mature, realised, estimated } = outcome;
+  const shown = mature ?? { value: realised ?? estimated, low: outcome.low, high: outcome.high };
+  const kind = mature ? "mature labels" : realised === null ? "estimated" : "realised";
+  const range = (low, high) => `${fixed(low, 3)} to ${fixed(high, 3)}`;
   const against = [
-    outcome.low === null || outcome.high === null ? "" : `95 % within ${fixed(outcome.low, 3)} to ${fixed(outcome.high, 3)}`,
+    shown.low === null || shown.high === null ? "" : `95 % within ${range(shown.low, shown.high)}`,
     outcome.baseline === null ? "" : `baseline ${fixed(outcome.baseline, 3)}`,
+    mature && estimated !== null ? `estimated ${range(outcome.estimated_low, outcome.estimated_high)}` : "",
+    mature && outcome.bias !== null ? `all labels ${fixed(realised, 3)}, of which ${fixed(outcome.bias, 3)} for being young` : "",
   ];
-  if (shown === null) first.set("–", words(outcome.metric), outcome.reason || "no labels yet");
-  else first.set(fixed(shown, 3), `${words(outcome.metric)}, ${kind}`, against.filter(Boolean).join(" · "));
-  second.set(percent(outcome.coverage), "labelled", plural(outcome.labelled, "label"));
+  if (shown.value === null) first.set("–", words(outcome.metric), outcome.reason || "no labels yet");
+  else first.set(fixed(shown.value, 3), `${words(outcome.metric)}, ${kind}`, against.filter(Boolean).join(" · "));
+  const due = outcome.expected_coverage === null ? "" : ` · ${percent(outcome.expected_coverage)} to come in the end`;
+  second.set(percent(outcome.coverage), "labelled", `${plural(outcome.labelled, "label")}${due}`);
 }
 
 /** Charts: one question a line, asked again when the hub has sealed more. */

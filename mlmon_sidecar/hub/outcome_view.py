@@ -1,0 +1,164 @@
+"""Outcomes of one model as the page and the status API show them: estimate, realised figure, coverage and maturity
+together. Every figure that is not there has its reason beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
+from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
+from mlmon_sidecar.hub.label_state import LabelState
+from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
+from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, VersionOutcomeView
+from mlmon_sidecar.outcomes.equal_age import at_ages
+from mlmon_sidecar.outcomes.metric import Watched, counts_of
+from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, Window
+from mlmon_sidecar.statistics.calibration import Estimate
+from mlmon_sidecar.statistics.intervals import Z95
+from mlmon_sidecar.store import Store
+
+OUTCOME_DAYS = 7
+
+
+def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
+    """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
+    newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
+    plan, metric, state = evaluator.plan, evaluator.plan.outcome_metric, evaluator.label_state(newest)
+    first = newest - OUTCOME_DAYS + 1
+    cells = store.outcome_cells(plan.name, first, newest)
+    predictions = store.predictions_per_day(plan.name, first, newest)
+    predicted, labelled = sum(predictions.values()), sum(cell.rows for cell in cells)
+    value, low, high = _figure(metric, cells)
+    mature = _mature(metric, state)
+    equal_age = None if metric is None or not mature else at_ages(metric, state.mature, _young(cells, newest))
+    final = _figure(metric, state.mature)[0]
+    name = "accuracy" if metric is None else metric.name
+    found, note = _estimate(plan, window, name, state)
+    return {
+        "metric": name,
+        "realised": value,
+        "low": low,
+        "high": high,
+        "mature": mature,
+        "equal_age": equal_age,
+        "bias": None if equal_age is None or final is None else equal_age - final,
+        "estimated": None if found is None else found.value,
+        "estimated_low": None if found is None else max(0.0, found.value - Z95 * found.error),
+        "estimated_high": None if found is None else min(1.0, found.value + Z95 * found.error),
+        "estimate_note": note,
+        "estimate_check": _check(state),
+        "baseline": evaluator.baseline_quality,
+        "labelled": labelled,
+        "coverage": min(1.0, labelled / predicted) if predicted else None,
+        "expected_coverage": state.maturity.coverage,
+        "maturity": _maturity(state, predictions),
+        "mature_age_days": state.maturity.mature_age,
+        "delay_moved": state.maturity.moved,
+        "versions": _versions(metric, cells),
+        "scores": score_view(store, plan, first, newest),
+        "errors": error_view(store, plan, first, newest),
+        "ratings": rating_view(cells),
+        "reason": outcome_reason(plan, cells, labelled, value),
+    }
+
+
+def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int, value: float | None) -> str:
+    """Why labels say nothing, or less than one would think; "" when they do."""
+    if not labelled:
+        return "needs labels: send them to the feedback endpoint"
+    metric = plan.outcome_metric
+    if metric is None:
+        return "labels of a regression model make its errors; no alarm rests on them"
+    if value is None:
+        asked = ", ".join(repr(part.positive) for part in metric.parts)
+        return f"no label and no prediction of the class {asked} yet"
+    known = plan.layout.prediction.classes
+    strange = sum(cell.rows for cell in cells if known and cell.actual not in known)
+    return (
+        f"{strange} of {labelled} labels name a class the model does not have: write them as it does" if strange else ""
+    )
+
+
+def daily_outcomes(
+    store: Store, model: str, name: str, first_day: int, last_day: int, metric: Watched | None
+) -> list[tuple[int, float]]:
+    """(day, value) of ``metric``, "labelled" or "coverage" by the day of the prediction."""
+    days: dict[int, list[OutcomeCell]] = {}
+    for cell in store.outcome_cells(model, first_day, last_day):
+        days.setdefault(cell.day, []).append(cell)
+    predicted = store.predictions_per_day(model, first_day, last_day)
+    found = []
+    for day in sorted(days):
+        labelled = sum(cell.rows for cell in days[day])
+        value = _figure(metric, days[day])[0]
+        if name == "labelled":
+            found.append((day, float(labelled)))
+        elif name == "coverage":
+            if predicted.get(day):
+                found.append((day, min(1.0, labelled / predicted[day])))
+        elif value is not None:
+            found.append((day, value))
+    return found
+
+
+def _figure(metric: Watched | None, cells: Sequence[OutcomeCell]) -> tuple[float | None, float | None, float | None]:
+    """(value, low, high)."""
+    if metric is None:
+        return None, None, None
+    counts = counts_of(metric, cells)
+    return (metric.of_counts(counts), *(metric.interval_of(counts) or (None, None)))
+
+
+def _mature(metric: Watched | None, state: LabelState) -> MatureView | None:
+    cells = state.shown()
+    value, low, high = _figure(metric, cells)
+    if value is None or low is None or high is None:
+        return None
+    labelled, cohorts = sum(cell.rows for cell in cells), len({cell.day for cell in cells})
+    return {"value": value, "low": low, "high": high, "labelled": labelled, "cohorts": cohorts}
+
+
+def _young(cells: Sequence[OutcomeCell], newest: int) -> dict[int, int]:
+    """Oldest age that each of the week's cohorts can have -> its labels."""
+    labels: dict[int, int] = {}
+    for cell in cells:
+        labels[newest - cell.day] = labels.get(newest - cell.day, 0) + cell.rows
+    return labels
+
+
+def _maturity(state: LabelState, predictions: dict[int, int]) -> float | None:
+    """Mean over the week's predictions of the share of their labels that is in."""
+    total = sum(predictions.values())
+    if not total or state.maturity.mature_age is None:
+        return None
+    return sum(rows * state.maturity.share(day) for day, rows in predictions.items()) / total
+
+
+def _estimate(plan: ModelPlan, window: Window, name: str, state: LabelState) -> tuple[Estimate | None, str]:
+    reason = why_not(plan, name)
+    if reason:
+        return None, reason
+    if state.gap is not None and state.gap.broken:
+        side = "above" if state.gap.gap > 0 else "below"
+        missed = f"over {state.gap.days} days the estimate was {abs(state.gap.gap):.3f} {side} what labels then said"
+        return None, f"{missed}: a score no longer means what it meant on the baseline"
+    found = estimate(plan, window.vector, name)
+    return found, f"assumes that {ASSUMPTION}; it cannot see concept drift" if found else "no scores in the window"
+
+
+def _check(state: LabelState) -> EstimateCheckView | None:
+    gap = state.gap
+    return None if gap is None else {"days": gap.days, "gap": gap.gap, "broken": gap.broken}
+
+
+def _versions(metric: Watched | None, cells: Sequence[OutcomeCell]) -> list[VersionOutcomeView]:
+    by_version: dict[str, list[OutcomeCell]] = {}
+    for cell in cells:
+        by_version.setdefault(cell.version, []).append(cell)
+    views: list[VersionOutcomeView] = []
+    for version, own in sorted(by_version.items()):
+        value, low, high = _figure(metric, own)
+        labelled = sum(cell.rows for cell in own)
+        views.append({"version": version, "realised": value, "low": low, "high": high, "labelled": labelled})
+    return views

@@ -1,0 +1,146 @@
+"""Scores and errors of labelled predictions on SQLite: counted with the labels, read by day.
+
+Whole statements only, as in ``sqlite_labels``. Counts and sums are signed and integers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import apsw
+import orjson
+
+from mlmon_sidecar.records import LabelErrors, LabelScores
+from mlmon_sidecar.statistics.error_scale import CLIP, RELATIVE_UNIT, STEPS, scale_of
+from mlmon_sidecar.statistics.score_grid import LAST_BIN, LOSS_UNIT, SMALLEST
+from mlmon_sidecar.statistics.score_grid import STEPS as BINS_PER_ODDS
+from mlmon_sidecar.store.sqlite_reading import one
+
+CREATE_MOVED = """
+CREATE TEMP TABLE IF NOT EXISTS moved (model, version, day, event_ns, predicted, score, observed_ns, label, sign)"""
+
+FILL_MOVED = """
+INSERT INTO temp.moved
+SELECT p.model, p.version, p.event_ns / :day, p.event_ns, p.predicted, p.score, l.observed_ns, l.label, l.sign
+FROM (
+    SELECT prediction_id, observed_ns, label, 1 AS sign FROM labels
+    WHERE label_id IN (SELECT value FROM json_each(:counted))
+    UNION ALL
+    SELECT prediction_id, observed_ns, label, -1 FROM labels
+    WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined') AS l
+JOIN predictions p USING (prediction_id)"""
+"""Labels that enter their cell, and those that leave it for them. ``:counted`` label ids, ``:predictions`` of them."""
+
+A_NUMBER = """(predicted IS NULL AND score IS NOT NULL AND
+    CASE WHEN json_valid(label) THEN json_type(label) IN ('integer', 'real') ELSE false END)"""
+"""Whether a label is the number that its prediction spoke of."""
+
+_SCORED = f"""
+SELECT model, version, day, label, score, sign,
+    CASE WHEN score <= 0 THEN {-LAST_BIN - 1} WHEN score >= 1 THEN {LAST_BIN + 1}
+         ELSE max({-LAST_BIN}, min({LAST_BIN}, CAST(round(ln(score / (1 - score)) * {BINS_PER_ODDS}) AS INTEGER)))
+    END AS bin,
+    -CAST(round(ln(max({SMALLEST!r}, score)) * {LOSS_UNIT}) AS INTEGER) AS if_positive,
+    -CAST(round(ln(max({SMALLEST!r}, 1 - score)) * {LOSS_UNIT}) AS INTEGER) AS if_negative
+FROM temp.moved WHERE predicted IS NOT NULL AND score BETWEEN 0 AND 1"""  # noqa: S608 - constants only
+
+_COUNT_SCORES = f"""
+INSERT INTO outcome_scores
+SELECT model, version, day, label, bin, sum(sign) FROM ({_SCORED}) WHERE true GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
+
+_COUNT_LOSSES = f"""
+INSERT INTO outcome_losses
+SELECT model, version, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
+       sum(sign * CAST(round(score * {LOSS_UNIT}) AS INTEGER)),
+       sum(sign * CAST(round(score * score * {LOSS_UNIT}) AS INTEGER))
+FROM ({_SCORED}) WHERE true GROUP BY 1, 2, 3, 4
+ON CONFLICT DO UPDATE SET count = count + excluded.count, log_positive = log_positive + excluded.log_positive,
+    log_negative = log_negative + excluded.log_negative, score = score + excluded.score,
+    square = square + excluded.square"""  # noqa: S608 - constants only
+
+_WITHOUT_SCALE = f"""
+SELECT json_group_array(json_array(model, label)) FROM temp.moved
+WHERE sign > 0 AND {A_NUMBER} AND model NOT IN (SELECT model FROM outcome_scales)"""  # noqa: S608 - constants only
+
+_COUNT_ERRORS = f"""
+INSERT INTO outcome_errors
+SELECT model, version, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
+       sum(sign * level), sum(sign * level * level), sum(sign * relative), sum(sign * whole)
+FROM (
+    SELECT model, version, day, sign,
+        CAST(round(max({-CLIP}, min({CLIP}, (score - label) / unit * {STEPS}))) AS INTEGER) AS error,
+        CAST(round(max({-CLIP}, min({CLIP}, (label - center) / unit * {STEPS}))) AS INTEGER) AS level,
+        coalesce(CAST(round(min({STEPS}, abs((score - label) / CAST(label AS REAL))) * {RELATIVE_UNIT})
+            AS INTEGER), 0) AS relative,
+        CAST(label AS REAL) <> 0 AS whole
+    FROM temp.moved JOIN outcome_scales USING (model) WHERE {A_NUMBER})
+WHERE true GROUP BY 1, 2, 3
+ON CONFLICT DO UPDATE SET count = count + excluded.count, error = error + excluded.error,
+    absolute = absolute + excluded.absolute, squared = squared + excluded.squared, actual = actual + excluded.actual,
+    actual_squared = actual_squared + excluded.actual_squared, relative = relative + excluded.relative,
+    relative_count = relative_count + excluded.relative_count"""  # noqa: S608 - constants only
+
+
+def move(db: apsw.Connection, day_ns: int, counted: str, predictions: str) -> None:
+    """Look up once what ``count`` and ``sqlite_labels`` count. Both are JSON arrays; before the labels' states change:
+    earlier labels are still ``joined``."""
+    db.execute(CREATE_MOVED).fetchall()
+    db.execute("DELETE FROM temp.moved").fetchall()
+    db.execute(FILL_MOVED, {"day": day_ns, "counted": counted, "predictions": predictions}).fetchall()
+
+
+def count(db: apsw.Connection) -> None:
+    """Scores and errors of the labels that move."""
+    db.execute(_COUNT_SCORES).fetchall()
+    db.execute(_COUNT_LOSSES).fetchall()
+    numbers: dict[str, list[float]] = {}
+    for model, label in orjson.loads(one(db, _WITHOUT_SCALE)):
+        if math.isfinite(float(label)):
+            numbers.setdefault(model, []).append(float(label))
+    scales = [(model, *scale_of(found)) for model, found in numbers.items()]
+    if scales:
+        db.execute(
+            "INSERT INTO outcome_scales SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)",
+            (orjson.dumps(scales).decode(),),
+        ).fetchall()
+    db.execute(_COUNT_ERRORS).fetchall()
+
+
+def scores(db: apsw.Connection, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+    """Of predictions made from ``first_day`` to ``last_day``, both included."""
+    bindings = (positive, positive, model, first_day, last_day)
+    cells = one(
+        db,
+        """SELECT json_group_array(json_array(bin, negatives, positives)) FROM (
+               SELECT bin, sum(iif(actual = ?, 0, count)) AS negatives, sum(iif(actual = ?, count, 0)) AS positives
+               FROM outcome_scores WHERE model = ? AND day BETWEEN ? AND ? GROUP BY bin ORDER BY bin)""",
+        bindings,
+    )
+    losses = one(
+        db,
+        f"""SELECT json_array(coalesce(sum(count), 0), coalesce(sum(iif(actual = ?, log_positive, log_negative)), 0),
+                coalesce(sum(iif(actual = ?, square - 2 * score + {LOSS_UNIT} * count, square)), 0))
+            FROM outcome_losses WHERE model = ? AND day BETWEEN ? AND ?""",  # noqa: S608 - constants only
+        bindings,
+    )
+    rows, log_loss, squared = orjson.loads(losses)
+    return LabelScores(tuple(tuple(cell) for cell in orjson.loads(cells)), rows, log_loss, squared)
+
+
+def errors(db: apsw.Connection, model: str, first_day: int, last_day: int) -> LabelErrors | None:
+    """As ``scores``; None while no label of the model was a number."""
+    found = one(
+        db,
+        """SELECT json_array(center, unit, json_array(
+               coalesce(sum(count), 0), coalesce(sum(error), 0), coalesce(sum(absolute), 0), coalesce(sum(squared), 0),
+               coalesce(sum(actual), 0), coalesce(sum(actual_squared), 0), coalesce(sum(relative), 0),
+               coalesce(sum(relative_count), 0)))
+           FROM outcome_scales LEFT JOIN outcome_errors USING (model)
+           WHERE model = ? AND day BETWEEN ? AND ? GROUP BY model""",
+        (model, first_day, last_day),
+    )
+    if found is None:
+        return None
+    center, unit, sums = orjson.loads(found)
+    return LabelErrors(center, unit, tuple(sums))

@@ -1,0 +1,193 @@
+"""Estimate, realised figure, coverage and maturity stand together, each with what it rests on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, baseline, batch, kept, panes, plan, traffic
+from sklearn.metrics import f1_score, mean_absolute_error, roc_auc_score
+
+from mlmon_sidecar.hub.estimate import estimate, why_not
+from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.outcomes.metric import Averaged, Metric
+from mlmon_sidecar.records import MINUTE_NS, Label
+from mlmon_sidecar.statistics.layout import Layout, PredictionSpace
+from mlmon_sidecar.statistics.reference import Reference
+
+DAY_NS = DAY_MINUTES * MINUTE_NS
+
+
+def outcome(watched: Watched) -> Any:
+    watched.clock.seconds += 2  # the status is made once a second
+    return orjson.loads(watched.hub.query("status", {}))["models"][0]["outcome"]
+
+
+def days_of_labels(watched: Watched, days: int, *, right: float = 0.9, wrong_first: bool = False) -> None:
+    """100 predictions a day, of which 80 get a label: a third on the day, the others two days later."""
+    rng = np.random.default_rng(1)
+    due: dict[int, list[Label]] = {}
+    for day in range(days):
+        minute = START + day * DAY_MINUTES
+        rows = [kept(f"p{day}-{n}", minute, "yes" if n % 2 else "no") for n in range(100)]
+        for n in range(80):
+            good = rng.random() < right
+            truth = ("yes" if n % 2 else "no") if good else ("no" if n % 2 else "yes")
+            late = (good if wrong_first else True) and n % 3 > 0
+            age = 2 if late else 0
+            due.setdefault(day + age, []).append(Label(f"p{day}-{n}", truth, (minute * MINUTE_NS) + age * DAY_NS))
+        watched.flush(traffic(minute, rows=40), through=minute, rows=rows)
+        watched.hub.labels(due.pop(day, []))
+        watched.hub.tick()
+
+
+def test_young_labels_are_set_apart_from_mature_ones(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan(horizon_days=30)])
+    days_of_labels(watched, 20, wrong_first=True)
+    view = outcome(watched)
+    assert view["mature_age_days"] == 2 and view["expected_coverage"] == pytest.approx(0.8, abs=0.02)
+    assert view["mature"]["cohorts"] == 7 and view["mature"]["labelled"] == 560
+    assert view["mature"]["low"] < 0.9 < view["mature"]["high"]
+    assert view["coverage"] == pytest.approx((5 * 80 + 2 * 33) / 700, abs=0.02)
+    assert view["maturity"] == pytest.approx((3 + 2 * 0.41) / 7, abs=0.02)  # complete ages: 4, 3, 2, 1, 0
+    early = 2 * 32 / (5 * 80 + 2 * 32)  # of two days a third of the right answers has its label, and each wrong one
+    assert view["bias"] == pytest.approx(early * (0.75 - 0.9), abs=0.006)
+    assert view["equal_age"] == pytest.approx(view["realised"], abs=0.03)
+    assert [own["version"] for own in view["versions"]] == ["v1"] and view["versions"][0]["labelled"] == view[
+        "labelled"
+    ]
+    assert not [i for i in watched.store.incidents() if i.rule == "quality_drop"]
+    watched.hub.close()
+
+
+def test_an_estimate_that_labels_belie_is_withdrawn(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan(horizon_days=30)])
+    days_of_labels(watched, 16, right=0.55)
+    view = outcome(watched)
+    assert view["estimated"] is None and "no longer means what it meant" in view["estimate_note"]
+    assert view["estimate_check"]["broken"] and view["estimate_check"]["gap"] > 0.1
+    (drop,) = [i for i in watched.store.incidents() if i.rule == "quality_drop"]
+    assert drop.features == ("accuracy",)
+    watched.hub.close()
+
+
+def test_an_estimate_has_its_interval_and_its_assumption(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan()])
+    watched.flush(traffic(START, rows=400), through=START)
+    watched.hub.tick()
+    view = outcome(watched)
+    assert 0 < view["estimated_low"] < view["estimated"] < view["estimated_high"] < 1
+    assert "cannot see concept drift" in view["estimate_note"]
+    watched.hub.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"calibration": ()}, "no labels beside a score"),
+        ({"calibration_rows": 40}, "40 of 200 labelled rows"),
+    ],
+)
+def test_why_there_is_no_estimate(changes: dict[str, Any], reason: str) -> None:
+    known = baseline()
+    without = plan(baseline=replace(known, reference=replace(known.reference, **changes)))
+    assert reason in why_not(without, "accuracy")
+    assert estimate(without, known.reference.vector, "accuracy") is None
+    assert why_not(plan(baseline=None), "accuracy") == "no baseline"
+    assert "speaks for the class 'yes'" in why_not(plan(metric="recall", positive="no"), "recall")
+
+
+def test_labelled_scores_have_their_figures(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan()])
+    rng = np.random.default_rng(3)
+    score = rng.random(300)
+    actual = (rng.random(300) < score).astype(int)
+    rows = [
+        kept(f"p{n}", START, "yes" if score[n] >= 0.5 else "no")._replace(score=float(score[n])) for n in range(300)
+    ]
+    watched.flush(traffic(START), through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", "yes" if actual[n] else "no", START * MINUTE_NS) for n in range(300)])
+    watched.hub.tick()
+    found = outcome(watched)["scores"]
+    assert found["rows"] == 300 and found["auc"] == pytest.approx(roc_auc_score(actual, score), abs=1e-3)
+    assert found["auc_low"] < found["auc"] < found["auc_high"]
+    assert 0 < found["brier"] < 0.25 and 0 < found["log_loss"] < 0.7 and found["calibration_error"] < 0.1
+    watched.hub.close()
+
+
+def test_a_regression_model_has_its_errors(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [ModelPlan("m", Layout.bare("m"), kind="regression")])
+    rng = np.random.default_rng(4)
+    actual = rng.normal(50, 5, 60)
+    rows = [kept(f"p{n}", START, None)._replace(score=float(actual[n] + 1)) for n in range(60)]
+    watched.flush(panes(batch([START] * 4), layout=Layout.bare("m"))[0], through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", repr(float(actual[n])), START * MINUTE_NS) for n in range(60)])
+    watched.hub.tick()
+    found = outcome(watched)["errors"]
+    assert found["rows"] == 60 and found["mae"] == pytest.approx(mean_absolute_error(actual, actual + 1), abs=0.01)
+    assert found["bias"] == pytest.approx(1, abs=0.01) and 0.9 < found["r2"] < 1 and found["mape"] is not None
+    watched.hub.close()
+
+
+def test_ratings_of_answers_are_shown(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [ModelPlan("m", Layout.bare("m"))])
+    rows = [kept(f"p{n}", START, None)._replace(score=None) for n in range(8)]
+    watched.flush(panes(batch([START] * 4), layout=Layout.bare("m"))[0], through=START, rows=rows)
+    said = ("up", "up", "up", "down", "4", "5", "long text", "helpful")
+    watched.hub.labels([Label(f"p{n}", text, START * MINUTE_NS) for n, text in enumerate(said)])
+    watched.hub.tick()
+    found = outcome(watched)["ratings"]
+    assert (found["up"], found["down"], found["scores"], found["other"]) == (4, 1, 2, 1)
+    assert (found["up_rate"], found["mean"]) == (0.8, 4.5) and found["up_low"] < 0.8 < found["up_high"]
+    watched.hub.close()
+
+
+def test_a_model_of_several_classes_is_judged_by_the_mean_over_them(tmp_path: Path) -> None:
+    """One class of three is no longer found; accuracy hardly moves."""
+    classes = ("a", "b", "c")
+    layout = Layout("m", (), PredictionSpace("multiclass", classes))
+    reference = Reference(
+        layout.hash, "v", np.zeros(layout.size, np.int64), confusion=((900, 50, 50), (50, 900, 50), (10, 10, 80))
+    )
+    several = ModelPlan(
+        "m", layout, replace(baseline(), layout=layout, reference=reference), metric="f1", horizon_days=3
+    )
+    assert several.outcome_metric == Averaged("f1", classes)
+    assert replace(several, positive="c").outcome_metric == Metric("f1", "c")
+    watched = Watched(tmp_path, [several])
+    rng = np.random.default_rng(6)
+    truth: list[str] = []
+    said: list[str] = []
+    for day in range(14):
+        minute = START + day * DAY_MINUTES
+        actual = rng.choice(classes, 600, p=[0.45, 0.45, 0.1]).tolist()
+        answers = [a if (rng.random() < 0.9 and (a != "c" or day < 4)) else "a" for a in actual]
+        rows = [kept(f"p{day}-{n}", minute, answers[n]) for n in range(600)]
+        watched.flush(*panes(batch([minute] * 5), layout=layout), through=minute, rows=rows)
+        watched.hub.labels([Label(f"p{day}-{n}", actual[n], minute * MINUTE_NS) for n in range(600)])
+        watched.hub.tick()
+        if day >= 7:
+            truth, said = truth + actual, said + answers
+    view = outcome(watched)
+    assert view["metric"] == "f1" and view["realised"] == pytest.approx(
+        f1_score(truth, said, average="macro"), abs=1e-9
+    )
+    assert view["low"] < view["realised"] < view["high"]
+    (drop,) = [i for i in watched.store.incidents() if i.rule == "quality_drop"]
+    assert drop.tier == 1 and drop.features == ("f1",)
+    watched.hub.close()
+
+
+def test_a_model_of_several_classes_has_an_expected_accuracy() -> None:
+    layout = Layout("m", (), PredictionSpace("multiclass", ("a", "b", "c")))
+    vector = np.zeros(layout.size, np.int64)
+    vector[layout.outputs.confidence] = 10
+    learned = tuple(float(p) for p in np.linspace(0.2, 0.8, 50))
+    reference = Reference(layout.hash, "v", vector, calibration=learned, calibration_rows=500)
+    several = ModelPlan("m", layout, replace(baseline(), layout=layout, reference=reference), metric="f1")
+    found = estimate(several, vector, "accuracy")
+    assert found is not None and found.value == pytest.approx(0.5)
+    assert "only the accuracy" in why_not(several, "f1")
+    assert LAYOUT.prediction.positive == "yes"
