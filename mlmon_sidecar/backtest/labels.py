@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.redact.redactor import Redactor
 
 DAY_NS = 86_400 * 1_000_000_000
+AT_ONCE = "nothing tells when the labels were observed, so each counts as known at once"
 ID_COLUMNS = ("id", "prediction_id")
 LABEL_COLUMNS = ("label",)
 TIME_COLUMNS = ("observed_at", "timestamp")
@@ -47,12 +48,14 @@ class Labels(NamedTuple):
     said: Sequence[Said] = ()
     unknown: int = 0  # of predictions that the history does not hold
     bad: int = 0  # lines without an id, a label or a time
+    notes: tuple[str, ...] = ()
 
 
 def labels_beside(batch: PredictionBatch, column: Sequence[object]) -> Labels:
     """Labels of a column of the data itself. When they became known is not told, so they count as known at once."""
     texts = (class_text(plain(value)) for value in column)
-    return Labels([Said(row, text, int(batch.event_ns[row])) for row, text in enumerate(texts) if text is not None])
+    said = [Said(row, text, int(batch.event_ns[row])) for row, text in enumerate(texts) if text is not None]
+    return Labels(said, notes=(AT_ONCE,))
 
 
 def read_labels(path: Path, batch: PredictionBatch, said: Roles, usual: Roles) -> Labels:
@@ -67,24 +70,32 @@ def read_labels(path: Path, batch: PredictionBatch, said: Roles, usual: Roles) -
     id_column = roles.id or _first(ID_COLUMNS, lines.columns, path, "id", "--id")
     label_column = roles.label or _first(LABEL_COLUMNS, lines.columns, path, "label", "--label")
     time_column = next((name for name in TIME_COLUMNS if name in lines.columns), roles.timestamp)
-    if not time_column:
-        time_column = _first(TIME_COLUMNS, lines.columns, path, "time of observation", "--timestamp")
     ids = [class_text(plain(value)) for value in lines.columns[id_column]]
     texts = [class_text(plain(value)) for value in lines.columns[label_column]]
-    times = event_times(lines.columns[time_column]).tolist()
+    times = event_times(lines.columns[time_column]).tolist() if time_column else [None] * lines.rows
+    return _joined(batch, zip(ids, texts, times, strict=True), lines.bad, () if time_column else (AT_ONCE,))
+
+
+def _joined(
+    batch: PredictionBatch,
+    lines: Iterable[tuple[str | None, str | None, int | None]],
+    bad: int,
+    notes: tuple[str, ...],
+) -> Labels:
+    """(id, label, when it was observed; None: with the latest prediction of that id)."""
     rows_of = _rows_by_id(batch)
-    joined, unknown, bad = [], 0, lines.bad
-    for id_, text, observed in zip(ids, texts, times, strict=True):
+    joined, unknown = [], 0
+    for id_, text, observed in lines:
         if id_ is None or text is None or observed == NO_TIME:
             bad += 1
             continue
         moments, rows = rows_of.get(id_, ((), ()))
-        at = bisect_right(moments, observed)
+        at = len(moments) if observed is None else bisect_right(moments, observed)
         if at:
-            joined.append(Said(rows[at - 1], text, observed))
+            joined.append(Said(rows[at - 1], text, moments[at - 1] if observed is None else observed))
         else:
             unknown += 1
-    return Labels(joined, unknown, bad)
+    return Labels(joined, unknown, bad, notes)
 
 
 def gains(batch: PredictionBatch, labels: Iterable[Said], redactor: Redactor) -> list[Gain]:

@@ -37,10 +37,12 @@ class Timeline:
     """When rows came.
 
     Attributes:
+        start: the first minute of the first pane; -1 without any.
         end: (panes,) last minute of each, ascending.
         rows: (panes,) decoded rows up to and with it.
     """
 
+    start: int
     end: IntVector
     rows: IntVector
 
@@ -82,11 +84,13 @@ def replay(
     """
     runs = [_Run(plan, known) for plan in plans]
     layout = plans[0].layout
+    start = -1
     ends: list[int] = []
     rows: list[int] = []
     taken = 0
     source = iter(deltas)
     while some := tuple(islice(source, DELTAS_PER_SEAL)):
+        start = start if ends else some[0].minute + 1 - some[0].minutes
         for delta in some:
             taken += int(delta.vector[layout.traffic.rows])
             ends.append(delta.minute)
@@ -97,7 +101,7 @@ def replay(
     if ends:
         for run in runs:
             run.take(tuple(_days_without_rows(layout, ends[-1], last_day(known))))
-    timeline = Timeline(np.array(ends, dtype=np.int64), np.array(rows, dtype=np.int64))
+    timeline = Timeline(start, np.array(ends, dtype=np.int64), np.array(rows, dtype=np.int64))
     return Replayed(timeline, [run.alerts() for run in runs])
 
 

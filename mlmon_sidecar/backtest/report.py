@@ -83,7 +83,7 @@ def report(replayed: Replayed, known: Sequence[KnownIncident], said: Said) -> Re
     return {
         "model": said.model,
         "rows": replayed.timeline.total,
-        "start": iso(int(ends[0])) if len(ends) else None,
+        "start": iso(replayed.timeline.start) if len(ends) else None,
         "end": iso(int(ends[-1]) + 1) if len(ends) else None,
         "false_alarm_days": said.budgets[0],
         "skipped": {reason: count for reason, count in said.skipped.items() if count},

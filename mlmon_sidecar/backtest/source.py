@@ -74,7 +74,7 @@ def rows_source(
             "labels of predictions that are not here": joined.unknown,
             "labels without an id, a label or a time": joined.bad,
         },
-        notes=history.notes,
+        notes=(*history.notes, *joined.notes),
     )
 
 
