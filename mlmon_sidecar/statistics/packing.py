@@ -45,6 +45,7 @@ _JSON = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY  # numpy scalars read 
 _PREFIX = struct.Struct("<BI")
 _PLANES = 3
 _WIDTHS = ("<u1", "<u2", "<u4", "<u8")  # of classes 1, 2, 3, 4
+_LIMITS = (0, 0xFF, 0xFFFF, 0xFFFFFFFF)  # a value of the class lies above
 
 
 def encode_vector(vector: IntVector) -> bytes:
@@ -85,10 +86,9 @@ def decode_vector(data: bytes | memoryview) -> IntVector:
     for plane in range(_PLANES):
         bits = np.frombuffer(body, np.uint8, plane_size, plane * plane_size)
         classes |= np.unpackbits(bits, count=count) << plane
-    vector = _place(body[_PLANES * plane_size :], classes)
-    if encode_vector(vector) != data:
+    if _beyond_end(body, count, plane_size) or (count and classes.max() > len(_WIDTHS)):
         raise _malformed("is not in canonical form")
-    return vector
+    return _place(body[_PLANES * plane_size :], classes)
 
 
 def encode_samples(samples: Mapping[str, tuple[Sample, ...]]) -> bytes:
@@ -123,7 +123,7 @@ def canonical_json(document: object) -> bytes:
 
 def _width_classes(cells: NDArray[np.uint64]) -> NDArray[np.uint8]:
     classes = (cells > 0).astype(np.uint8)
-    for limit in (0xFF, 0xFFFF, 0xFFFFFFFF):
+    for limit in _LIMITS[1:]:
         classes += cells > limit
     return classes
 
@@ -134,10 +134,19 @@ def _place(values: memoryview, classes: NDArray[np.uint8]) -> IntVector:
     if sum(sizes) != len(values):
         raise _malformed("has a wrong length")
     cells, at = np.zeros(len(classes), dtype=np.uint64), 0
-    for index, dtype, size in zip(where, _WIDTHS, sizes, strict=True):
-        cells[index] = np.frombuffer(values[at : at + size], dtype)
+    for index, dtype, size, limit in zip(where, _WIDTHS, sizes, _LIMITS, strict=True):
+        found = np.frombuffer(values[at : at + size], dtype)
+        if size and found.min() <= limit:  # it would have been written narrower
+            raise _malformed("is not in canonical form")
+        cells[index] = found
         at += size
     return cells.view(np.int64)
+
+
+def _beyond_end(body: memoryview, count: int, plane_size: int) -> bool:
+    """Whether a plane has a bit for a cell that is not there."""
+    unused = (1 << -count % 8) - 1
+    return any(body[(plane + 1) * plane_size - 1] & unused for plane in range(_PLANES)) if unused else False
 
 
 def _sample(member: object) -> Sample:
