@@ -1,4 +1,4 @@
-"""Evidently's DataDriftPreset on two tables, CPU seconds a run as JSON: ``evidently_peer.py REFERENCE.npy CURRENT.npy``.
+"""Evidently's DataDriftPreset on two tables: ``evidently_peer.py REFERENCE.npy CURRENT.npy``; CPU seconds as JSON.
 
 ``benchmarks/evaluation.py --evidently PYTHON`` runs it with an interpreter that has evidently.
 """

@@ -154,7 +154,7 @@ def _tell(result: Report) -> None:
     out.print(f"[bold]{escape(result['model'])}[/]: {result['rows']:,} rows, {span}, one false alarm in "
               f"{result['false_alarm_days']:g} days allowed")  # fmt: skip
     for reason, count in result["skipped"].items():
-        out.print(f"[dim]{count:,} {escape(reason)}[/]")
+        out.print(f"[dim]{escape(reason)}: {count:,}[/]")
     for note in result["notes"]:
         out.print(f"[dim]note: {escape(note)}[/]")
     _tell_alerts(result["alerts"])
