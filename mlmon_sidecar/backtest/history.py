@@ -107,11 +107,13 @@ def event_times(column: Sequence[object]) -> IntVector:
 
 def _event_time(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value * next((scale for limit, scale in _UNITS if abs(value) < limit), 1)
-    try:
-        return unix_ns(value)
-    except (DecodeError, OverflowError):
-        return NO_TIME
+        at = value * next((scale for limit, scale in _UNITS if abs(value) < limit), 1)
+    else:
+        try:
+            at = unix_ns(value)
+        except (DecodeError, OverflowError):
+            return NO_TIME
+    return at if abs(at) < -NO_TIME else NO_TIME
 
 
 def _batch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def rows_source(
 
 def store_source(store: Store, model: str, layout: Layout) -> Source:
     """What a hub has sealed, by the hour, with the labels it has joined; a corrected label counts as corrected from
-    the start. Raises ``StoreError`` (``no_history``)."""
+    the start. Raises ``StoreError``: ``no_history``, ``other_layout``."""
     state = store.model_state(model)
     if state is None:
         raise StoreError(
@@ -88,8 +89,16 @@ def store_source(store: Store, model: str, layout: Layout) -> Source:
             code="no_history",
             hint="The baseline names the model; check that both are of the same service.",
         )
+    deltas = stored_deltas(store, model, layout.hash)
+    first = next(deltas, None)
+    if first is None:
+        raise StoreError(
+            f"nothing the store holds of model {model!r} was counted under this baseline's layout",
+            code="other_layout",
+            hint="Counts cannot be cut anew: replay the rows, or give the baseline that served.",
+        )
     cells = store.outcome_cells(model, 0, state.watermark // 1440)
     return Source(
-        deltas=stored_deltas(store, model, layout.hash),
+        deltas=chain((first,), deltas),
         known=[Gain((closing_day(cell.day, cell.age) - 1) * DAY_NS, cell) for cell in cells],
     )

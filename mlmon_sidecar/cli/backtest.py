@@ -32,7 +32,7 @@ TIER_COLOURS = {"P1": "bold red", "P2": "yellow", "P3": "cyan"}
 def backtest(
     baseline: Annotated[Path, typer.Option(metavar="B", help="What history is compared with.")],
     data: Annotated[
-        Path | None, typer.Argument(metavar="[DATA]", help="Predictions with their times: .csv, .jsonl or .parquet.")
+        Path | None, typer.Argument(metavar="DATA", help="Predictions with their times: .csv, .jsonl or .parquet.")
     ] = None,
     store: Annotated[str, typer.Option(metavar="URL", help="A hub's store instead of DATA; hour by hour.")] = "",
     labels: Annotated[

@@ -62,7 +62,7 @@ def test_times_in_every_unit() -> None:
     seconds = 1_728_000_000
     forms = [seconds, seconds * 10**3, seconds * 10**6, seconds * 10**9, float(seconds), "2024-10-04T00:00:00+00:00"]
     assert event_times(forms).tolist() == [seconds * 10**9] * len(forms)
-    assert event_times([None, "soon", True, float("nan"), [1]]).tolist() == [NO_TIME] * 5
+    assert event_times([None, "soon", True, float("nan"), [1], 10**30, 1e300]).tolist() == [NO_TIME] * 7
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """A backtest says what a hub says that was fed the same rows and labels, day by day."""
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -17,7 +19,6 @@ from backtest_parts import (
     MODEL,
     OPTIONS,
     REDACTOR,
-    ROLES,
     START,
     baseline,
     story,
@@ -30,10 +31,14 @@ from mlmon_sidecar.baseline.document import Roles
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.clock import SystemClock
 from mlmon_sidecar.decode.frames import batch_from_columns
+from mlmon_sidecar.errors import StoreError
+from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.seal import Sums
 from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.records import Incident, Label
+from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.telemetry import Telemetry
 
@@ -170,5 +175,25 @@ def test_rows_of_the_timeline(tmp_path: Path) -> None:
     )
 
 
-def test_roles_come_from_the_baseline() -> None:
-    assert baseline().roles == ROLES
+def test_a_pane_of_an_hour_stands_for_sixty_minutes(tmp_path: Path) -> None:
+    delta = next(iter(source(tmp_path, 60).deltas))
+    states = []
+    for minutes in (1, 60):
+        evaluator = ModelEvaluator(plan(), open_store(f"sqlite:///{tmp_path / str(minutes)}"), curves=False)
+        once = (replace(delta, minutes=minutes),)
+        seal = evaluator.advance(Sums((), (), {baseline().layout.hash: once}, (delta.minute,), {}))
+        states.append(DetectorState.from_bytes(seal.state.detector).log_m)
+        assert not seal.series
+    known = np.isfinite(states[0])
+    assert known.any()
+    np.testing.assert_allclose((states[1] - states[0])[known], math.log(60))
+
+
+def test_a_store_of_another_layout_is_refused(hub_store: Store) -> None:
+    other = replace(baseline().layout, features=baseline().layout.features[:1])
+    with pytest.raises(StoreError) as caught:
+        store_source(hub_store, MODEL, other)
+    assert caught.value.code == "other_layout"
+    with pytest.raises(StoreError) as caught:
+        store_source(hub_store, "nobody", other)
+    assert caught.value.code == "no_history"
