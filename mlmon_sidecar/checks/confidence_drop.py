@@ -32,13 +32,15 @@ class ConfidenceDrop:
         return "" if mean_confidence(context.layout, context.reference.vector) else "no confidences in the baseline"
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
+        if context.reference is None or context.step is None or not is_held(context.step, CONFIDENCE, UNIT):
+            return []
         window = context.window(context.layout.outputs.rows)
-        if self.ready(context) or context.reference is None or window is None or context.step is None:
+        if self.ready(context) or window is None:
             return []
         before = mean_confidence(context.layout, context.reference.vector)
         after = mean_confidence(context.layout, window.vector)
         chance = 1 / max(2, len(context.layout.prediction.classes))
-        if before is None or after is None or before <= chance or not is_held(context.step, CONFIDENCE, UNIT):
+        if before is None or after is None or before <= chance:
             return []
         drop = (before - after) / (before - chance)
         if drop <= DROP:

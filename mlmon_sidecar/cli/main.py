@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mlmon_sidecar.cli.backtest import backtest
 from mlmon_sidecar.cli.baseline import baseline_app
 from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
@@ -34,6 +35,7 @@ app.add_typer(store_app, name="store")
 app.command()(hub)
 app.command()(decode)
 app.command()(redact)
+app.command()(backtest)
 app.command()(demo)
 
 

@@ -176,10 +176,10 @@ def _segments(segments: Any, rows: int) -> list[str | None]:
 
 
 def _event_ns(times: Sequence[Any]) -> IntVector:
-    return np.array([_unix_ns(item) for item in times], dtype=np.int64)
+    return np.array([unix_ns(item) for item in times], dtype=np.int64)
 
 
-def _unix_ns(item: Any) -> int:
+def unix_ns(item: Any) -> int:
     """Unix ns of one time in any of the forms ``batch_from_columns`` names."""
     if isinstance(item, np.generic) and not isinstance(item, np.datetime64):
         item = item.item()

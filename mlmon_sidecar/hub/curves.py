@@ -10,12 +10,16 @@ import numpy as np
 from mlmon_sidecar.hub.estimate import estimate
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.records import Window
-from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, total_variation
+from mlmon_sidecar.statistics.distances import (
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_rows,
+    total_variation,
+    total_variation_rows,
+)
 from mlmon_sidecar.statistics.layout import (
     DURATION_EDGES,
     FIXED_POINT_UNIT,
     Layout,
-    NumericCells,
 )
 from mlmon_sidecar.store.contract import Point
 
@@ -80,11 +84,12 @@ def drift_scores(plan: ModelPlan, vector: IntVector) -> dict[str, float]:
     if reference is None:
         return {}
     found: dict[str, float] = {}
-    for name, cells in plan.layout.cells.items():
-        distance = kolmogorov_smirnov if isinstance(cells, NumericCells) else total_variation
-        value = distance(reference.vector[cells.bins], vector[cells.bins])
-        if value is not None:
-            found[name] = value
+    for table, distances in (
+        (plan.layout.numeric_bins, kolmogorov_smirnov_rows),
+        (plan.layout.categorical_bins, total_variation_rows),
+    ):
+        values = distances(table.counts(reference.vector), table.counts(vector))
+        found |= {name: value for name, value in zip(table.names, values.tolist(), strict=True) if value == value}
     value = prediction_distance(plan, vector)
     if value is not None:
         found["score"] = value

@@ -7,7 +7,7 @@ Everything that depends on the path (detector states, watermark, open incidents)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,13 +22,12 @@ from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
-from mlmon_sidecar.records import Incident, OutcomeCell, Window
+from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import Store
-from mlmon_sidecar.store.contract import ModelState, Point, Seal
+from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
 
 MINUTES_OF_DAY = 1440
 EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is behind, and tells
@@ -37,12 +36,26 @@ RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is l
 COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
 
 
-class ModelEvaluator:
-    """Evaluates one model for the hub that owns the store."""
+class Memory(Protocol):
+    """What an evaluation reads back of what it wrote: a ``Store`` has it, and so may a history that is replayed."""
 
-    def __init__(self, plan: ModelPlan, store: Store) -> None:
+    def model_state(self, model: str) -> ModelState | None: ...
+    def incidents(self, model: str | None = None, *, only_open: bool = False) -> list[Incident]: ...
+    def fleet_panes(self, model: str, start: int, end: int) -> list[Pane]: ...
+    def newer_panes(self, model: str, after: int) -> list[StoredPane]: ...
+    def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]: ...
+
+
+class ModelEvaluator:
+    """Evaluates one model: for the hub that owns the store, or over a history.
+
+    ``curves``: whether a seal brings the points that the page draws. They cost more than the evaluation of an hour.
+    """
+
+    def __init__(self, plan: ModelPlan, store: Memory, *, curves: bool = True) -> None:
         self.plan = plan
         self._store = store
+        self._draws = curves
         self._detector: Detector | None = None
         if plan.reference is not None:
             options = DetectorOptions(plan.false_alarm_days)
@@ -95,7 +108,7 @@ class ModelEvaluator:
         self._judged: dict[tuple[Any, ...], OutcomeCell] = {}  # labels that this seal takes
         self._classes, self._gained = self._classes + self._gained, np.zeros_like(self._classes)
         for delta in sums.deltas.get(self.plan.layout.hash, ()):
-            if delta.minute <= self.watermark and self._has_minutes(delta.minute):
+            if self._draws and delta.minute <= self.watermark and self._has_minutes(delta.minute):
                 points.extend(minute_points(self.plan.layout, delta.minute, sums.whole(self.plan.layout.hash, delta)))
             self._take(delta, points, moves)
         self.watermark = max(self.watermark, sums.minutes[-1])
@@ -119,8 +132,9 @@ class ModelEvaluator:
         late = delta.minute <= self.watermark
         if not late:
             self._turn(delta.minute, points, moves)
-            points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
-            self._newest.add(delta.minute, delta.vector, delta.samples)
+            if self._draws:
+                points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
+            self._newest.add(delta.minute, delta.vector, delta.samples, delta.minutes)
         self._windows.add(delta.minute, delta.vector, delta.samples)
         self._gained += delta.vector[self.plan.layout.outputs.classes]
         moves += self._judge(self._step(delta, late), delta.minute)
@@ -133,7 +147,7 @@ class ModelEvaluator:
     def _step(self, delta: Delta, late: bool) -> Step | None:
         if self._detector is None or self._state is None:
             return None
-        hours = 0.0 if late else 1 / 60
+        hours = 0.0 if late else delta.minutes / 60
         step = self._detector.step(self._state, delta.vector, minute=delta.minute, hours=hours)
         self._state = step.state
         return step
@@ -143,11 +157,12 @@ class ModelEvaluator:
         hour, day = minute // 60, minute // MINUTES_OF_DAY
         last_hour = self._progress.get("hour", hour)
         last_day = self._progress.get("day", day)
-        if hour > last_hour:
+        if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
-            window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
-            points.extend(day_points(self.plan, last_day, window.vector))
+            if self._draws:
+                window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
+                points.extend(day_points(self.plan, last_day, window.vector))
             moves += self._judge_outcomes(last_day + 1, day)
         self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
 

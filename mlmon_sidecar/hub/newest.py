@@ -44,11 +44,12 @@ class NewestPredictions:
             return None
         return Window(self._layout.model, self._panes[0].start_minute, self._panes[-1].end_minute, self._sum)
 
-    def add(self, minute: int, vector: IntVector, samples: Mapping[str, tuple[Sample, ...]]) -> None:
-        """Panes without predictions change nothing."""
+    def add(self, minute: int, vector: IntVector, samples: Mapping[str, tuple[Sample, ...]], minutes: int = 1) -> None:
+        """Panes without predictions change nothing. ``minute`` is the last of the ``minutes`` that the pane spans."""
         if vector[self._rows_cell] == 0:
             return
-        pane = Window(self._layout.model, minute, minute + 1, vector, {INPUTS: samples.get(INPUTS, ())})
+        start, end = minute + 1 - minutes, minute + 1
+        pane = Window(self._layout.model, start, end, vector, {INPUTS: samples.get(INPUTS, ())})
         self._panes.append(pane)
         self._sum = self._sum + vector
         while self._sum[self._rows_cell] - self._panes[0].vector[self._rows_cell] >= MORE_THAN_ROWS:

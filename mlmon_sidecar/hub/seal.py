@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one minute gains under one layout, over all versions."""
+    """What one minute gains under one layout, over all versions; or several minutes, looked at once."""
 
-    minute: int
+    minute: int  # the last of them
     vector: IntVector
     samples: Mapping[str, tuple[Sample, ...]]
+    minutes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class Windows:
     def hours(self, end_minute: int, hours: int, *, samples: bool = True) -> Window:
         """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
         last = end_minute // 60
-        chosen = [hour for hour in self._hours if last - hours < hour <= last]
+        chosen = [hour for hour in range(last - hours + 1, last + 1) if hour in self._hours]
         return Window(
             model=self._model,
             start_minute=(last - hours + 1) * 60,

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlmon_sidecar.records import FloatVector, IntVector
+
+    IntTable = NDArray[np.int64]
 
 PSI_FLOOR = 1e-4  # an empty bin counts as this share, else PSI is infinite
 
@@ -48,6 +52,25 @@ def population_stability(reference: IntVector, current: IntVector) -> float | No
         return None
     p, q = (np.maximum(side, PSI_FLOOR) for side in shares)
     return float(((p - q) * np.log(p / q)).sum())
+
+
+def kolmogorov_smirnov_rows(reference: IntTable, current: IntTable) -> FloatVector:
+    """``kolmogorov_smirnov`` of each row: (rows, bins) counts to (rows,) distances; NaN where either side is empty."""
+    difference = _row_shares(reference) - _row_shares(current)
+    distances: FloatVector = np.abs(np.cumsum(difference, axis=1)).max(axis=1, initial=0.0)
+    return distances
+
+
+def total_variation_rows(reference: IntTable, current: IntTable) -> FloatVector:
+    """``total_variation`` of each row, as above."""
+    distances: FloatVector = np.abs(_row_shares(reference) - _row_shares(current)).sum(axis=1) / 2
+    return distances
+
+
+def _row_shares(counts: IntTable) -> NDArray[np.float64]:
+    sums = counts.sum(axis=1, keepdims=True).astype(np.float64)
+    shares: NDArray[np.float64] = counts / np.where(sums == 0, np.nan, sums)
+    return shares
 
 
 def _shares(reference: IntVector, current: IntVector) -> tuple[FloatVector, FloatVector] | None:

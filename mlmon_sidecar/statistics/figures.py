@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from mlmon_sidecar.statistics.layout import CategoricalCells, CategoricalFeature
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation, quantiles
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector
+    from mlmon_sidecar.records import FloatVector, IntVector
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 OTHER, NEW = "(other)", "(new)"
@@ -64,11 +63,6 @@ def feature_figures(layout: Layout, name: str, reference: IntVector, current: In
     return _categorical(feature, cells, reference, current)
 
 
-def cohens_h(reference: float, current: float) -> float:
-    """``2 asin(sqrt(current)) - 2 asin(sqrt(reference))``, positive when the share rose."""
-    return 2 * (math.asin(math.sqrt(min(1.0, current))) - math.asin(math.sqrt(min(1.0, reference))))
-
-
 def _numeric(feature: NumericFeature, cells: NumericCells, reference: IntVector, current: IntVector) -> FeatureFigures:
     before, after = reference[cells.bins], current[cells.bins]
     rows = int(after.sum())
@@ -115,18 +109,24 @@ def ordered_effect(before: IntVector, after: IntVector) -> float | None:
     """Largest Cohen's h of the shares above each edge: positive when values grew. None where a side is empty."""
     if not before.sum() or not after.sum():
         return None
-    cumulated = (np.cumsum(side)[:-1] / side.sum() for side in (before, after))
-    effects = [cohens_h(1 - old, 1 - new) for old, new in zip(*cumulated, strict=True)]
-    return max(effects, key=abs, default=0.0)
+    old, new = (np.cumsum(side)[:-1] / side.sum() for side in (before, after))
+    effects = _angles(1 - new) - _angles(1 - old)
+    return float(effects[np.argmax(np.abs(effects))]) if len(effects) else 0.0
 
 
 def unordered_effect(before: IntVector, after: IntVector) -> tuple[int, float] | None:
     """(position, Cohen's h) of the share that moved most. None where a side is empty."""
     if not before.sum() or not after.sum():
         return None
-    effects = [cohens_h(old, new) for old, new in zip(before / before.sum(), after / after.sum(), strict=True)]
-    top = max(range(len(effects)), key=lambda at: abs(effects[at]))
-    return top, effects[top]
+    effects = _angles(after / after.sum()) - _angles(before / before.sum())
+    top = int(np.argmax(np.abs(effects)))
+    return top, float(effects[top])
+
+
+def _angles(shares: FloatVector) -> FloatVector:
+    """Twice ``asin(sqrt(share))``: differences are Cohen's h."""
+    angles: FloatVector = 2 * np.arcsin(np.sqrt(np.clip(shares, 0.0, 1.0)))
+    return angles
 
 
 def _missing(cells: NumericCells | CategoricalCells, current: IntVector, rows: int) -> float | None:

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from mlmon_sidecar.errors import BaselineError
+from mlmon_sidecar.statistics.bin_table import BinTable
 
 LAYOUT_FORMAT = 1
 
@@ -195,6 +196,14 @@ class Layout:
             cells = self.cells[feature.name]
             if isinstance(feature, NumericFeature) and isinstance(cells, NumericCells):
                 yield feature, cells
+
+    @cached_property
+    def numeric_bins(self) -> BinTable:
+        return BinTable.of((feature.name, cells.bins) for feature, cells in self.numeric())
+
+    @cached_property
+    def categorical_bins(self) -> BinTable:
+        return BinTable.of((feature.name, cells.bins) for feature, cells in self.categorical())
 
     def categorical(self) -> Iterator[tuple[CategoricalFeature, CategoricalCells]]:
         for feature in self.features:

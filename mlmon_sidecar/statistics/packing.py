@@ -45,6 +45,8 @@ _JSON = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY  # numpy scalars read 
 _PREFIX = struct.Struct("<BI")
 _PLANES = 3
 _WIDTHS = ("<u1", "<u2", "<u4", "<u8")  # of classes 1, 2, 3, 4
+_SIZES = (1, 2, 4, 8)
+_LIMITS = (0, 0xFF, 0xFFFF, 0xFFFFFFFF)  # a value of the class lies above
 
 
 def encode_vector(vector: IntVector) -> bytes:
@@ -81,14 +83,11 @@ def decode_vector(data: bytes | memoryview) -> IntVector:
     body, plane_size = memoryview(data)[_PREFIX.size :], -(-count // 8)
     if count > MAX_CELLS or len(body) < _PLANES * plane_size:
         raise _malformed("declares more cells than it has")
-    classes = np.zeros(count, dtype=np.uint8)
-    for plane in range(_PLANES):
-        bits = np.frombuffer(body, np.uint8, plane_size, plane * plane_size)
-        classes |= np.unpackbits(bits, count=count) << plane
-    vector = _place(body[_PLANES * plane_size :], classes)
-    if encode_vector(vector) != data:
+    planes = np.frombuffer(body, np.uint8, _PLANES * plane_size).reshape(_PLANES, plane_size)
+    low, middle, high = np.unpackbits(planes, axis=1, count=count) if count else planes
+    if _beyond_end(body, count, plane_size) or (high & (low | middle)).any():
         raise _malformed("is not in canonical form")
-    return vector
+    return _place(body[_PLANES * plane_size :], low | middle << 1 | high << 2)
 
 
 def encode_samples(samples: Mapping[str, tuple[Sample, ...]]) -> bytes:
@@ -123,21 +122,32 @@ def canonical_json(document: object) -> bytes:
 
 def _width_classes(cells: NDArray[np.uint64]) -> NDArray[np.uint8]:
     classes = (cells > 0).astype(np.uint8)
-    for limit in (0xFF, 0xFFFF, 0xFFFFFFFF):
+    for limit in _LIMITS[1:]:
         classes += cells > limit
     return classes
 
 
 def _place(values: memoryview, classes: NDArray[np.uint8]) -> IntVector:
-    where = [np.flatnonzero(classes == code) for code in range(1, len(_WIDTHS) + 1)]
-    sizes = [len(index) * np.dtype(dtype).itemsize for index, dtype in zip(where, _WIDTHS, strict=True)]
+    (present,) = (classes > 0).nonzero()
+    kinds = classes[present]
+    where = [present[kinds == code] for code in range(1, len(_WIDTHS) + 1)]
+    sizes = [len(index) * size for index, size in zip(where, _SIZES, strict=True)]
     if sum(sizes) != len(values):
         raise _malformed("has a wrong length")
     cells, at = np.zeros(len(classes), dtype=np.uint64), 0
-    for index, dtype, size in zip(where, _WIDTHS, sizes, strict=True):
-        cells[index] = np.frombuffer(values[at : at + size], dtype)
+    for index, dtype, size, limit in zip(where, _WIDTHS, sizes, _LIMITS, strict=True):
+        found = np.frombuffer(values[at : at + size], dtype)
+        if size and found.min() <= limit:  # it would have been written narrower
+            raise _malformed("is not in canonical form")
+        cells[index] = found
         at += size
     return cells.view(np.int64)
+
+
+def _beyond_end(body: memoryview, count: int, plane_size: int) -> bool:
+    """Whether a plane has a bit for a cell that is not there."""
+    unused = (1 << -count % 8) - 1
+    return any(body[(plane + 1) * plane_size - 1] & unused for plane in range(_PLANES)) if unused else False
 
 
 def _sample(member: object) -> Sample:

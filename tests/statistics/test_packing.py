@@ -66,6 +66,16 @@ def test_any_bytes_are_refused_or_are_the_one_form(data: bytes) -> None:
         assert encode_vector(vector) == candidate
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(1, b"\x00"), (2, b"\xff\x00"), (3, b"\xff\xff\0\0"), (4, b"\xff\xff\xff\xff\0\0\0\0"), (5, b""), (7, b"")],
+)
+def test_a_value_wider_than_it_need_be_is_refused(kind: int, value: bytes) -> None:
+    planes = bytes((kind >> plane & 1) << 7 for plane in range(3))
+    with pytest.raises(WireError, match="canonical"):
+        decode_vector(struct.pack("<BI", VECTOR_FORMAT, 1) + planes + value)
+
+
 @ON_A_BUSY_MACHINE
 @given(VECTORS, st.data())
 def test_a_changed_blob_is_refused_or_is_another_vector(vector: IntVector, data: st.DataObject) -> None:
