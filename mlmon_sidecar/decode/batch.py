@@ -36,14 +36,14 @@ def decode(exchanges: Sequence[Exchange], options: DecodeOptions, unix_at: Calla
     Returns:
         ``exchanges + sum(dropped.values())`` is the number of exchanges given.
     """
-    found = _Slice(options, unix_at)
+    found = Slice(options, unix_at)
     for exchange in exchanges:
         found.add(exchange)
     return found.decoded()
 
 
-class _Slice:
-    """What the exchanges of one slice have become so far."""
+class Slice:
+    """Exchanges of one model, read one after the other, and columns at the end. Raises on nothing they hold."""
 
     def __init__(self, options: DecodeOptions, unix_at: Callable[[int], int]) -> None:
         self._options, self._unix_at = options, unix_at
