@@ -17,7 +17,7 @@ from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, join, units
+from mlmon_sidecar.recorder.batches import Gathered, join, part, units
 from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
@@ -35,9 +35,12 @@ from mlmon_sidecar.statistics.schema import ExpectedSchema
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_TRAFFIC = 128  # exchanges counted as traffic in one step
-COUNT_NS_PER_UNIT = 180.0  # to begin with; measured from then on
-COUNT_FIXED = 1_400  # what a step of counting costs before the first row, in cells
-COUNT_LEAST = 1_000  # 16 rows of 50 features
+COUNT_NS_PER_UNIT = 100.0  # to begin with; measured from then on, as the next
+COUNT_FIXED = 2_500  # what a step of counting costs before the first row, in cells
+COUNT_LEAST = 2_000  # 34 rows of 50 features
+KEEP_NS_PER_ROW = 5_000.0
+KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
+KEEP_LEAST = 16
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -80,6 +83,8 @@ class Stages:
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(lambda name: models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
+        self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
+        self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
         self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
 
     def panes(self, model: str | None = None) -> int:
@@ -97,7 +102,9 @@ class Stages:
         as they come does several times the work of who lets some gather.
         """
         last = not self._decoding.queued
-        if self._decoding.is_full or (self._decoding and last):
+        if self._counted is not None:
+            self._keep_some()
+        elif self._decoding.is_full or (self._decoding and last):
             self._to_columns()
         elif len(self._passed) >= MAX_TRAFFIC or (self._passed and last):
             self._count_traffic()
@@ -105,7 +112,12 @@ class Stages:
             self._count_rows()
         else:
             self._read_some()
-        return self._decoding.queued or bool(self._decoding or self._passed or self._gathered)
+        return self._decoding.queued or self._holds_something
+
+    @property
+    def _holds_something(self) -> bool:
+        """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
+        return bool(self._decoding or self._passed or self._gathered or self._counted)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
@@ -183,27 +195,51 @@ class Stages:
             self._settle()
 
     def _count_rows(self) -> None:
-        """Decoded rows to panes and kept rows."""
+        """Decoded rows to panes."""
         with self._state:
             if not self._gathered:
                 return  # a flush has counted them meanwhile
             self._count_pace.begin()
             taken = self._gathered.take(self._count_pace.units)
-            self.add(taken)
+            self._counted = self._count(taken)
             self._count_pace.end(sum(map(units, taken)))
+            self._settle()
+
+    def _keep_some(self) -> None:
+        """Counted rows to kept rows."""
+        with self._state:
+            batch = self._counted
+            if batch is None:
+                return  # as above
+            self._keep_pace.begin()
+            rows = min(batch.rows, self._keep_pace.units)
+            rows = -(-batch.rows // -(-batch.rows // rows))  # evenly, that the last part is not of a row or two
+            self._counted = part(batch, slice(rows, batch.rows)) if rows < batch.rows else None
+            self._keep(batch if self._counted is None else part(batch, slice(0, rows)))
+            self._keep_pace.end(rows)
             self._settle()
 
     def count_gathered(self, rest: Callable[[], None] | None = None) -> None:
         """What was decoded, to the last row. ``rest`` is called between two steps."""
         self._to_columns()
         self._count_traffic()
-        while self._gathered:
+        while self._one_more():
             if rest is not None:
                 rest()
-            self._count_rows()
+
+    def _one_more(self) -> bool:
+        """A step of counting or keeping; False where all is done. What another thread is at is done when it is."""
+        with self._state:
+            if self._counted is not None:
+                self._keep_some()
+            elif self._gathered:
+                self._count_rows()
+            else:
+                return False
+            return True
 
     def _settle(self) -> None:
-        if not self._decoding and not self._passed and not self._gathered:
+        if not self._holds_something:
             self._minutes.counted()
 
     def add(self, batches: Sequence[PredictionBatch]) -> None:
@@ -211,6 +247,12 @@ class Stages:
 
         The lock is held, and their version went through ``of_known_version``.
         """
+        batch = self._count(batches)
+        if batch is not None:
+            self._keep(batch)
+
+    def _count(self, batches: Sequence[PredictionBatch]) -> PredictionBatch | None:
+        """Into panes; all the rows in one, where that went well."""
         rows = sum(batch.rows for batch in batches)
         self._telemetry.add(names.ROWS, rows)
         try:
@@ -219,7 +261,10 @@ class Stages:
         except Exception as error:
             self._telemetry.failed("aggregate", error)
             self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)
-            return
+            return None
+        return batch
+
+    def _keep(self, batch: PredictionBatch) -> None:
         try:
             kept = self._redacted(self._models[batch.model], batch)
         except Exception as error:
