@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import orjson
 
 from mlmon_sidecar.decode.body import MAX_CONTENT_TYPE, Headers, content_type, header
+from mlmon_sidecar.decode.columns import FLAT_TYPES
 from mlmon_sidecar.decode.detect import AUTO, Detection
 from mlmon_sidecar.decode.json_decoder import MEDIA_TYPES, JsonDecoder
 from mlmon_sidecar.decode.json_predictions import alone, parts_of_one
@@ -76,6 +77,7 @@ class Run:
         self._able = options.decoder in (AUTO, _JSON)
         self._asked = options.decoder == _JSON  # by name: nothing is detected
         self._refused: set[str] = set()  # paths where parsing was for nothing
+        self._forms: list[tuple[str, ...]] = [(), ()]  # of the last answer and the last request
         self._members: list[Member] = []
 
     def __len__(self) -> int:
@@ -106,8 +108,15 @@ class Run:
         return False
 
     def _is_json(self, direction: Direction, path: str, media_type: str, document: object) -> bool:
+        """Whether the JSON decoder claims bodies of this form. Mostly the form is that of the body before."""
+        form = (path, media_type, *document) if _is_flat(document) else None
+        if form is not None and form == self._forms[direction is _REQUEST]:
+            return True
         decoder = self._detection.remembered(direction, path, media_type, document)
-        return decoder is not None and decoder.name == _JSON
+        is_json = decoder is not None and decoder.name == _JSON
+        if is_json and form is not None:
+            self._forms[direction is _REQUEST] = form
+        return is_json
 
     def close(self, unix_at: Callable[[int], int], skipped: Counter[str]) -> Lot:
         """The rows of the run, which is empty afterwards. ``skipped`` gets what was left out of them."""
@@ -216,6 +225,10 @@ def _plain_json(declared: bytes) -> str:
     media_type, parameters = content_type(((b"content-type", declared),))
     is_json = media_type in MEDIA_TYPES or media_type.endswith("+json")
     return media_type if is_json and parameters.get("charset", "").lower() in PLAIN_CHARSETS else ""
+
+
+def _is_flat(document: object) -> TypeGuard[dict[str, object]]:
+    return type(document) is dict and FLAT_TYPES.issuperset(map(type, document.values()))
 
 
 def _column(selector: Selector | None, members: Sequence[Member]) -> Sequence[object]:

@@ -54,13 +54,13 @@ def parts_of_one(response: object) -> tuple[object, object, object]:
 
     Raises ``DecodeError`` (``row_mismatch``) where there is room for them and nothing in it.
     """
-    if not isinstance(response, Mapping):
+    if not isinstance(response, dict | Mapping):  # to be a dict is seen at once
         return alone(response), None, None
     predicted, scored, confidence = _keys_in(tuple(response)) if len(response) <= FEW_MEMBERS else _KEYS
     return (
-        alone(first_of(response, predicted)),
-        alone(first_of(response, scored)),
-        alone(first_of(response, confidence)),
+        alone(first_of(response, predicted)) if predicted else None,
+        alone(first_of(response, scored)) if scored else None,
+        alone(first_of(response, confidence)) if confidence else None,
     )
 
 
