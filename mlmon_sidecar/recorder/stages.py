@@ -37,10 +37,10 @@ from mlmon_sidecar.telemetry import Telemetry
 MAX_TRAFFIC = 128  # exchanges counted as traffic in one step
 COUNT_NS_PER_UNIT = 100.0  # to begin with; measured from then on, as the next
 COUNT_FIXED = 2_500  # what a step of counting costs before the first row, in cells
-COUNT_LEAST = 2_000  # 34 rows of 50 features
+COUNT_LEAST = 3_000  # 51 rows of 50 features
 KEEP_NS_PER_ROW = 5_000.0
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
-KEEP_LEAST = 16
+KEEP_LEAST = 64
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -197,8 +197,8 @@ class Stages:
     def _count_rows(self) -> None:
         """Decoded rows to panes."""
         with self._state:
-            if not self._gathered:
-                return  # a flush has counted them meanwhile
+            if self._counted is not None or not self._gathered:
+                return  # a flush counts at the same time
             self._count_pace.begin()
             taken = self._gathered.take(self._count_pace.units)
             self._counted = self._count(taken)
@@ -210,7 +210,7 @@ class Stages:
         with self._state:
             batch = self._counted
             if batch is None:
-                return  # as above
+                return  # a flush has kept them meanwhile
             self._keep_pace.begin()
             rows = min(batch.rows, self._keep_pace.units)
             rows = -(-batch.rows // -(-batch.rows // rows))  # evenly, that the last part is not of a row or two

@@ -271,6 +271,19 @@ def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> No
     assert seen == [(0, 999), (0, 999), (0, 999), (1, 999), (1, 1_008)]
 
 
+def test_rows_counted_by_two_threads_in_turn_are_all_kept(served: Served) -> None:
+    """A flush counts beside the recorder's thread, which may have looked for work just before it."""
+    served.serve(*(exchange(n, model="mn"[n % 2]) for n in range(10)))
+    stages = served.recorder._stages
+    while not stages._gathered:
+        stages.step()
+    stages._count_rows()
+    stages._count_rows()
+    served.drain()
+    assert served.recorder.flush()
+    assert served.hub.cell("rows") == 10 == len(set(served.hub.ids()))
+
+
 def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush from another thread, while a slice is between queue and panes, must not call its minute complete."""
     served.recorder.flush()
