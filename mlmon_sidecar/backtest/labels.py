@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -120,23 +121,35 @@ def gains(batch: PredictionBatch, labels: Iterable[Said], redactor: Redactor) ->
 
 
 class LabelBook:
-    """Answers ``unjudged_cells`` for a replay, as a store would have at that time."""
+    """What a store would have known of labels, at each time of a replay."""
 
     def __init__(self, known: Sequence[Gain]) -> None:
         self._waiting = iter(sorted(known, key=lambda gain: gain.known_ns))
         self._next = next(self._waiting, None)
         self._open: dict[OutcomeCell, int] = {}  # of cells with rows 0; what is not judged yet
+        self._slices: Counter[tuple[int, int]] = Counter()  # (day of the prediction, age) to labels known
 
     def unjudged(self, closed_by: int) -> list[OutcomeCell]:
         """Of slices closed by that Unix day, what was observed before it began and no seal has marked."""
-        while self._next is not None and self._next.known_ns < closed_by * DAY_NS:
-            self._add(self._next.cell, self._next.cell.rows)
-            self._next = next(self._waiting, None)
+        self._learn(closed_by)
         return [
             cell._replace(rows=rows)
             for cell, rows in sorted(self._open.items())
             if closing_day(cell.day, cell.age) <= closed_by
         ]
+
+    def slices(self, first: int, last: int) -> list[tuple[int, int, int]]:
+        """(prediction day, age, labels) of predictions of the days ``first`` to ``last``, observed before the last."""
+        self._learn(last)
+        return [(day, age, count) for (day, age), count in sorted(self._slices.items()) if first <= day <= last]
+
+    def _learn(self, day: int) -> None:
+        """What was observed before that Unix day."""
+        while self._next is not None and self._next.known_ns < day * DAY_NS:
+            cell = self._next.cell
+            self._add(cell, cell.rows)
+            self._slices[cell.day, cell.age] += cell.rows
+            self._next = next(self._waiting, None)
 
     def judge(self, cells: Iterable[OutcomeCell]) -> None:
         for cell in cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -117,13 +118,15 @@ class _Run:
     def __init__(self, plan: ModelPlan, known: Sequence[Gain]) -> None:
         self._memory = _Nothing(LabelBook(known))
         self._evaluator = ModelEvaluator(plan, self._memory, curves=False)
-        self._layout = plan.layout.hash
+        self._layout, self._rows = plan.layout.hash, plan.layout.traffic.rows
         self._moves: dict[str, list[Transition]] = {}
 
     def take(self, deltas: tuple[Delta, ...]) -> None:
         if not deltas:
             return
         minutes = tuple(delta.minute for delta in deltas)
+        for delta in deltas:
+            self._memory.predictions[delta.minute // DAY] += int(delta.vector[self._rows])
         seal = self._evaluator.advance(Sums((), (), {self._layout: deltas}, minutes, {}))
         self._memory.labels.judge(seal.judged)
         for incident, kind, minute in seal.incidents:
@@ -136,10 +139,11 @@ class _Run:
 
 class _Nothing:
     """The memory of an evaluation that begins anew and is never interrupted: there is nothing to read back but labels
-    that came meanwhile."""
+    that came meanwhile, and how many predictions they are about. What the page alone shows is not made."""
 
     def __init__(self, labels: LabelBook) -> None:
         self.labels = labels
+        self.predictions: Counter[int] = Counter()  # by Unix day
 
     def model_state(self, model: str) -> ModelState | None:
         return None
@@ -155,6 +159,12 @@ class _Nothing:
 
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:
         return self.labels.unjudged(closed_by)
+
+    def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]:
+        return self.labels.slices(first_day, last_day)
+
+    def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
+        return {day: rows for day, rows in self.predictions.items() if first_day <= day <= last_day}
 
 
 def with_budget(plan: ModelPlan, days: float) -> ModelPlan:

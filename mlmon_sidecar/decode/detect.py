@@ -53,7 +53,7 @@ class Detection:
         if wanted != AUTO:
             yield Claim(self._decoders[wanted], "by configuration")
             return
-        key = _key(side)
+        key = _key(side.direction, side.path, side.media_type, _shape(side.json()) if side.is_json else side.body[:1])
         remembered = self._remembered.get(key)
         if remembered is not None:
             yield remembered
@@ -68,6 +68,11 @@ class Detection:
         if remembered is None or claim.decoder is not remembered.decoder:
             yield claim
 
+    def remembered(self, direction: Direction, path: str, media_type: str, document: object) -> Decoder | None:
+        """Who claimed the last body with a JSON ``document`` of this shape; None where nobody did."""
+        claim = self._remembered.get(_key(direction, path, media_type, _shape(document)))
+        return None if claim is None else claim.decoder
+
     def _detect(self, side: Side) -> Claim | None:
         for decoder in self._decoders.values():
             reason = decoder.claims(side, side.direction)
@@ -76,10 +81,9 @@ class Detection:
         return None
 
 
-def _key(side: Side) -> int:
+def _key(direction: Direction, path: str, media_type: str, shape: Hashable) -> int:
     """A hash in place of names that clients choose: they would be kept."""
-    shape: Hashable = _shape(side.json()) if side.is_json else side.body[:1]
-    return hash((side.direction is Direction.REQUEST, side.path, side.media_type, shape))
+    return hash((direction is Direction.REQUEST, path, media_type, shape))
 
 
 def _shape(document: object) -> Hashable:

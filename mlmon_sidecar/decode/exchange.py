@@ -22,7 +22,7 @@ from mlmon_sidecar.decode.naming import Find, aliases_of, segments_of, version_o
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.said import SILENT, Said, SaidRow, with_said
 from mlmon_sidecar.decode.sides import Answers, Direction, Outputs, RequestRows, Side
-from mlmon_sidecar.decode.table import DecodedExchange, row_weight
+from mlmon_sidecar.decode.table import DecodedRows, is_exemplar, row_weight
 from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.interfaces import Decoder
 from mlmon_sidecar.records import DropReason, End, Exchange, Generated
@@ -37,11 +37,16 @@ DETECTION = Detection(DECODERS)
 Read = TypeVar("Read", RequestRows, Answers)
 
 
+def detection() -> Detection:
+    """Which protocol bodies are in, as far as they were seen."""
+    return DETECTION
+
+
 class Result(NamedTuple):
     """What one exchange became."""
 
     version: str
-    rows: DecodedExchange
+    rows: DecodedRows
     generated: Generated | None = None
 
 
@@ -194,21 +199,21 @@ def _rows(
     said: Sequence[SaidRow],
     names: tuple[Sequence[str | None], Sequence[str | None]],
     added: Mapping[str, Column],
-) -> DecodedExchange:
+) -> DecodedRows:
     count, own_id = request.count, exchange.prediction_id
     records, columns = _features(request, options.feature_names, said, added)
     aliases, segments = names
-    return DecodedExchange(
-        event_ns=event_ns,
-        weight=row_weight(count),
+    return DecodedRows(
+        event_ns=[event_ns] * count,
+        weight=[row_weight(count)] * count,
         prediction_ids=[own_id] if count == 1 else list(map(f"{own_id}/".__add__, _numbers(count))),
         aliases=aliases,
         records=records,
         columns=columns,
         outputs=outputs,
         segments=[row.segment or found for row, found in zip(said, segments, strict=True)] if said else segments,
-        trace=(exchange.trace_id, exchange.span_id),
-        exemplar=0 < options.slow_ns <= exchange.ended_ns - exchange.started_ns,
+        traces=[(exchange.trace_id, exchange.span_id)] * count,
+        exemplar=[is_exemplar(exchange, options)] * count,
     )
 
 
@@ -239,13 +244,17 @@ def _features(
     return (), columns
 
 
-def _without(rows: DecodedExchange, bad: Collection[int]) -> DecodedExchange:
+def _without(rows: DecodedRows, bad: Collection[int]) -> DecodedRows:
     """The rows that can be read. Raises ``DecodeError`` (``wrong_shape``) where there is none."""
     keep = [at for at in range(len(rows.prediction_ids)) if at not in bad]
     if not keep:
         raise DecodeError("no row can be read", code=DropReason.WRONG_SHAPE)
     score, predicted, confidence = rows.outputs.score, rows.outputs.predicted, rows.outputs.confidence
     return rows._replace(
+        event_ns=rows.event_ns[: len(keep)],  # these four are the same in every row
+        weight=rows.weight[: len(keep)],
+        traces=rows.traces[: len(keep)],
+        exemplar=rows.exemplar[: len(keep)],
         prediction_ids=[rows.prediction_ids[at] for at in keep],
         aliases=[rows.aliases[at] for at in keep],
         records=[rows.records[at] for at in keep] if rows.records else (),

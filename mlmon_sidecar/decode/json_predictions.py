@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from mlmon_sidecar.decode.naming import Find
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -23,6 +24,9 @@ from mlmon_sidecar.errors import DecodeError
 from mlmon_sidecar.records import DropReason
 from mlmon_sidecar.selectors import Selector
 
+FEW_MEMBERS = 32  # of an answer: what is in more is not remembered
+_KEYS = (PREDICTED_KEYS, SCORE_KEYS, CONFIDENCE_KEYS)
+
 
 def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs | None:
     """``rows`` predictions by the usual keys; None where there is no prediction.
@@ -32,18 +36,38 @@ def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs 
     """
     if not isinstance(response, Mapping):
         return read_outputs(per_row(response, rows) or (), options, options.class_names)
-    keys = (PREDICTED_KEYS, SCORE_KEYS, CONFIDENCE_KEYS)
-    predicted, scored, confidence = (first_of(response, names) for names in keys)
     names = class_names(response) or options.class_names
     if rows == 1:
-        predicted, scored, confidence = _alone(predicted), _alone(scored), _alone(confidence)
+        predicted, scored, confidence = parts_of_one(response)
         output = combine(
             NOTHING if predicted is None else read_output(predicted, options, names),
             NOTHING if scored is None else read_score(scored, options, names),
             confidence,
         )
         return Outputs((output.score,), (output.predicted,), (output.confidence,)) if output.given else None
+    predicted, scored, confidence = (first_of(response, keys) for keys in _KEYS)
     return together((per_row(predicted, rows), per_row(scored, rows), per_row(confidence, rows)), options, names)
+
+
+def parts_of_one(response: object) -> tuple[object, object, object]:
+    """Prediction, score and confidence in the answer to a single row; None for what is not there.
+
+    Raises ``DecodeError`` (``row_mismatch``) where there is room for them and nothing in it.
+    """
+    if not isinstance(response, dict | Mapping):  # to be a dict is seen at once
+        return alone(response), None, None
+    predicted, scored, confidence = _keys_in(tuple(response)) if len(response) <= FEW_MEMBERS else _KEYS
+    return (
+        alone(first_of(response, predicted)) if predicted else None,
+        alone(first_of(response, scored)) if scored else None,
+        alone(first_of(response, confidence)) if confidence else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _keys_in(members: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The keys of each part that an answer with these ``members`` has at all."""
+    return tuple(tuple(key for key in keys if key in members) for keys in _KEYS)
 
 
 def selected(find: Find, rows: int, options: DecodeOptions) -> Outputs | None:
@@ -56,7 +80,7 @@ def selected(find: Find, rows: int, options: DecodeOptions) -> Outputs | None:
     return together(parts, options, options.class_names)
 
 
-def _alone(value: object) -> object:
+def alone(value: object) -> object:
     """``per_row`` for a single row."""
     if isinstance(value, list) and len(value) < 2:
         if not value:

@@ -22,10 +22,14 @@ def request_rows(document: object, options: DecodeOptions) -> RequestRows:
     Raises:
         DecodeError: code ``wrong_shape``, or ``body_too_large`` above ``max_rows``.
     """
-    found = document if options.features is None else options.features.find(document)
-    if options.features is None and isinstance(found, Mapping):
-        found = _opened(found)
-    return rows_of(found, document, options)
+    return rows_of(found_in(document, options), document, options)
+
+
+def found_in(document: object, options: DecodeOptions) -> object:
+    """What of a request its rows are: where a selector says, or what is in the usual members, or all of it."""
+    if options.features is not None:
+        return options.features.find(document)
+    return _opened(document) if isinstance(document, dict | Mapping) else document  # a dict is seen at once
 
 
 def rows_of(found: object, document: object, options: DecodeOptions) -> RequestRows:

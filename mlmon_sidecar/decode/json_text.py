@@ -16,7 +16,7 @@ MAX_INT_DIGITS = 19  # beyond it a number is a float, as in the strict parser
 _WIDE_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
 _USUAL = (b"{", b"[")
 _FIRST_BYTES = frozenset(b'{["-0123456789tfnNI')
-_PLAIN_CHARSETS = frozenset({"", "utf-8", "utf8", "ascii", "us-ascii"})
+PLAIN_CHARSETS = frozenset({"", "utf-8", "utf8", "ascii", "us-ascii"})
 
 
 def looks_like_json(body: bytes) -> bool:
@@ -33,7 +33,7 @@ def parse_json(body: bytes, charset: str = "") -> object:
     Raises:
         DecodeError: ``not_json``, with the place of the fault and without its text.
     """
-    if (charset and charset.lower() not in _PLAIN_CHARSETS) or body[:2] in _WIDE_MARKS or 0 in body[:2]:
+    if (charset and charset.lower() not in PLAIN_CHARSETS) or body[:2] in _WIDE_MARKS or 0 in body[:2]:
         body = _as_utf8(body, charset)
     skipped = 3 if body[:3] == BYTE_ORDER_MARK else 0
     if skipped:
@@ -57,7 +57,7 @@ def not_json(at_byte: int) -> DecodeError:
 
 def _as_utf8(body: bytes, charset: str) -> bytes:
     """RFC 8259 wants UTF-8; others are read where they are declared or show by their first bytes."""
-    name = charset if charset.lower() not in _PLAIN_CHARSETS else json.detect_encoding(body)
+    name = charset if charset.lower() not in PLAIN_CHARSETS else json.detect_encoding(body)
     try:
         return text_of(body, name).encode("utf-8", "surrogatepass")
     except DecodeError:

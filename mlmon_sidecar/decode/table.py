@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,28 +14,26 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.outputs import complete
 from mlmon_sidecar.decode.sides import Outputs
 from mlmon_sidecar.decode.text_features import derived
-from mlmon_sidecar.records import WEIGHT_UNIT, PredictionBatch
+from mlmon_sidecar.records import WEIGHT_UNIT, Exchange, PredictionBatch
 
 if TYPE_CHECKING:
     from mlmon_sidecar.decode.sides import Column
-    from mlmon_sidecar.records import FloatVector
-
-Value = TypeVar("Value")
+    from mlmon_sidecar.records import FloatVector, IntVector
 
 
-class DecodedExchange(NamedTuple):
-    """Rows of one exchange before they become part of a batch. Sequences have one item a row."""
+class DecodedRows(NamedTuple):
+    """Rows of an exchange, or of several, before they become part of a batch. One item a row."""
 
-    event_ns: int
-    weight: int  # of each row
+    event_ns: Sequence[int]
+    weight: Sequence[int]
     prediction_ids: Sequence[str]
     aliases: Sequence[str | None]
     records: Sequence[Mapping[str, object]]  # or else columns
     columns: Mapping[str, Column]
     outputs: Outputs
     segments: Sequence[str | None]
-    trace: tuple[int, int]
-    exemplar: bool
+    traces: Sequence[tuple[int, int]]
+    exemplar: Sequence[bool]
 
 
 def row_weight(rows: int) -> int:
@@ -43,13 +41,18 @@ def row_weight(rows: int) -> int:
     return max(1, round(WEIGHT_UNIT / rows))
 
 
+def is_exemplar(exchange: Exchange, options: DecodeOptions) -> bool:
+    """Whether its rows are kept whatever the sampling says: it was slow."""
+    return 0 < options.slow_ns <= exchange.ended_ns - exchange.started_ns
+
+
 class Table:
     """Rows of one version in arrival order. Splits into several batches where the union of columns grows too wide."""
 
     def __init__(self) -> None:
-        self._members: list[DecodedExchange] = []
+        self._members: list[DecodedRows] = []
 
-    def add(self, member: DecodedExchange) -> None:
+    def add(self, member: DecodedRows) -> None:
         self._members.append(member)
 
     def batches(self, version: str, options: DecodeOptions, skipped: Counter[str]) -> Iterator[PredictionBatch]:
@@ -77,7 +80,6 @@ class Table:
 
     def _without_features(self, version: str, options: DecodeOptions) -> PredictionBatch:
         members = self._members
-        counts = [len(member.prediction_ids) for member in members]
         score = _floats(member.outputs.score for member in members)
         predicted, confidence = complete(
             score,
@@ -88,8 +90,8 @@ class Table:
         return PredictionBatch(
             model=options.name,
             version=version,
-            event_ns=np.repeat(np.array([member.event_ns for member in members], dtype=np.int64), counts),
-            weight=np.repeat(np.array([member.weight for member in members], dtype=np.int64), counts),
+            event_ns=_integers(member.event_ns for member in members),
+            weight=_integers(member.weight for member in members),
             prediction_ids=list(chain.from_iterable(member.prediction_ids for member in members)),
             aliases=list(chain.from_iterable(member.aliases for member in members)),
             features={},
@@ -97,8 +99,8 @@ class Table:
             predicted=predicted,
             confidence=confidence,
             segments=list(chain.from_iterable(member.segments for member in members)),
-            traces=_repeated([member.trace for member in members], counts),
-            exemplar=_repeated([member.exemplar for member in members], counts),
+            traces=list(chain.from_iterable(member.traces for member in members)),
+            exemplar=list(chain.from_iterable(member.exemplar for member in members)),
         )
 
 
@@ -165,5 +167,5 @@ def _floats(parts: Iterable[Sequence[float] | FloatVector]) -> FloatVector:
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
 
 
-def _repeated(values: Sequence[Value], counts: Sequence[int]) -> list[Value]:
-    return list(chain.from_iterable([value] * count for value, count in zip(values, counts, strict=True)))
+def _integers(parts: Iterable[Sequence[int]]) -> IntVector:
+    return np.array(list(chain.from_iterable(parts)), dtype=np.int64)

@@ -27,6 +27,7 @@ from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.samples import merge_samples
+from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
 
 MINUTES_OF_DAY = 1440
@@ -44,6 +45,8 @@ class Memory(Protocol):
     def fleet_panes(self, model: str, start: int, end: int) -> list[Pane]: ...
     def newer_panes(self, model: str, after: int) -> list[StoredPane]: ...
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]: ...
+    def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]: ...
+    def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...
 
 
 class ModelEvaluator:
@@ -291,11 +294,11 @@ class ModelEvaluator:
         classes = self.plan.layout.prediction.classes
         return {name: int(count) for name, count in zip(classes, self._classes + self._gained, strict=False)}
 
-    def label_state(self, day: int) -> LabelState:
+    def label_state(self, store: Store, day: int) -> LabelState:
         """What complete labels tell on a Unix day; read from the store once an hour of the model's own time."""
         key = day, self.watermark // 60
         if self._label_state is None or self._label_state[0] != key:
-            self._label_state = key, label_state(self._store, self.plan, day)
+            self._label_state = key, label_state(store, self.plan, day)
         return self._label_state[1]
 
     @property

@@ -24,7 +24,7 @@ OUTCOME_DAYS = 7
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
     newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
-    plan, metric, state = evaluator.plan, evaluator.plan.outcome_metric, evaluator.label_state(newest)
+    plan, metric, state = evaluator.plan, evaluator.plan.outcome_metric, evaluator.label_state(store, newest)
     first = newest - OUTCOME_DAYS + 1
     cells = store.outcome_cells(plan.name, first, newest)
     predictions = store.predictions_per_day(plan.name, first, newest)

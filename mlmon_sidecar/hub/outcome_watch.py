@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.quality_detector import Part, counts, quality_indicators
-from mlmon_sidecar.store import Store
 
 RECENT_DAYS = 7  # what entered the detector in so many days makes the point estimate
 
@@ -132,7 +132,14 @@ class OutcomeWatch:
         return Closed(state, recent, judgements, taken)
 
 
-def label_history(store: Store, plan: ModelPlan, day: int) -> History:
+class LabelCounts(Protocol):
+    """Of a store, or of a history that is replayed."""
+
+    def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]: ...
+    def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...
+
+
+def label_history(store: LabelCounts, plan: ModelPlan, day: int) -> History:
     """As the store knows it on ``day``: of cohorts whose predictions are all kept still."""
     first = day - plan.horizon_days + 1
     slices = [LabelCount(*found) for found in store.label_slices(plan.name, first, day)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SLICE_NS = 450_000  # of this thread's processor time; with what it misjudges, about half a millisecond
+SLICE_NS = 500_000  # of this thread's processor time
 LEARNING = 0.1  # the part of a new measurement in what is believed
 MOST = 2  # a measurement so many times off counts as that: one page fault is no trend
 

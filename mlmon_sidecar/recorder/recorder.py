@@ -126,7 +126,9 @@ class Recorder:
         if self._thread is not None:
             self._thread.join(deadline_seconds)
         try:
-            while self._clock.monotonic_ns() < deadline_ns and self._stages.step():
+            while self._clock.monotonic_ns() < deadline_ns and (
+                self._stages.step() or self._handoff.stats().items_in_queue
+            ):
                 pass
         except Exception as error:  # What is recorded already is still handed over.
             self._telemetry.failed("recorder", error)

@@ -1,7 +1,7 @@
 """The stages in their order: hand-off, decode, aggregate, redact, and rows that wait for a flush.
 
-A step either decodes some exchanges, or counts, redacts and keeps some of the rows that were decoded before: counting
-many rows at once costs little more than counting few. How much is in a step is measured (``Pace``).
+A step reads some exchanges, or makes columns of those that were read, or counts, redacts and keeps some of the rows:
+counting many rows at once costs little more than counting few. How much is in a step is measured (``Pace``).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
 from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
 from mlmon_sidecar.capture.handoff import Handoff
-from mlmon_sidecar.decode.batch import decode
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, join, units
+from mlmon_sidecar.recorder.batches import Gathered, join, part, units
+from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
@@ -34,14 +34,13 @@ from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.schema import ExpectedSchema
 from mlmon_sidecar.telemetry import Telemetry
 
-MAX_EXCHANGES = 64  # decoded, or counted as traffic, in one step
-EXCHANGE_UNITS = 256  # what decoding an exchange costs beyond its bytes, in bytes
-DECODE_FIXED = 2_500  # what a step of decoding costs before the first exchange, in the same unit
-DECODE_LEAST = 4_000
-DECODE_NS_PER_UNIT = 40.0  # to begin with; this and the next are measured from then on
-COUNT_NS_PER_UNIT = 180.0
-COUNT_FIXED = 1_400  # what a step of counting costs before the first row, in cells
-COUNT_LEAST = 1_000  # 16 rows of 50 features
+MAX_TRAFFIC = 128  # exchanges counted as traffic in one step
+COUNT_NS_PER_UNIT = 100.0  # to begin with; measured from then on, as the next
+COUNT_FIXED = 2_500  # what a step of counting costs before the first row, in cells
+COUNT_LEAST = 3_000  # 51 rows of 50 features
+KEEP_NS_PER_ROW = 5_000.0
+KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
+KEEP_LEAST = 64
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -75,7 +74,7 @@ class Stages:
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
-        self._models, self._handoff, self._clock, self._telemetry = dict(models), handoff, clock, telemetry
+        self._models, self._clock, self._telemetry = dict(models), clock, telemetry
         self._waiting, self._minutes, self._state, self._telling = waiting, minutes, lock, telling
         self._builders = {name: PaneBuilder(model.layout, model.redactor.category) for name, model in models.items()}
         self._versions = Versions(models)
@@ -83,8 +82,9 @@ class Stages:
         self._generations = generations
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
-        self._queued = False  # the hand-off held more than was taken
-        self._decode_pace = Pace(DECODE_NS_PER_UNIT, fixed=DECODE_FIXED, least=DECODE_LEAST, cpu_ns=cpu_ns)
+        self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
+        self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
+        self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
         self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
 
     def panes(self, model: str | None = None) -> int:
@@ -101,67 +101,59 @@ class Stages:
         self._builders[name] = PaneBuilder(model.layout, model.redactor.category)
 
     def step(self) -> bool:
-        """One piece of work. False: nothing was found to do any more."""
-        if len(self._passed) >= MAX_EXCHANGES or (self._passed and not self._queued):
+        """One piece of work. False: what was there when the hand-off was last looked at is done.
+
+        What came meanwhile waits for the next step. A step costs much before its first exchange, so that who takes them
+        as they come does several times the work of who lets some gather.
+        """
+        last = not self._decoding.queued
+        if self._counted is not None:
+            self._keep_some()
+        elif self._decoding.is_full or (self._decoding and last):
+            self._to_columns()
+        elif len(self._passed) >= MAX_TRAFFIC or (self._passed and last):
             self._count_traffic()
-        elif self._gathered.units >= self._count_pace.units or (self._gathered and not self._queued):
+        elif self._gathered.units >= self._count_pace.units or (self._gathered and last):
             self._count_rows()
         else:
-            self._take_some()
-            return self._queued or bool(self._passed or self._gathered)
-        return True  # what came meanwhile is not known
+            self._read_some()
+        return self._decoding.queued or self._holds_something
 
-    def _take_some(self) -> None:
-        """Exchanges to decoded rows."""
+    @property
+    def _holds_something(self) -> bool:
+        """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
+        return bool(self._decoding or self._passed or self._gathered or self._counted)
+
+    def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
-        self._decode_pace.begin()
-        exchanges, cost = self._drained()
-        by_model: dict[str, list[Exchange]] = {}
-        for exchange in exchanges:
-            by_model.setdefault(exchange.model, []).append(exchange)
+        exchanges, cost = self._decoding.drain()
         with self._state:
-            for name, group in by_model.items():
-                self._decode(name, group)
-            if not self._queued:
+            self._decoding.read(exchanges, cost)
+            if not self._decoding.queued:
                 self._minutes.taken(begun)
             self._settle()
-        if exchanges:
-            self._decode_pace.end(cost)
 
-    def _drained(self) -> tuple[Sequence[Exchange], int]:
-        """Exchanges for one step, and what they cost. ``_queued`` says afterwards whether there may be more."""
-        limit, cost = self._decode_pace.units, 0
-        taken: list[Exchange] = []
-        self._queued = True
-        while cost < limit and len(taken) < MAX_EXCHANGES:
-            got = self._handoff.drain(1)
-            if not got:
-                self._queued = False
-                break
-            taken += got
-            cost += EXCHANGE_UNITS + got[0].request_bytes + got[0].response_bytes
-        return taken, cost
+    def _to_columns(self) -> None:
+        """Exchanges that were read to rows that wait to be counted."""
+        with self._state:
+            for group in self._decoding.columns():
+                self._account(group)
+            self._settle()
 
-    def _decode(self, name: str, exchanges: Sequence[Exchange]) -> None:
-        try:
-            model = self._models[name]
-            decoded = decode(exchanges, model.decode, self._clock.unix_at)
-        except Exception as error:  # A fault of ours costs these exchanges' rows, never the server.
-            self._telemetry.failed("decode", error)
-            self._telemetry.dropped(len(exchanges), DropReason.INTERNAL_ERROR)
-            return
+    def _account(self, group: Group) -> None:
+        name, decoded = group.model, group.decoded
         self._telemetry.add(names.DECODED, decoded.exchanges)
         for reason, amount in decoded.dropped.items():
             self._telemetry.dropped(amount, reason)
         for cap, amount in decoded.skipped.items():
             self._telemetry.add(names.SCHEMA_PREFIX + cap, amount)
         self._tell_widths(name, decoded.wrong_width)
-        public = model.redactor.category  # a version may come from a request, and is told from here on
+        public = self._models[name].redactor.category  # a version may come from a request, and is told from here on
         generated = [one._replace(version=public(VERSION, one.version)) for one in decoded.generations]
         self._generations.add(name, generated, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         versions = decoded_versions(batches)
-        self._passed += [(without_bodies(exchange), versions.get(exchange.prediction_id)) for exchange in exchanges]
+        self._passed += [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
@@ -208,26 +200,51 @@ class Stages:
             self._settle()
 
     def _count_rows(self) -> None:
-        """Decoded rows to panes and kept rows."""
+        """Decoded rows to panes."""
         with self._state:
-            if not self._gathered:
-                return  # a flush has counted them meanwhile
+            if self._counted is not None or not self._gathered:
+                return  # a flush counts at the same time
             self._count_pace.begin()
             taken = self._gathered.take(self._count_pace.units)
-            self.add(taken)
+            self._counted = self._count(taken)
             self._count_pace.end(sum(map(units, taken)))
+            self._settle()
+
+    def _keep_some(self) -> None:
+        """Counted rows to kept rows."""
+        with self._state:
+            batch = self._counted
+            if batch is None:
+                return  # a flush has kept them meanwhile
+            self._keep_pace.begin()
+            rows = min(batch.rows, self._keep_pace.units)
+            rows = -(-batch.rows // -(-batch.rows // rows))  # evenly, that the last part is not of a row or two
+            self._counted = part(batch, slice(rows, batch.rows)) if rows < batch.rows else None
+            self._keep(batch if self._counted is None else part(batch, slice(0, rows)))
+            self._keep_pace.end(rows)
             self._settle()
 
     def count_gathered(self, rest: Callable[[], None] | None = None) -> None:
         """What was decoded, to the last row. ``rest`` is called between two steps."""
+        self._to_columns()
         self._count_traffic()
-        while self._gathered:
+        while self._one_more():
             if rest is not None:
                 rest()
-            self._count_rows()
+
+    def _one_more(self) -> bool:
+        """A step of counting or keeping; False where all is done. What another thread is at is done when it is."""
+        with self._state:
+            if self._counted is not None:
+                self._keep_some()
+            elif self._gathered:
+                self._count_rows()
+            else:
+                return False
+            return True
 
     def _settle(self) -> None:
-        if not self._gathered and not self._passed:
+        if not self._holds_something:
             self._minutes.counted()
 
     def add(self, batches: Sequence[PredictionBatch]) -> None:
@@ -235,6 +252,12 @@ class Stages:
 
         The lock is held, and their version went through ``of_known_version``.
         """
+        batch = self._count(batches)
+        if batch is not None:
+            self._keep(batch)
+
+    def _count(self, batches: Sequence[PredictionBatch]) -> PredictionBatch | None:
+        """Into panes; all the rows in one, where that went well."""
         rows = sum(batch.rows for batch in batches)
         self._telemetry.add(names.ROWS, rows)
         try:
@@ -243,7 +266,10 @@ class Stages:
         except Exception as error:
             self._telemetry.failed("aggregate", error)
             self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)
-            return
+            return None
+        return batch
+
+    def _keep(self, batch: PredictionBatch) -> None:
         try:
             kept = self._redacted(self._models[batch.model], batch)
         except Exception as error:

@@ -250,7 +250,7 @@ def test_an_own_fault_is_counted(exchange: Make, monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("ours")
 
     monkeypatch.setattr(f"{decode.__module__}.{decode_exchange.__name__}", broken)
-    assert decode([exchange({}, GOOD)], OPTIONS, unix_at).dropped == {"internal_error": 1}
+    assert decode([exchange([{}, {}], [GOOD, GOOD])], OPTIONS, unix_at).dropped == {"internal_error": 1}
 
 
 def test_settings_name_every_decoder_in_its_order() -> None:

@@ -16,6 +16,7 @@ from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
+from mlmon_sidecar.decode.batch import Slice
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import HubUnavailable, StoreError, WireError
@@ -23,6 +24,7 @@ from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES
 from mlmon_sidecar.hub import wire
 from mlmon_sidecar.recorder import RecordedModel, Recorder, stages, waiting
 from mlmon_sidecar.recorder import recorder as module
+from mlmon_sidecar.recorder.decoding import Group
 from mlmon_sidecar.recorder.stages import Stages
 from mlmon_sidecar.records import (
     MINUTE_NS,
@@ -265,13 +267,26 @@ def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> No
     served.recorder.flush()
     served.clock.now_ns = 10 * MINUTE_NS
     served.serve(exchange(1))
-    served.recorder._stages.step()  # decoded, and the queue is empty
+    served.recorder._stages.step()  # read, and the queue is empty
     seen = []
-    for _ in range(3):
+    for _ in range(5):
         assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
         seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
-        served.recorder._stages.step()  # the traffic, then the rows
-    assert seen == [(0, 999), (0, 999), (1, 1_008)]
+        served.recorder._stages.step()  # to columns, the traffic, the rows to panes, the rows to keep
+    assert seen == [(0, 999), (0, 999), (0, 999), (1, 999), (1, 1_008)]
+
+
+def test_rows_counted_by_two_threads_in_turn_are_all_kept(served: Served) -> None:
+    """A flush counts beside the recorder's thread, which may have looked for work just before it."""
+    served.serve(*(exchange(n, model="mn"[n % 2]) for n in range(10)))
+    stages = served.recorder._stages
+    while not stages._gathered:
+        stages.step()
+    stages._count_rows()
+    stages._count_rows()
+    served.drain()
+    assert served.recorder.flush()
+    assert served.hub.cell("rows") == 10 == len(set(served.hub.ids()))
 
 
 def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +307,7 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
     monkeypatch.setattr(served.handoff, "drain", drain_and_flush)
     served.serve(exchange(1))
     served.recorder._stages.step()
-    assert served.recorder._stages._gathered, "decoded, not yet counted"
+    assert served.recorder._stages._decoding, "read, not yet counted"
     assert set(seen) == {999}
 
 
@@ -483,13 +498,13 @@ def test_stop_drains_what_came_while_rows_were_waiting_to_be_counted(served: Ser
 
 def test_stop_gives_up_at_its_deadline_and_counts_what_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.serve(*(exchange(n) for n in range(1_000)))
-    record = Stages._decode
+    account = Stages._account
 
-    def slow(self: Stages, name: str, exchanges: Sequence[Exchange]) -> None:
+    def slow(self: Stages, group: Group) -> None:
         served.clock.now_ns += 1_000_000_000
-        record(self, name, exchanges)
+        account(self, group)
 
-    monkeypatch.setattr(Stages, "_decode", slow)
+    monkeypatch.setattr(Stages, "_account", slow)
     left = served.recorder.stop(deadline_seconds=3.0)
     assert 0 < left < 1_000
     counters = served.hub.counters()
@@ -560,7 +575,7 @@ def fail(*_: object, **__: object) -> Any:
 )
 def _broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     targets: dict[str, tuple[object, str]] = {
-        "decode": (stages, "decode"),
+        "decode": (Slice, "decoded"),
         "add_exchanges": (PaneBuilder, "add_exchanges"),
         "join": (stages, "join"),
         "add_batch": (PaneBuilder, "add_batch"),
