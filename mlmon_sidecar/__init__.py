@@ -9,10 +9,21 @@ from mlmon_sidecar.version import __version__
 if TYPE_CHECKING:
     from mlmon_sidecar.capture.annotate import annotate
     from mlmon_sidecar.client import FeedbackClient, Label
+    from mlmon_sidecar.resources.loading import model_loading
+    from mlmon_sidecar.resources.queues import watch_queue
     from mlmon_sidecar.runtime.middleware import MonitorMiddleware
     from mlmon_sidecar.runtime.monitor import Monitor
 
-__all__ = ["FeedbackClient", "Label", "Monitor", "MonitorMiddleware", "__version__", "annotate"]
+__all__ = [
+    "FeedbackClient",
+    "Label",
+    "Monitor",
+    "MonitorMiddleware",
+    "__version__",
+    "annotate",
+    "model_loading",
+    "watch_queue",
+]
 
 _HOMES = {
     "FeedbackClient": "mlmon_sidecar.client",
@@ -20,6 +31,8 @@ _HOMES = {
     "Monitor": "mlmon_sidecar.runtime.monitor",
     "MonitorMiddleware": "mlmon_sidecar.runtime.middleware",
     "annotate": "mlmon_sidecar.capture.annotate",
+    "model_loading": "mlmon_sidecar.resources.loading",
+    "watch_queue": "mlmon_sidecar.resources.queues",
 }
 
 

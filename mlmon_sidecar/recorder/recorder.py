@@ -21,6 +21,7 @@ from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
+from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
@@ -67,10 +68,11 @@ class Recorder:
         self._generations = generations or GenerationBook()
         expected = {name: model.schema for name, model in models.items()}
         self._violations = Violations(expected, telemetry, clock, warning)
+        self._sizes = BatchSizes()
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
-            lock=self._state, violations=self._violations, generations=self._generations, telling=telling,
-            cpu_ns=cpu_ns,
+            lock=self._state, violations=self._violations, generations=self._generations, sizes=self._sizes,
+            telling=telling, cpu_ns=cpu_ns,
         )  # fmt: skip
         self._totals = Totals({name: model.layout for name, model in models.items()})
         self._counters = Counters(telemetry, handoff, faults or Faults())
@@ -208,6 +210,7 @@ class Recorder:
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
             *self._totals.measurements(),
+            *self._sizes.measurements(),
             *self._violations.measurements(),
             *self._generations.measurements(),
             Measurement("mlmon.self.queue.size", stats.bytes_in_queue),
