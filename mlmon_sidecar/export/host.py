@@ -27,7 +27,7 @@ def host_meter_provider() -> MeterProvider | None:
 
 
 class HostMetrics:
-    """One observable instrument for each catalogue name that has no histogram points, and ``mlmon.prediction.duration``.
+    """One observable instrument for each name without histogram points; and ``mlmon.prediction.duration``.
 
     A histogram cannot be observed: it is recorded value by value as each cycle begins, which costs some 10 us a request
     on the export thread. Points carry ``mlmon.recorder``: the application's resource does not tell its workers apart.
