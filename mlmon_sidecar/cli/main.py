@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mlmon_sidecar.cli.assets import assets
 from mlmon_sidecar.cli.baseline import baseline_app
 from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
@@ -35,6 +36,7 @@ app.command()(hub)
 app.command()(decode)
 app.command()(redact)
 app.command()(demo)
+app.command()(assets)
 
 
 def _print_version(wanted: bool) -> None:
