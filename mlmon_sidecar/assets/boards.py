@@ -9,6 +9,7 @@ from mlmon_sidecar.export.catalog import (
     ALERT_LAYER,
     ALERT_RULE,
     ALERT_TRANSITION,
+    BIN,
     CLASS,
     COMPONENT,
     CPU_MODE,
@@ -161,6 +162,12 @@ DATA = Board(
                    Query("mlmon.schema.violations", How.RATE, (MODEL_NAME, VIOLATION))),
             _panel("Rows in the window", "What the figures of a day rest on.",
                    Query("mlmon.window.samples", How.MAX, (MODEL_NAME, WINDOW)), stat=True),
+        )),
+        ("Fleet", (
+            _panel("Values in bins", "Of all hubs together; with `export.bins`.",
+                   Query("mlmon.feature.bin", How.SUM, (MODEL_NAME, FEATURE, BIN))),
+            _panel("Baseline in bins", "Share of the baseline's values; with `export.bins`.",
+                   Query("mlmon.baseline.bin.ratio", How.MAX, (MODEL_NAME, FEATURE, BIN))),
         )),
     ),
 )  # fmt: skip

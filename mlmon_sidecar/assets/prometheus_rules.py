@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from mlmon_sidecar.assets.alerts import ALERTS, Alert, Series
+from mlmon_sidecar.assets.fleet import FLEET
 from mlmon_sidecar.assets.plain_yaml import to_yaml
 from mlmon_sidecar.assets.query import How, Query
 from mlmon_sidecar.export.catalog import FEATURE, MODEL_NAME, REQUEST_OUTCOME
@@ -37,8 +38,10 @@ RECORDED: dict[str, Query] = {
 def rules() -> str:
     """Recording rules, then alerts."""
     recorded = [{"record": name, "expr": query.promql(WINDOW)} for name, query in RECORDED.items()]
+    fleet = [{"record": name, "expr": expr} for name, expr in FLEET.items()]
     groups = [
         {"name": "mlmon-recording", "interval": "1m", "rules": recorded},
+        {"name": "mlmon-fleet-drift", "interval": "1m", "rules": fleet},
         {"name": "mlmon-alerts", "rules": [_rule(alert) for alert in ALERTS]},
     ]
     return to_yaml({"groups": groups}, "Recording and alerting rules for Prometheus and Mimir, made by mlmon assets.")

@@ -193,6 +193,12 @@ class ExportSettings(Table):
     prediction_logs: float = Field(
         default=0.0, ge=0, le=1, description="Share of predictions sent as redacted log records.", examples=[0.01]
     )
+    bins: bool = Field(
+        default=False,
+        description="Export what is in the bins of each feature and of its baseline, for drift over several hubs: up "
+        "to 1,000 series more a model.",
+        examples=[True],
+    )
     prometheus: bool = Field(
         default=False,
         description="Serve this process's metrics to Prometheus at `metrics` below `endpoints`, to who has the token "

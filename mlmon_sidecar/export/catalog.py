@@ -21,6 +21,7 @@ FEATURE = "mlmon.feature.name"
 METHOD = "mlmon.drift.method"
 WINDOW = "mlmon.window"
 VIOLATION = "mlmon.schema.violation"
+BIN = "mlmon.bin"
 CLASS = "mlmon.class"
 LABEL_STATUS = "mlmon.label.status"
 SCORE_NAME = "mlmon.metric.name"
@@ -239,6 +240,20 @@ _DATA = (
         Kind.GAUGE,
         "Standard deviation of a numeric feature in the window.",
         _FEATURE,
+    ),
+    _hub(
+        "mlmon.feature.bin",
+        "{observation}",
+        Kind.UPDOWN,
+        "Values of the window in a bin of the baseline; bins are numbered. Only with `export.bins`.",
+        (*_FEATURE, BIN),
+    ),
+    _hub(
+        "mlmon.baseline.bin.ratio",
+        "1",
+        Kind.GAUGE,
+        "Share of the baseline's values in the bin. Only with `export.bins`.",
+        (*_M, FEATURE, BIN),
     ),
     _hub("mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features that an alarm has named."),
     _hub("mlmon.window.samples", "{sample}", Kind.GAUGE, "Rows in the window."),

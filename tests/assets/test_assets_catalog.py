@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from mlmon_sidecar.assets.fleet import BEFORE, NOW
 from mlmon_sidecar.assets.query import How, NotInCatalog, Query
 from mlmon_sidecar.assets.writing import ASSETS
 from mlmon_sidecar.export.catalog import CATALOG, EVENTS, Kind, Metric
 from mlmon_sidecar.export.prometheus import label_name, prometheus_name
 
 PROMETHEUS = re.compile(r"(?<![\w$.])((?:mlmon|process|gen_ai|hw)_[a-z0-9_]+)(\{[^}]*\})?")
-GROUPED = re.compile(r" by \(([^)]*)\)")
+GROUPED = re.compile(r" (?:by|on|group_left) \(([^)]*)\)")
 DATADOG = re.compile(r"(?:sum|max|min|avg|p50|p95|p99):([a-z_.0-9]+)\{([^}]*)\}(?: by \{([^}]*)\})?")
 BUILT_IN = {"le"}
 
@@ -41,13 +42,16 @@ def labels(metric: Metric) -> set[str]:
 def check_promql(expr: str) -> int:
     """Names and labels of one expression; how many metrics it names."""
     known = families()
+    for name in (NOW, BEFORE):  # rules that stand for a metric
+        of = "mlmon_baseline_bin_ratio" if name == BEFORE else "mlmon_feature_bin"
+        expr = expr.replace(name, of)
     bare = re.sub(GROUPED, "", expr)
     named = [match.groups() for match in PROMETHEUS.finditer(re.sub(r"\{[^}]*\}", "", bare))]
     allowed: set[str] = set()
     for name, _ in named:
         assert name in known, f"{name} is not in the catalogue: {expr}"
         allowed |= labels(known[name])
-    used = {label.strip() for group in GROUPED.findall(expr) for label in group.split(",")}
+    used = {label.strip() for group in GROUPED.findall(expr) for label in group.split(",") if label}
     used |= {part.split("=")[0].rstrip("!~ ").strip() for group in re.findall(r"\{([^}]*)\}", expr)
              for part in group.split(",") if part.strip()}  # fmt: skip
     assert used <= allowed, f"{used - allowed} are no attributes there: {expr}"

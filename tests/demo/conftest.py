@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from story_run import Prometheus, Told, free_port, run_story
 
+SETTINGS = {"MLMON_EXPORT__PROMETHEUS": "true", "MLMON_EXPORT__BINS": "true"}
+
 
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Told, Prometheus | None]]:
@@ -19,7 +21,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Told, Prom
         return
     prometheus = Prometheus(directory / "prometheus", port, directory / "token")
     try:
-        yield run_story(directory, port, os.environ | {"MLMON_EXPORT__PROMETHEUS": "true"}), prometheus
+        yield run_story(directory, port, os.environ | SETTINGS), prometheus
     finally:
         prometheus.close()
 
