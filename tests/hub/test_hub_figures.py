@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hub_parts import LAYOUT, START, Watched, baseline, batch, kept, panes
 from scipy.stats import ks_2samp
@@ -85,8 +86,6 @@ def test_distances(found: dict[Any, float]) -> None:
 
 
 def test_evidence_and_drifted_are_what_the_page_shows(watched: Watched, found: dict[Any, float]) -> None:
-    import orjson
-
     (model,) = orjson.loads(watched.hub.query("status", {}))["models"]
     shown = {feature["name"]: feature for feature in model["features"]}
     assert found["mlmon.feature.drift.evidence", "x"] == pytest.approx(shown["x"]["evidence"])
@@ -95,12 +94,10 @@ def test_evidence_and_drifted_are_what_the_page_shows(watched: Watched, found: d
 
 
 def test_predictions(found: dict[Any, float]) -> None:
-    yes = int((SCORES >= 0.5).sum())
+    yes, sure = int((SCORES >= 0.5).sum()), np.maximum(SCORES, 1 - SCORES).mean()
     assert (found["mlmon.prediction.class", "yes"], found["mlmon.prediction.class", "no"]) == (yes, ROWS - yes)
     assert found["mlmon.prediction.dominant.ratio", ""] == pytest.approx(max(yes, ROWS - yes) / ROWS)
-    assert found["mlmon.prediction.confidence.mean", ""] == pytest.approx(
-        np.maximum(SCORES, 1 - SCORES).mean(), abs=1e-4
-    )
+    assert found["mlmon.prediction.confidence.mean", ""] == pytest.approx(sure, abs=1e-4)
 
 
 def test_ages(watched: Watched, found: dict[Any, float]) -> None:
@@ -124,9 +121,7 @@ def test_bins_are_the_rows_in_them(watched: Watched) -> None:
     for feature, counts in bins["mlmon.baseline.bin.ratio"].items():
         assert sum(counts) == pytest.approx(1)
         weights = baseline().reference.vector[LAYOUT.cells[feature].alarm]
-        assert counts == pytest.approx((weights / weights.sum()).tolist()), (
-            "the detector's cells, of rows of equal weight"
-        )
+        assert counts == pytest.approx((weights / weights.sum()).tolist()), "the detector's, of rows of equal weight"
 
 
 def test_bins_are_not_exported_unless_asked_for(tmp_path: Path) -> None:
@@ -151,6 +146,9 @@ def test_labels(tmp_path: Path) -> None:
     watched.hub.tick()
     watched.hub.tick()
     points = [m for m in watched.hub.measurements() if m.name.startswith("mlmon.outcome.")]
+    realised = {dict(m.attributes).get("mlmon.estimated", m.name): m.value for m in points}
+    assert realised["false"] == pytest.approx(6 / 8), "all were predicted to be yes"
+    assert realised["mlmon.outcome.coverage.ratio"] == pytest.approx(8 / 10)
     labelled = {dict(m.attributes)["mlmon.label.status"]: m.value for m in points if m.name == "mlmon.outcome.labels"}
     assert sum(labelled.values()) == 8, "known predictions alone"
     watched.hub.close()

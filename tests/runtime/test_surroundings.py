@@ -63,6 +63,19 @@ def test_requests_by_their_ending(served: Served) -> None:
     assert sum(v for k, v in found.items() if k.startswith("mlmon_prediction_duration_seconds_count")) == 4
 
 
+def test_first_bytes_come_before_last_ones(served: Served) -> None:
+    found = eventually(lambda: figures(served), lambda f: any("time_to_first_byte" in key for key in f))
+    first, last = "mlmon_prediction_time_to_first_byte_seconds", "mlmon_prediction_duration_seconds"
+    assert of(found, f"{first}_count") == of(found, f"{last}_count") == 4
+    assert 0 < of(found, f"{first}_sum") <= of(found, f"{last}_sum") < SOON_SECONDS
+
+
+def test_the_queue_is_told_with_its_limit(served: Served) -> None:
+    found = figures(served)
+    assert found["mlmon_self_queue_limit_bytes"] == 64 * 1024 * 1024
+    assert 0 <= found["mlmon_self_queue_size_bytes"] < 64 * 1024
+
+
 def test_rows_of_requests(served: Served) -> None:
     found = eventually(lambda: figures(served), lambda f: any(k.startswith("mlmon_batch_size_count") for k in f))
     assert of(found, "mlmon_batch_size_sum") == 3 * of(found, "mlmon_batch_size_count") >= 6
