@@ -249,7 +249,7 @@ class MonitoredProcess:
         tokens = page_tokens(self.settings)
         if self.settings.endpoints is None or tokens.empty:
             return None
-        metrics = self._scrape if self.settings.export.prometheus else None
+        metrics = self._scrape if self.settings.export.scraped else None
         options = WebOptions(tokens=tokens, clock=make_clock(self.settings), metrics=metrics, hosts=self.settings.hosts)
         return build_web(self.slot, options)
 

@@ -73,7 +73,7 @@ class RawWorker:
             count_seconds=settings.flush_interval_seconds / 2,
         )
         self._surroundings = Surroundings(process)
-        self._metered = settings.export.prometheus
+        self._metered = settings.export.scraped
         sources: list[Source] = [self.shipper.measurements, *self._surroundings.sources]
         self.exporter = Exporter(options, sources, process.telemetry, make_clock(settings))
 

@@ -189,7 +189,7 @@ def _page(settings: Settings) -> Callable[[Hub, Exporter, socket.socket, threadi
             yield
 
     def serve(hub: Hub, exporter: Exporter, listener: socket.socket, stopping: threading.Event) -> None:
-        metrics = exporter.exposition if settings.export.prometheus else None
+        metrics = exporter.exposition if settings.export.scraped else None
         options = WebOptions(tokens=tokens, clock=hub.clock, metrics=metrics, hosts=settings.hosts)
         web = build_web(hub, options)
         config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)

@@ -66,7 +66,7 @@ class Worker:
 
     def start(self) -> None:
         self.exporter.start()
-        if self._process.settings.export.prometheus or self.exporter.sends_metrics:
+        if self._process.settings.export.scraped or self.exporter.sends_metrics:
             self._surroundings.start()
         self.recorder.start()
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 
-KILL_AFTER_SECONDS = 150.0
+KILL_AFTER_SECONDS = 300.0  # a machine with other work to do
 READY_SECONDS = 60.0
 SETTINGS = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 2s, scrape_timeout: 2s}}
 scrape_configs:
   - job_name: demo
     metrics_path: /mlmon/metrics

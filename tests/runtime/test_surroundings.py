@@ -20,7 +20,7 @@ def configure(folder: Path, *, prometheus: bool) -> None:
         f"""
         flush_interval_seconds = 0.1
         tokens = {{read = "{folder}/token"}}
-        export = {{prometheus = {str(prometheus).lower()}}}
+        export = {{preset = "{"prometheus" if prometheus else "none"}"}}
         [models.loans]
         routes = ["POST /score"]
         """
