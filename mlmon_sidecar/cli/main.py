@@ -14,6 +14,7 @@ from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
 from mlmon_sidecar.cli.decode import decode
 from mlmon_sidecar.cli.demo import demo
+from mlmon_sidecar.cli.doctor import doctor
 from mlmon_sidecar.cli.hub import hub
 from mlmon_sidecar.cli.redact import redact
 from mlmon_sidecar.cli.store import store_app
@@ -37,6 +38,7 @@ app.command()(decode)
 app.command()(redact)
 app.command()(demo)
 app.command()(assets)
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:
