@@ -125,8 +125,8 @@ set up itself.
 - A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
   seconds; at shutdown all signals share one deadline.
 
-`mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what leaves
-the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:
+`mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what
+leaves the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:
 [dashboards.md](dashboards.md).
 
 ## Standard variables
