@@ -8,25 +8,21 @@ brings: language models' figures, errors, schema violations, and log records.
 from __future__ import annotations
 
 import gzip
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mlmon_sidecar.clock import SystemClock
 from mlmon_sidecar.config import Settings
 from mlmon_sidecar.export.figures import Collector, Figures
-from mlmon_sidecar.export.memory import Memory
-from mlmon_sidecar.export.otel_metrics import MetricsBuilder
+from mlmon_sidecar.export.otel_size import encoded
 from mlmon_sidecar.export.prometheus import exposition
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.retention import FIGURE_DAYS, MINUTES_KEPT
+from mlmon_sidecar.interfaces import Source
 from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.sizes import BATCH_BOUNDS
 from mlmon_sidecar.records import MINUTE_NS, Distribution, Flush, Measurement, Pane, PaneKey, RedactedRows
@@ -40,7 +36,6 @@ from mlmon_sidecar.runtime.assembly import Watched
 from mlmon_sidecar.statistics.packing import encode_vector
 from mlmon_sidecar.store import open_store
 from mlmon_sidecar.telemetry import Telemetry
-from mlmon_sidecar.version import __version__
 
 _BEHIND = 5  # minutes of the made traffic before now
 _HOURS = FIGURE_DAYS * 24
@@ -81,7 +76,7 @@ def process_cost(settings: Settings, watched: Sequence[Watched]) -> Cost:
         Measurement("mlmon.self.flush.lag", 0.0),
         Measurement("mlmon.self.hub.leader", 0),
     ]
-    sources = [ProcessSource(), GpuSource(), ActiveSource(models, ()), LoadingSource(models, 1.0)]
+    sources: list[Source] = [ProcessSource(), GpuSource(), ActiveSource(models, ()), LoadingSource(models, 1.0)]
     found: list[Measurement | Distribution] = [*totals.measurements(), *sizes, *pauses, *own]
     for source in sources:
         found += source()
@@ -121,11 +116,7 @@ def _pane(watched: Watched, minute: int) -> Pane:
 
 def _cost(found: Sequence[Measurement | Distribution]) -> Cost:
     figures: Figures = Collector([lambda: found], Telemetry()).collect()
-    now = time.time_ns()
-    builder = MetricsBuilder(
-        Resource.create({}), InstrumentationScope("mlmon_sidecar", __version__), Memory(now), "cumulative"
-    )
-    body: bytes = encode_metrics(builder.build(figures, now)).SerializeToString()
+    body = encoded(figures)
     lines = exposition(figures, {}).decode().splitlines()
     return Cost(
         series=sum(map(len, figures.values())),

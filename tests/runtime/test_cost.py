@@ -36,8 +36,8 @@ def attributes(point: Any) -> frozenset[tuple[str, str]]:
 def test_the_count_is_what_arrives(tmp_path: Path, tap: Collector) -> None:
     configure(tmp_path)
     build_baseline(tmp_path, applicants(2_000))
-    said = dict(models=f'baseline = "{tmp_path}/loans.json"\nroutes = ["POST /score"]')
-    path = configure(tmp_path, f'[export]\nendpoint = "{tap.url}"\ninterval_seconds = 0.5', **said)
+    models = f'baseline = "{tmp_path}/loans.json"\nroutes = ["POST /score"]'
+    path = configure(tmp_path, f'[export]\nendpoint = "{tap.url}"\ninterval_seconds = 0.5', models=models)
     loaded = load(path, environ={})
     (watched,) = watched_models(loaded.settings, loaded.origin)
     process, model = process_cost(loaded.settings, [watched]), model_cost(loaded.settings, watched)
@@ -56,10 +56,8 @@ def test_the_count_is_what_arrives(tmp_path: Path, tap: Collector) -> None:
 
         def complete(metrics: list[Any]) -> Any:
             found = series(metrics)
-            enough = any(name == "mlmon.feature.mean" for name, _ in found[Emitter.HUB])
-            return (
-                found if enough and any(name == "mlmon.event_loop.lag" for name, _ in found[Emitter.PROCESS]) else None
-            )
+            names = {name for source in found.values() for name, _ in source}
+            return found if {"mlmon.feature.mean", "mlmon.event_loop.lag", "mlmon.batch.size"} <= names else None
 
         arrived = tap.wait("metrics", complete)
     assert len(arrived[Emitter.PROCESS]) == process.series
