@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def test_the_count_is_what_arrives(tmp_path: Path, tap: Collector) -> None:
     configure(tmp_path)
     build_baseline(tmp_path, applicants(2_000))
     models = f'baseline = "{tmp_path}/loans.json"\nroutes = ["POST /score"]'
-    path = configure(tmp_path, f'[export]\nendpoint = "{tap.url}"\ninterval_seconds = 0.5', models=models)
+    head = f"clock_scale = 240\nclock_anchor = {time.time()}"  # a minute is sealed every quarter of a second
+    path = configure(tmp_path, f'[export]\nendpoint = "{tap.url}"\ninterval_seconds = 0.5', models=models, head=head)
     loaded = load(path, environ={})
     (watched,) = watched_models(loaded.settings, loaded.origin)
     process, model = process_cost(loaded.settings, [watched]), model_cost(loaded.settings, watched)
