@@ -9,11 +9,23 @@ from mlmon_sidecar.version import __version__
 if TYPE_CHECKING:
     from mlmon_sidecar.capture.annotate import annotate
     from mlmon_sidecar.client import FeedbackClient, Label
+    from mlmon_sidecar.resources.loading import model_loading
+    from mlmon_sidecar.resources.queues import watch_queue
     from mlmon_sidecar.runtime.baselines import build_baseline
     from mlmon_sidecar.runtime.middleware import MonitorMiddleware
     from mlmon_sidecar.runtime.monitor import Monitor
 
-__all__ = ["FeedbackClient", "Label", "Monitor", "MonitorMiddleware", "__version__", "annotate", "build_baseline"]
+__all__ = [
+    "FeedbackClient",
+    "Label",
+    "Monitor",
+    "MonitorMiddleware",
+    "__version__",
+    "annotate",
+    "build_baseline",
+    "model_loading",
+    "watch_queue",
+]
 
 _HOMES = {
     "FeedbackClient": "mlmon_sidecar.client",
@@ -22,6 +34,8 @@ _HOMES = {
     "MonitorMiddleware": "mlmon_sidecar.runtime.middleware",
     "annotate": "mlmon_sidecar.capture.annotate",
     "build_baseline": "mlmon_sidecar.runtime.baselines",
+    "model_loading": "mlmon_sidecar.resources.loading",
+    "watch_queue": "mlmon_sidecar.resources.queues",
 }
 
 

@@ -114,13 +114,20 @@ set up itself.
 ## Where it goes
 
 - **Your application's own providers**, where it set them globally during its start-up: the observable instruments
-  register there and every point carries `mlmon.recorder`, which tells worker processes apart. The two histograms are
-  not sent then.
+  register there and every point carries `mlmon.recorder`, which tells worker processes apart. Of the histograms
+  `mlmon.prediction.duration` alone goes that way.
 - **Private ones** otherwise. Globals are never set. Each process is a `service.instance.id` of its own.
+- **To Prometheus when it asks**: `[export] prometheus = true` serves the same figures at `/mlmon/metrics`, to who has
+  the token for reading, under the names Prometheus itself makes of OTLP. A scrape reaches one process: with several
+  workers behind one port use OTLP.
 - A trace is joined, not started: where a span is current when a request comes in, it gets `mlmon.prediction.id` and
   `mlmon.model.name` as the answer begins. That is the whole cost on the event loop.
 - A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
   seconds; at shutdown all signals share one deadline.
+
+`mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what
+leaves the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:
+[dashboards.md](dashboards.md).
 
 ## Standard variables
 

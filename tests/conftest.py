@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("busy_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy_machine")
 
-SYSTEM_PROGRAMS = ("chromium",)  # what scripts/system-packages installs
+SYSTEM_PROGRAMS = ("chromium", "prometheus", "promtool")  # what scripts/system-packages installs
 
 
 def wants_program(reason: str) -> bool:

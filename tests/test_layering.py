@@ -28,7 +28,7 @@ ROWS = [
     {"baseline"},
     {"config"},
     {"recorder", "hub", "shipper"},
-    {"backtest", "bulk", "web", "proxy", "client", "analysis"},
+    {"assets", "backtest", "bulk", "web", "proxy", "client", "analysis"},
     {"runtime"},
     {"demo"},
     {"cli"},

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from starlette.applications import Starlette
 
-from mlmon_sidecar import FeedbackClient, Label, Monitor, MonitorMiddleware, annotate
+from mlmon_sidecar import FeedbackClient, Label, Monitor, MonitorMiddleware, annotate, model_loading, watch_queue
 
 app = Starlette()
 app.add_middleware(MonitorMiddleware)
@@ -14,6 +14,10 @@ wrapped: MonitorMiddleware = MonitorMiddleware(app, store="sqlite:////var/lib/ml
 why: str = wrapped.degraded
 
 annotate(features={"amount": 12.5, "country": "SE"}, prediction="fraud", confidence=0.9, segment="SE")
+
+with model_loading("fraud"):
+    waiting: list[str] = []
+watch_queue("gpu", lambda: len(waiting))
 
 with Monitor("mlmon.toml", strict=True) as monitor:
     ids: Sequence[str] = monitor.observe(

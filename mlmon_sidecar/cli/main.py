@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from mlmon_sidecar.cli.assets import assets
 from mlmon_sidecar.cli.backtest import backtest
 from mlmon_sidecar.cli.baseline import baseline_app
 from mlmon_sidecar.cli.config import config_app
 from mlmon_sidecar.cli.console import show_crash, show_error
 from mlmon_sidecar.cli.decode import decode
 from mlmon_sidecar.cli.demo import demo
+from mlmon_sidecar.cli.doctor import doctor
 from mlmon_sidecar.cli.hub import hub
 from mlmon_sidecar.cli.redact import redact
 from mlmon_sidecar.cli.store import store_app
@@ -37,6 +39,8 @@ app.command()(decode)
 app.command()(redact)
 app.command()(backtest)
 app.command()(demo)
+app.command()(assets)
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -181,6 +181,13 @@ class AlertSettings(Table):
 class ExportSettings(Table):
     """OpenTelemetry export. Nothing leaves the process until an endpoint is set."""
 
+    preset: Literal["none", "grafana-cloud", "datadog", "datadog-agent", "prometheus"] = Field(
+        default="none",
+        description="A place by name: `grafana-cloud` (variables `GRAFANA_CLOUD_INSTANCE_ID`, `GRAFANA_CLOUD_API_KEY`, "
+        "`GRAFANA_CLOUD_ZONE`), `datadog` (`DD_API_KEY`, `DD_SITE`), `datadog-agent` (`DD_AGENT_HOST`), `prometheus` "
+        "(the same as `prometheus = true`). Other settings and `OTEL_*` variables win over it.",
+        examples=["datadog"],
+    )
     endpoint: OtlpEndpoint = Field(
         default=None,
         description="OTLP endpoint. Not set: `OTEL_EXPORTER_OTLP_ENDPOINT`, else nothing is exported.",
@@ -193,6 +200,23 @@ class ExportSettings(Table):
     prediction_logs: float = Field(
         default=0.0, ge=0, le=1, description="Share of predictions sent as redacted log records.", examples=[0.01]
     )
+    bins: bool = Field(
+        default=False,
+        description="Export what is in the bins of each feature and of its baseline, for drift over several hubs: up "
+        "to 1,000 series more a model.",
+        examples=[True],
+    )
+    prometheus: bool = Field(
+        default=False,
+        description="Serve this process's metrics to Prometheus at `metrics` below `endpoints`, to who has the token "
+        "for reading.",
+        examples=[True],
+    )
+
+    @property
+    def scraped(self) -> bool:
+        """Whether Prometheus may ask for the metrics."""
+        return self.prometheus or self.preset == "prometheus"
 
 
 class Settings(BaseSettings):

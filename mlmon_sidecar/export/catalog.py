@@ -21,6 +21,7 @@ FEATURE = "mlmon.feature.name"
 METHOD = "mlmon.drift.method"
 WINDOW = "mlmon.window"
 VIOLATION = "mlmon.schema.violation"
+BIN = "mlmon.bin"
 CLASS = "mlmon.class"
 LABEL_STATUS = "mlmon.label.status"
 SCORE_NAME = "mlmon.metric.name"
@@ -35,6 +36,10 @@ PII_TYPE = "mlmon.pii.type"
 COMPONENT = "mlmon.component"
 SIGNAL = "mlmon.signal"
 CPU_MODE = "cpu.mode"
+REQUEST_OUTCOME = "mlmon.request.outcome"
+QUEUE = "mlmon.queue.name"
+HARDWARE = ("hw.id", "hw.name")
+HARDWARE_TYPE = "hw.type"
 RECORDER = "mlmon.recorder"  # on every point that goes through the host application's own MeterProvider
 
 
@@ -95,6 +100,23 @@ def _hub(name: str, unit: str, kind: Kind, description: str, attributes: tuple[s
 _INFRASTRUCTURE = (
     _process("mlmon.predictions", "{prediction}", Kind.COUNTER, "Predicted rows.", _M),
     _process(
+        "mlmon.requests",
+        "{request}",
+        Kind.COUNTER,
+        "Requests for predictions by how they ended: `ok`, `client_error`, `server_error` or `aborted` by the caller.",
+        (*_M, REQUEST_OUTCOME),
+    ),
+    _process("mlmon.request.active", "{request}", Kind.UPDOWN, "Requests that are being worked on.", (MODEL_NAME,)),
+    _process("mlmon.batch.size", "{row}", Kind.HISTOGRAM, "Predicted rows of a request.", _M),
+    _process(
+        "mlmon.model.load.duration",
+        "s",
+        Kind.GAUGE,
+        "Time a model took to load, as `model_loading` measured it; else that of the application's start-up.",
+        (MODEL_NAME,),
+    ),
+    _process("mlmon.queue.depth", "{request}", Kind.GAUGE, "Length of a queue given to `watch_queue`.", (QUEUE,)),
+    _process(
         "mlmon.prediction.duration",
         "s",
         Kind.HISTOGRAM,
@@ -126,6 +148,13 @@ _INFRASTRUCTURE = (
         "File descriptors held open by the process.",
     ),
     _process("process.uptime", "s", Kind.GAUGE, "Time since the process started."),
+    _process("mlmon.event_loop.lag", "s", Kind.HISTOGRAM, "How late the server's event loop runs a timer."),
+    _process("mlmon.gc.pause", "s", Kind.HISTOGRAM, "Duration of a garbage collection."),
+    _process("hw.gpu.utilization", "1", Kind.GAUGE, "Share of time in which the GPU worked.", HARDWARE),
+    _process("hw.gpu.memory.usage", "By", Kind.UPDOWN, "Memory of a GPU, or of a part of it, in use.", HARDWARE),
+    _process("hw.gpu.memory.limit", "By", Kind.UPDOWN, "Memory of a GPU, or of a part of it.", HARDWARE),
+    _process("hw.temperature", "Cel", Kind.GAUGE, "Temperature of a GPU.", (*HARDWARE, HARDWARE_TYPE)),
+    _process("hw.power", "W", Kind.GAUGE, "Power a GPU draws.", (*HARDWARE, HARDWARE_TYPE)),
 )
 
 _GEN_AI = (
@@ -211,6 +240,20 @@ _DATA = (
         Kind.GAUGE,
         "Standard deviation of a numeric feature in the window.",
         _FEATURE,
+    ),
+    _hub(
+        "mlmon.feature.bin",
+        "{observation}",
+        Kind.UPDOWN,
+        "Values of the window in a bin of the baseline; bins are numbered. Only with `export.bins`.",
+        (*_FEATURE, BIN),
+    ),
+    _hub(
+        "mlmon.baseline.bin.ratio",
+        "1",
+        Kind.GAUGE,
+        "Share of the baseline's values in the bin. Only with `export.bins`.",
+        (*_M, FEATURE, BIN),
     ),
     _hub("mlmon.drift.features.drifted.ratio", "1", Kind.GAUGE, "Share of watched features that an alarm has named."),
     _hub("mlmon.window.samples", "{sample}", Kind.GAUGE, "Rows in the window."),

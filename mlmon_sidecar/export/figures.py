@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES, MODEL_NAME, NEWER_NAMES, Emitter, Kind, Metric
+from mlmon_sidecar.export.catalog import BIN, CATALOG, MAX_ATTRIBUTES, MODEL_NAME, NEWER_NAMES, Emitter, Kind, Metric
 from mlmon_sidecar.export.text import clean
 from mlmon_sidecar.interfaces import Source
 from mlmon_sidecar.records import Distribution, Measurement
@@ -86,7 +86,8 @@ def _add(figures: Figures, series: Counter[str], figure: Measurement | Distribut
 def _budget(metric: Metric, attributes: Attributes) -> tuple[str, int]:
     if metric.source is Emitter.PROCESS:
         return "", MAX_SERIES_PROCESS
-    return f"model {dict(attributes).get(MODEL_NAME, '')}", MAX_SERIES_MODEL
+    kind = "bins" if BIN in metric.attributes else "model"  # bins are asked for, and cost no other figure its place
+    return f"{kind} {dict(attributes).get(MODEL_NAME, '')}", MAX_SERIES_MODEL
 
 
 def _attributes(metric: Metric, given: Attributes) -> Attributes:

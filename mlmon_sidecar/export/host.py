@@ -11,7 +11,11 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provid
 from opentelemetry.sdk.metrics import MeterProvider
 
 from mlmon_sidecar.export.catalog import CATALOG, RECORDER, Kind
-from mlmon_sidecar.export.figures import Buckets, Collector, Figures
+from mlmon_sidecar.export.figures import Attributes, Buckets, Collector, Figures
+from mlmon_sidecar.export.spread import since, values
+from mlmon_sidecar.statistics.layout import DURATION_EDGES
+
+DURATION = "mlmon.prediction.duration"
 
 _made: WeakKeyDictionary[MeterProvider, list[HostMetrics]] = WeakKeyDictionary()
 
@@ -23,9 +27,10 @@ def host_meter_provider() -> MeterProvider | None:
 
 
 class HostMetrics:
-    """One observable instrument for each catalogue name that has no histogram points.
+    """One observable instrument for each name without histogram points; and ``mlmon.prediction.duration``.
 
-    Points carry ``mlmon.recorder``: the application's resource does not tell its worker processes apart.
+    A histogram cannot be observed: it is recorded value by value as each cycle begins, which costs some 10 us a request
+    on the export thread. Points carry ``mlmon.recorder``: the application's resource does not tell its workers apart.
     """
 
     def __init__(self, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> None:
@@ -39,6 +44,10 @@ class HostMetrics:
         for metric in CATALOG.values():
             if make := makers.get(metric.kind):
                 make(metric.name, [self._callback(metric.name)], metric.unit, metric.description)
+        duration = CATALOG[DURATION]
+        self._durations = meter.create_histogram(
+            DURATION, duration.unit, duration.description, explicit_bucket_boundaries_advisory=DURATION_EDGES
+        )
 
     @classmethod
     def of(cls, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> HostMetrics:
@@ -62,6 +71,7 @@ class HostMetrics:
         self._instance_id = instance_id
         self._lock = threading.Lock()
         self._figures: Figures = {}
+        self._recorded: dict[Attributes, Buckets] = {}
         self._served: set[str] = set(CATALOG)  # the first to ask collects
         self._closed = False
 
@@ -75,10 +85,21 @@ class HostMetrics:
 
         return observe
 
+    def _record_durations(self) -> None:
+        """What came since the last cycle. The reader that asks collects this instrument after the observables."""
+        for attributes, value in self._figures.get(DURATION, {}).items():
+            assert isinstance(value, Buckets), "a histogram in the catalogue"
+            known = {**dict(attributes), RECORDER: self._instance_id}
+            for seconds, count in values(since(self._recorded.get(attributes), value)):
+                for _ in range(count):
+                    self._durations.record(seconds, known)
+            self._recorded[attributes] = value
+
     def _observations(self, name: str) -> list[Observation]:
         with self._lock:
             if name in self._served:  # a new cycle began: one collection serves every instrument once
                 self._figures, self._served = self._collector.collect(), set()
+                self._record_durations()
             self._served.add(name)
             series = self._figures.get(name, {})
         return [

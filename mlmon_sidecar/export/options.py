@@ -43,6 +43,7 @@ class ExportSettings:
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS  # > 0, in scaled time
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS  # > 0
     temporality: str = CUMULATIVE
+    compression: str = "none"
     prediction_logs: float = 0.0  # share of predictions sent as log records, [0, 1]
     service_name: str = ""
     service_version: str = ""
@@ -135,7 +136,7 @@ def _signal(signal: str, settings: ExportSettings, env: Environment) -> SignalOp
         protocol=protocol,
         headers={**_lower(settings.headers), **env.pairs(*_names(signal, "HEADERS"), lower=True)},
         timeout_seconds=env.number(_names(signal, "TIMEOUT"), settings.timeout_seconds),
-        compression=env.choice(_names(signal, "COMPRESSION"), ("none", "gzip", "deflate"), "none"),
+        compression=env.choice(_names(signal, "COMPRESSION"), ("none", "gzip", "deflate"), settings.compression),
         certificate=env.text(*_names(signal, "CERTIFICATE")) or None,
         client_certificate=env.text(*_names(signal, "CLIENT_CERTIFICATE")) or None,
         client_key=env.text(*_names(signal, "CLIENT_KEY")) or None,

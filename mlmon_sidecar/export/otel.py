@@ -22,8 +22,9 @@ from mlmon_sidecar.export.otel_logs import Delivery, LogsLane, host_logger_provi
 from mlmon_sidecar.export.otel_metrics import MetricsLane
 from mlmon_sidecar.export.otel_senders import log_sender, metric_sender
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
-from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, Outcome, Outcomes
+from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, OFF, Outcome, Outcomes
 from mlmon_sidecar.export.own import TelemetrySource
+from mlmon_sidecar.export.prometheus import exposition
 from mlmon_sidecar.export.pump import Pump
 from mlmon_sidecar.export.quiet import Quiet
 from mlmon_sidecar.interfaces import Clock, Source
@@ -81,6 +82,14 @@ class Exporter:
         ):
             return
         lane.put(event)
+
+    @property
+    def sends_metrics(self) -> bool:
+        return self._started.outcomes.last()[METRICS].text != OFF
+
+    def exposition(self) -> bytes:
+        """Current figures as Prometheus reads them."""
+        return exposition(self._collector.collect(), {"service.instance.id": self._instance_id})
 
     def last_outcome(self) -> Mapping[str, Outcome]:
         """Signal ("metrics", "logs") to how its last export went."""

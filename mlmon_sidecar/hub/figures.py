@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.hub import curves
+from mlmon_sidecar.hub.bins import bin_figures
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.model_view import feature_views
 from mlmon_sidecar.hub.outcome_view import outcome_view
@@ -19,7 +20,7 @@ Attributes = tuple[tuple[str, str], ...]
 WINDOW = ("mlmon.window", "24h")
 
 
-def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Iterator[Measurement]:
+def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int, *, bins: bool = False) -> Iterator[Measurement]:
     """All of one model over the newest 24 hours. What has no value has no point."""
     plan, window = evaluator.plan, evaluator.day()
     reference = plan.reference
@@ -37,6 +38,8 @@ def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int) -> Itera
     built = plan.baseline_age_seconds(now_ns)
     if built is not None:
         yield Measurement("mlmon.self.baseline.age", built, who)
+    if bins and reference is not None:
+        yield from bin_figures(plan.layout, reference.vector, window, who)
 
 
 def _features(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Iterator[Measurement]:

@@ -64,6 +64,7 @@ class HubOptions:
     role: Literal["embedded", "separate"] = "embedded"  # for people
     store_name: str = ""
     clock_scale: float = 1.0
+    export_bins: bool = False  # what is in the bins of each feature
 
 
 class Hub:
@@ -346,7 +347,8 @@ class Hub:
         with self._lock:
             figures: list[Measurement | Distribution] = [Measurement("mlmon.self.hub.leader", 1)]
             for evaluator in self._evaluators.values():
-                figures += model_figures(evaluator, self.store, self.clock.unix_ns())
+                bins = self.options.export_bins
+                figures += model_figures(evaluator, self.store, self.clock.unix_ns(), bins=bins)
             figures += [
                 Measurement("mlmon.alert.transitions", count, attributes)
                 for attributes, count in self._transitions.items()

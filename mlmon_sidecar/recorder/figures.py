@@ -35,6 +35,9 @@ class Totals:
             cells = self._layouts[model].traffic
             who = (("mlmon.model.name", model), ("mlmon.model.version", version))
             figures.append(Measurement("mlmon.predictions", int(vector[cells.rows]), who))
+            for outcome in ("ok", "client_error", "server_error", "aborted"):
+                count = int(vector[getattr(cells, outcome)])
+                figures.append(Measurement("mlmon.requests", count, (*who, ("mlmon.request.outcome", outcome))))
             for name, bins, total in (
                 ("mlmon.prediction.duration", cells.duration, cells.duration_us),
                 ("mlmon.prediction.time_to_first_byte", cells.first_byte, cells.first_byte_us),

@@ -22,6 +22,7 @@ from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
+from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
@@ -69,10 +70,11 @@ class Recorder:
         self._generations = generations or GenerationBook()
         expected = {name: model.schema for name, model in models.items()}
         self._violations = Violations(expected, telemetry, clock, warning)
+        self._sizes = BatchSizes()
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
-            lock=self._state, violations=self._violations, generations=self._generations, telling=telling,
-            cpu_ns=cpu_ns,
+            lock=self._state, violations=self._violations, generations=self._generations, sizes=self._sizes,
+            telling=telling, cpu_ns=cpu_ns,
         )  # fmt: skip
         self._adopting = None if adopt is None else Adopting(hub, clock, telemetry, adopt)
         self._totals = Totals({name: model.layout for name, model in models.items()})
@@ -229,6 +231,7 @@ class Recorder:
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
             *self._totals.measurements(),
+            *self._sizes.measurements(),
             *self._violations.measurements(),
             *self._generations.measurements(),
             Measurement("mlmon.self.queue.size", stats.bytes_in_queue),

@@ -22,6 +22,7 @@ from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
+from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.violations import Violations
@@ -71,6 +72,7 @@ class Stages:
         lock: threading.RLock,
         generations: GenerationBook,
         violations: Violations,
+        sizes: BatchSizes,
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -80,6 +82,7 @@ class Stages:
         self._versions = Versions(models)
         self._violations = violations
         self._generations = generations
+        self._sizes = sizes
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
@@ -152,6 +155,7 @@ class Stages:
         generated = [one._replace(version=public(VERSION, one.version)) for one in decoded.generations]
         self._generations.add(name, generated, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
+        self._sizes.add(batches)
         versions = decoded_versions(batches)
         self._passed += [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
         for batch in batches:

@@ -205,6 +205,7 @@ def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> Hu
         role=role,
         store_name=settings.store,
         clock_scale=settings.clock_scale,
+        export_bins=settings.export.bins,
     )
 
 

@@ -107,7 +107,12 @@ class MonitorMiddleware:
         except Exception as error:  # Ours to count, never the host's to see.
             process.faults.count("middleware", error)
         if tap is not None:
-            await tap.run(self.app, receive, send)
+            active = process.active
+            active.add(tap)
+            try:
+                await tap.run(self.app, receive, send)
+            finally:
+                active.discard(tap)
         elif serve is not None:
             await serve(scope, receive, send)
         else:
@@ -116,12 +121,13 @@ class MonitorMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process
         assert process is not None, "asked for only where it monitors"
+        process.starting_up()
         await forward_lifespan(
             self.app,
             scope,
             receive,
             send,
-            on_started=process.start,
+            on_started=process.started_up,
             on_stopping=process.stop,
             faults=process.faults,
             stop_seconds=process.stop_seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
@@ -26,6 +27,7 @@ from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import WebOptions, build_web
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.capture.exchange_tap import ExchangeTap
     from mlmon_sidecar.runtime.assembly import Watched
     from mlmon_sidecar.runtime.raw_worker import RawWorker
     from mlmon_sidecar.runtime.worker import Worker
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 HUB_SECONDS = 5.0  # the first question after a start waits so long for the hub; the libraries take one or two
 LAST_SECONDS = 1.0  # of them, for the last flush and export of a process that was stopped while it started
+
+
+def starting() -> HubUnavailable:
+    return HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
 
 
 class HubSlot:
@@ -57,7 +63,7 @@ class HubSlot:
     def _ready(self) -> HubClient:
         self._there.wait(HUB_SECONDS)
         if self._client is None:
-            raise HubUnavailable("the monitor is starting", code="hub_starting", hint="Try again in a second.")
+            raise starting()
         return self._client
 
     def flush(self, flush: Flush) -> FlushReceipt:
@@ -102,6 +108,9 @@ class MonitoredProcess:
         self._inherited: list[Worker | RawWorker | None] = []
         self._start_problem = ""
         self._registered = False
+        self.loop: asyncio.AbstractEventLoop | None = None  # the server's, where it is asyncio's
+        self._start_up_begun = 0.0
+        self.start_up_seconds: float | None = None  # of the application; None: it has no lifespan
         self.slot = HubSlot()
         self.endpoints = settings.endpoints or ""
         self.web = self._build_web()
@@ -150,6 +159,7 @@ class MonitoredProcess:
         self.telemetry = Telemetry()
         self.faults = Faults()
         allowed = self.settings.queue_max_bytes
+        self.active: set[ExchangeTap] = set()  # written by event loops, one operation at a time
         self.handoff = Handoff(max_bytes=allowed - window_of(allowed) if self._raw else allowed)
         self.capture = Capture(
             handoff=self.handoff,
@@ -161,6 +171,14 @@ class MonitoredProcess:
         )
 
     # ------------------------------------------------------------ life
+
+    def starting_up(self) -> None:
+        """The application's start-up begins, which loads its models as a rule."""
+        self._start_up_begun = time.perf_counter()
+
+    def started_up(self) -> None:
+        self.start_up_seconds = time.perf_counter() - self._start_up_begun
+        self.start()
 
     def start(self) -> None:
         """After the server's start-up, or with the first request. Returns at once."""
@@ -174,6 +192,7 @@ class MonitoredProcess:
                 self._registered = True
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
+            self.loop = _running_loop()
             self._ready, self._stopped = threading.Event(), threading.Event()
             worker = threading.Thread(
                 target=self._start_worker, args=(self._ready, self._stopped), name="mlmon-start", daemon=True
@@ -233,8 +252,15 @@ class MonitoredProcess:
         tokens = page_tokens(self.settings)
         if self.settings.endpoints is None or tokens.empty:
             return None
-        options = WebOptions(tokens=tokens, clock=make_clock(self.settings), hosts=self.settings.hosts)
+        metrics = self._scrape if self.settings.export.scraped else None
+        options = WebOptions(tokens=tokens, clock=make_clock(self.settings), metrics=metrics, hosts=self.settings.hosts)
         return build_web(self.slot, options)
+
+    def _scrape(self) -> bytes:
+        worker = self._worker
+        if worker is None:
+            raise starting()
+        return worker.exporter.exposition()
 
     def is_web(self, scope: Scope) -> bool:
         prefix = self.endpoints
@@ -250,6 +276,13 @@ class MonitoredProcess:
         if root and not path.startswith(root):
             inner["path"] = root + path
         await self.web(inner, receive, send)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # a batch job, or a server on another library's loop
+        return None
 
 
 def _watched(settings: Settings, origin: Origin) -> Sequence[Watched]:

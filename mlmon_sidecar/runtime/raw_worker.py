@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.interfaces import HubClient, Source
 from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
-from mlmon_sidecar.resources.process import ProcessSource
+from mlmon_sidecar.runtime.surroundings import Surroundings
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.shipper import Shipper, window_of
 
@@ -75,11 +75,15 @@ class RawWorker:
             window_bytes=window_of(settings.queue_max_bytes),
             count_seconds=settings.flush_interval_seconds / 2,
         )
-        sources: list[Source] = [self.shipper.measurements, ProcessSource()]
+        self._surroundings = Surroundings(process)
+        self._metered = settings.export.scraped
+        sources: list[Source] = [self.shipper.measurements, *self._surroundings.sources]
         self.exporter = Exporter(options, sources, process.telemetry, make_clock(settings))
 
     def start(self) -> None:
         self.exporter.start()
+        if self._metered or self.exporter.sends_metrics:
+            self._surroundings.start()
         self.shipper.start()
 
     def stop(self, deadline_seconds: float) -> None:
@@ -89,6 +93,7 @@ class RawWorker:
             self.shipper.stop(deadline_seconds * 2 / 3)
             self.hub.close()
         finally:
+            self._surroundings.stop()
             self.exporter.shutdown(max(LEAST_SECONDS, until - time.monotonic()))
 
     @property

@@ -26,6 +26,7 @@ from mlmon_sidecar.interfaces import HubClient, Source
 from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.resources.gpu import GpuSource
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
@@ -70,7 +71,7 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     clock = make_clock(settings)
     telemetry = Telemetry()
     options = export_options(settings, dict(os.environ))
-    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), ProcessSource()]
+    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), ProcessSource(), GpuSource()]
     exporter = Exporter(options, sources, telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)
@@ -85,7 +86,7 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
         host.start()
         logger.info("mlmon: hub of %s listens on %s", settings.store, socket_path(settings))
         if listener is not None and page is not None:
-            page(hub, listener, stopping)
+            page(hub, exporter, listener, stopping)
         stopping.wait()
     finally:
         until = time.monotonic() + STOP_SECONDS
@@ -174,7 +175,7 @@ def _listener(address: tuple[str, int]) -> socket.socket:
         ) from error
 
 
-def _page(settings: Settings) -> Callable[[Hub, socket.socket, threading.Event], None]:
+def _page(settings: Settings) -> Callable[[Hub, Exporter, socket.socket, threading.Event], None]:
     """What serves the page until ``stopping``; asked for before anything is open, because it may be impossible."""
     try:
         import uvicorn
@@ -191,8 +192,10 @@ def _page(settings: Settings) -> Callable[[Hub, socket.socket, threading.Event],
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    def serve(hub: Hub, listener: socket.socket, stopping: threading.Event) -> None:
-        web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
+    def serve(hub: Hub, exporter: Exporter, listener: socket.socket, stopping: threading.Event) -> None:
+        metrics = exporter.exposition if settings.export.scraped else None
+        options = WebOptions(tokens=tokens, clock=hub.clock, metrics=metrics, hosts=settings.hosts)
+        web = build_web(hub, options)
         config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         server = Server(config)
 

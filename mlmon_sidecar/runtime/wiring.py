@@ -9,6 +9,7 @@ from mlmon_sidecar.capture.wiring import DEFAULT_HEADERS, CaptureOptions
 from mlmon_sidecar.clock import ScaledClock, SystemClock
 from mlmon_sidecar.config import ModelSettings, Settings
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
+from mlmon_sidecar.export.presets import with_preset
 from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.selectors import ALIAS_HEADERS, PROTOCOL_HEADERS, Selector, named_headers
 
@@ -33,6 +34,7 @@ def export_options(settings: Settings, environ: dict[str, str]) -> ExportOptions
         interval_seconds=said.interval_seconds,
         prediction_logs=said.prediction_logs,
     )
+    wanted = with_preset(said.preset, wanted, environ)
     return ExportOptions.from_environment(wanted, environ, clock_scale=settings.clock_scale)
 
 

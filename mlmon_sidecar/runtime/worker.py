@@ -18,8 +18,8 @@ from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
-from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.surroundings import Surroundings
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.store import open_store, store_path
 from mlmon_sidecar.telemetry import Telemetry, logger
@@ -39,6 +39,7 @@ class Worker:
         self._process = process
         clock = self.clock = make_clock(settings)
         options = export_options(settings, dict(os.environ))
+        self._surroundings = Surroundings(process)
         self.exporter = Exporter(options, self._sources(), process.telemetry, clock)
         redactor = assembly.make_redactor(settings)
         self.hub = hub_client(settings, process.watched, clock, process.telemetry, self.exporter, options, redactor)
@@ -71,10 +72,12 @@ class Worker:
         return model
 
     def _sources(self) -> Sequence[Source]:
-        return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), ProcessSource()]
+        return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), *self._surroundings.sources]
 
     def start(self) -> None:
         self.exporter.start()
+        if self._process.settings.export.scraped or self.exporter.sends_metrics:
+            self._surroundings.start()
         self.recorder.start()
 
     def stop(self, deadline_seconds: float) -> None:
@@ -86,6 +89,7 @@ class Worker:
             if lost:
                 logger.warning("mlmon: the time to stop was up: %d exchanges that were not read yet are lost", lost)
         finally:
+            self._surroundings.stop()
             self.exporter.shutdown(max(LEAST_SECONDS, until - time.monotonic()))
 
     @property

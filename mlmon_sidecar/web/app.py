@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.export.prometheus import CONTENT_TYPE
 from mlmon_sidecar.interfaces import Clock, HubClient
 from mlmon_sidecar.web import access, feedback
 from mlmon_sidecar.web.answers import COMMON_HEADERS, NO_STORE, Refusal, json_response, tagged
@@ -44,6 +45,7 @@ class WebOptions:
 
     tokens: TokenSet
     clock: Clock
+    metrics: Callable[[], bytes] | None = None  # one scrape, from any thread; None: there is no such page
     hosts: tuple[str, ...] = ()  # besides localhost, 127.0.0.1 and [::1]; without port; "*": any
 
 
@@ -62,6 +64,8 @@ def build_web(hub: HubClient, options: WebOptions) -> ASGIApp:
         Route("/assets/{file}", rules(site.asset, methods=("GET", "HEAD"))),
         Route("/", page),
     ]
+    if options.metrics is not None:
+        routes.append(Route("/metrics", rules(partial(site.metrics, options.metrics), methods=("GET", "HEAD"))))
     router = Router(routes, redirect_slashes=False, default=rules(_nothing_here, methods=None))
 
     async def web(scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,6 +162,10 @@ class _Site:
         params = _parameters(request, names)
         content = await _off_loop(partial(self._hub.query, path, params))
         return tagged(request, content, "application/json", NO_STORE["cache-control"])
+
+    async def metrics(self, scrape: Callable[[], bytes], request: Request) -> Response:
+        access.require_reader(request, self._tokens)
+        return Response(await _off_loop(scrape), headers={**NO_STORE, "content-type": CONTENT_TYPE})
 
     async def feedback(self, request: Request) -> Response:
         access.check_origin(request)

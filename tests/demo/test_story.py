@@ -1,16 +1,11 @@
 """The whole demo as a user runs it, and what it must show. Takes about a minute and a quarter."""
 
-import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sklearn.metrics import accuracy_score
+from story_run import Told
 
 from mlmon_sidecar.demo.data import DRIFTING, load
 from mlmon_sidecar.demo.model import label_text
@@ -18,30 +13,7 @@ from mlmon_sidecar.demo.phases import NULL_COLUMN, PHASES, TOTAL_ROWS, assign
 
 pytestmark = pytest.mark.story
 
-KILL_AFTER_SECONDS = 150.0
 SCORE = "score"
-
-
-@dataclass(frozen=True)
-class Told:
-    """What one run said and left behind."""
-
-    summary: dict[str, Any]
-    narration: str
-    directory: Path
-
-    def alerts(self, period: str) -> list[dict[str, Any]]:
-        return [alert for alert in self.summary["alerts"] if alert["period"] == period]
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    directory = tmp_path_factory.mktemp("story")
-    command = [sys.executable, "-m", "mlmon_sidecar.cli.main", "demo", "--once", "--json", "--keep", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=KILL_AFTER_SECONDS, check=False)
-    sys.stdout.write(done.stdout + done.stderr)  # pytest shows it beside a failure
-    assert done.returncode == 0, done.stderr
-    return Told(json.loads(done.stdout), done.stderr, directory)
 
 
 def test_every_request_is_accounted_for(told: Told) -> None:

@@ -5,15 +5,15 @@ import subprocess
 import sys
 
 import pytest
-from opentelemetry.semconv._incubating.metrics import process_metrics
+from opentelemetry.semconv._incubating.metrics import hw_metrics, process_metrics
 
 from mlmon_sidecar.export.catalog import CATALOG, EVENTS, MAX_ATTRIBUTES, EventType, Kind, Metric
 from mlmon_sidecar.records import Severity
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-UCUM = {"1", "s", "By"}
+UCUM = {"1", "s", "By", "Cel", "W"}
 ANNOTATION = re.compile(r"\{[a-z_]+\}")
-FOREIGN_ATTRIBUTES = {"error.type", "cpu.mode"}
+FOREIGN_ATTRIBUTES = {"error.type", "cpu.mode", "hw.id", "hw.name", "hw.type"}
 
 metrics = pytest.mark.parametrize("metric", CATALOG.values(), ids=lambda metric: metric.name)
 events = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: event.name)
@@ -22,7 +22,7 @@ events = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: eve
 @metrics
 def test_names_are_ours_or_of_a_convention(metric: Metric) -> None:
     assert NAME.fullmatch(metric.name)
-    assert metric.name.startswith(("mlmon.", "process.", "gen_ai."))
+    assert metric.name.startswith(("mlmon.", "process.", "gen_ai.", "hw."))
     assert "total" not in metric.name.split(".") and not metric.name.endswith("_total")
 
 
@@ -59,10 +59,11 @@ def test_descriptions_are_sentences(metric: Metric) -> None:
     assert metric.description.endswith(".")
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOG if name.startswith("process.")])
-def test_process_figures_are_those_of_the_conventions(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in CATALOG if name.startswith(("process.", "hw."))])
+def test_process_and_hardware_figures_are_those_of_the_conventions(name: str) -> None:
     constant = name.upper().replace(".", "_")
-    assert getattr(process_metrics, constant) == name
+    conventions = process_metrics if name.startswith("process.") else hw_metrics
+    assert getattr(conventions, constant) == name
     created: dict[str, tuple[str, str]] = {}
 
     class Meter:
@@ -72,8 +73,8 @@ def test_process_figures_are_those_of_the_conventions(name: str) -> None:
 
             return create
 
-    create = getattr(process_metrics, f"create_{constant.lower()}")
-    create(Meter(), []) if name == "process.uptime" else create(Meter())
+    create = getattr(conventions, f"create_{constant.lower()}")
+    create(Meter(), []) if CATALOG[name].kind is Kind.GAUGE else create(Meter())
     kinds = {Kind.COUNTER: "create_counter", Kind.UPDOWN: "create_up_down_counter"}
     kinds[Kind.GAUGE] = "create_observable_gauge"
     assert created[name] == (kinds[CATALOG[name].kind], CATALOG[name].unit)

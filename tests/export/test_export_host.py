@@ -13,7 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID, RECORDER
+from mlmon_sidecar.export.host import DURATION
 from mlmon_sidecar.export.otel import OTelSpanHook
+from mlmon_sidecar.statistics.layout import DURATION_EDGES
 
 
 def attributes(message: Any) -> dict[str, Any]:
@@ -88,6 +90,7 @@ from mlmon_sidecar.clock import SystemClock
 from mlmon_sidecar.export.options import ExportOptions, ExportSettings
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.records import Distribution, Event, Measurement
+from mlmon_sidecar.statistics.layout import DURATION_EDGES
 from mlmon_sidecar.telemetry import Telemetry
 
 meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(f"{tap}/v1/metrics"), 3600_000)])
@@ -97,12 +100,15 @@ metrics.set_meter_provider(meters)
 set_logger_provider(loggers)
 
 calls = []
+def durations(times):
+    return tuple((times if edge in (0.05, 0.1) else 2 * times if edge == 0.25 else 0) for edge in (*DURATION_EDGES, 0))
+
 def source():
     calls.append(1)
     return [Measurement("mlmon.predictions", 10 * len(calls), (("mlmon.model.name", "fraud"),)),
             Measurement("mlmon.window.samples", 7),
             Measurement("process.thread.count", 3),
-            Distribution("mlmon.prediction.duration", (0.1,), (1, 2), 0.5)]
+            Distribution("mlmon.prediction.duration", DURATION_EDGES, durations(len(calls)), 0.5 * len(calls))]
 
 options = ExportOptions.from_environment(ExportSettings(endpoint=ours), {})
 exporter = Exporter(options, [source], Telemetry(), SystemClock(), instance_id="worker-1")
@@ -133,6 +139,10 @@ def test_figures_and_events_go_through_the_application_s_providers(tap: Any, raw
     assert attributes(point)[RECORDER] == "worker-2"
     assert tap.metric("mlmon.window.samples").gauge.data_points[0].as_int == 7
     assert not tap.metric("process.thread.count").sum.is_monotonic
+    one, two = tap.metric(DURATION).histogram.data_points[0], tap.metric(DURATION, 1).histogram.data_points[0]
+    assert tuple(one.explicit_bounds) == DURATION_EDGES and attributes(one) == {RECORDER: "worker-1"}
+    assert [(point.count, round(point.sum, 9)) for point in (one, two)] == [(4, 0.5), (8, 1.0)]
+    assert [count for count in two.bucket_counts if count] == [2, 2, 4], "each in its own bucket"
     record = tap.wait("logs", lambda record: record.event_name == "mlmon.alert")
     assert int.from_bytes(record.trace_id) == 5 and int.from_bytes(record.span_id) == 6
     assert not raw.requests, "our own pipelines stay away"
