@@ -6,6 +6,7 @@ recorder's own counter puts there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from benchmarks.drift.streams import BATCH_ROWS, Drift, Traffic
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Roles
 from mlmon_sidecar.records import WEIGHT_UNIT
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, category_token, hashed_token
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, hashed_token
 
 Array = NDArray[Any]
 
@@ -43,12 +44,22 @@ def layout_of(seen: Traffic, features: int, start: int, rows: int = LAYOUT_ROWS)
     columns: dict[str, Sequence[object]] = {}
     for feature in range(features):
         values, missing = seen.values(feature)
-        pairs = zip(values[taken].tolist(), missing[taken].tolist(), strict=True)
-        columns[column_of(feature)] = [None if gone else value for value, gone in pairs]
+        columns[column_of(feature)] = scalars(values[taken], missing[taken])
     built = build_baseline(
         columns, Roles(), Purpose("drift"), redact_category=keep, policy="", created="2024-01-01T00:00:00+00:00"
     )
     return built.layout
+
+
+def scalars(values: Array, missing: Array) -> list[object]:
+    """As a request would hold them: codes are names of categories."""
+    texts = values.dtype.kind == "i"
+    pairs = zip(values.tolist(), missing.tolist(), strict=True)
+    return [None if gone else (category(value) if texts else value) for value, gone in pairs]
+
+
+def category(code: int) -> str:
+    return f"c{code}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,7 @@ class Counts:
 def count(layout: Layout, seen: Traffic, features: int) -> Counts:
     places = [_places(layout, column_of(feature)) for feature in range(features)]
     ends = np.cumsum([0, *map(len, places)])
-    spans = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    spans = tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
     weights = np.empty((seen.minutes, int(ends[-1]) + 1), dtype=np.int32)
     for feature, span in enumerate(spans):
         weights[:, span] = _feature_weights(layout, seen, feature, None)
@@ -137,7 +148,7 @@ def _codes(feature: CategoricalFeature) -> Callable[[Array], Array]:
         distinct, place = (np.arange(FEW_CODES), codes) if few else np.unique(codes, return_inverse=True)
         cells = np.empty(len(distinct), dtype=np.int64)
         for at, code in enumerate(distinct.tolist()):
-            token = category_token(code)
+            token = category(code)
             cells[at] = index.get(token, feature.alarm if hashed_token(token) in known else new)
         taken: Array = cells[place.reshape(-1)]
         return taken

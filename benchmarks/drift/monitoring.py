@@ -9,7 +9,6 @@ import numpy as np
 
 from benchmarks.drift.counting import FIRST_MINUTE, Counts, column_of, count, layout_of
 from benchmarks.drift.streams import DAY, Stream, Traffic, traffic
-from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, Step
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import Layout
@@ -41,37 +40,41 @@ def month_of(stream: Stream, seed: int, features: int, *, baseline_days: int, da
 
 def reference_of(counts: Counts, layout: Layout, seen: Traffic, start: int) -> Reference:
     """What ``mlmon baseline build`` would learn from the minutes before ``start``."""
-    hourly = counts.by(60, 0, start)
-    total = hourly.sum(axis=0)
+    halves = counts.by(30, 0, start)
     reference = Reference(
         layout=layout.hash,
         version="baseline",
-        vector=counts.vectors(total[None])[0],
+        vector=counts.vectors(halves.sum(axis=0)[None])[0],
         new_rate=_new_rates(layout, seen, start),
     )
     watched = indicators(layout, reference)
-    used = np.flatnonzero(hourly[:, -1])
-    vectors = counts.vectors(hourly[used])
-    hits = np.stack([watched.hits.of_vector(vector) for vector in vectors])
-    totals = np.stack([watched.totals.of_vector(vector) for vector in vectors])
-    learned = learn_wander(watched, used + FIRST_MINUTE // 60, hits, totals)
-    return replace(reference, hours=len(used), tau=learned.tau, deff=learned.deff)
+    used = np.flatnonzero(halves[:, -1])
+    hits, totals = np.empty((2, len(used), len(watched.unit)), dtype=np.int64)
+    for at, half in enumerate(used):
+        vector = counts.vectors(halves[half][None])[0]
+        hits[at], totals[at] = watched.hits.of_vector(vector), watched.totals.of_vector(vector)
+    learned = learn_wander(watched, used + FIRST_MINUTE // 30, hits, totals)
+    hours = len(np.unique(used // 2))
+    return replace(reference, hours=hours, tau=learned.tau, deff=learned.deff, profile=learned.profile)
 
 
-def steps(month: Month, counts: Counts, pane: int, start: int, end: int, state: DetectorState) -> Iterator[Step]:
-    """Panes of ``pane`` minutes from monitored minute ``start`` to ``end``, each one step. Empty panes do not exist."""
+def steps(month: Month, counts: Counts, pane: int, start: int, end: int) -> Iterator[tuple[int, Step]]:
+    """Panes of ``pane`` minutes from minute ``start`` to ``end``: the minute after each, and its step.
+
+    Empty panes do not exist.
+    """
+    state = month.detector.initial()
+    vector = np.zeros(counts.layout.size, dtype=np.int64)
     for first in range(start, end, CHUNK_MINUTES):
-        last = min(first + CHUNK_MINUTES, end)
-        sums = counts.by(pane, first, last)
-        vector = np.zeros(counts.layout.size, dtype=np.int64)
+        sums = counts.by(pane, first, min(first + CHUNK_MINUTES, end))
         for at, weights in enumerate(sums):
             if not weights[-1]:
                 continue
             vector[counts.cells] = weights
-            minute = FIRST_MINUTE + first + at * pane
-            step = month.detector.step(state, vector, minute=minute, hours=pane / 60)
+            begins = first + at * pane
+            step = month.detector.step(state, vector, minute=FIRST_MINUTE + begins, hours=pane / 60)
             state = step.state
-            yield step
+            yield begins + pane, step
 
 
 def _new_rates(layout: Layout, seen: Traffic, start: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmon_sidecar.baseline.columns import Columns, RedactCategory, feature_of, unfit, unseen_rate
-from mlmon_sidecar.baseline.counting import count_all, count_hours
+from mlmon_sidecar.baseline.counting import count_all, count_half_hours
 from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.baseline.predictions import (
     calibration_of,
@@ -99,9 +99,10 @@ def build_baseline(
     )
     if timed:
         watched = indicators(layout, reference)
-        hourly = count_hours(layout, batch, redact_category, watched, lambda part: progress(0.5 + part / 2))
-        learned = learn_wander(watched, hourly.hour, hourly.hits, hourly.totals)
-        reference = replace(reference, hours=len(hourly.hour), tau=learned.tau, deff=learned.deff)
+        seen = count_half_hours(layout, batch, redact_category, watched, lambda part: progress(0.5 + part / 2))
+        learned = learn_wander(watched, seen.half_hour, seen.hits, seen.totals)
+        hours = len(np.unique(seen.half_hour // 2))
+        reference = replace(reference, hours=hours, tau=learned.tau, deff=learned.deff, profile=learned.profile)
     if labels is not None and space.classes:
         reference = _judged(reference, space, batch, labels, redact_category)
     constant = [f"{f.name}: constant" for f in layout.features if isinstance(f, NumericFeature) and not f.edges]

@@ -1,4 +1,4 @@
-"""The reference vector, counted by the code that serving counts with, and its hours one by one."""
+"""The reference vector, counted by the code that serving counts with, and its half hours one by one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.indicator_set import IndicatorSet
     from mlmon_sidecar.statistics.layout import Layout
 
-HOUR_NS = 3_600_000_000_000
+HALF_HOUR_NS = 1_800_000_000_000
 CHUNK_ROWS = 512
 CHUNK_CELLS = 4_000_000  # 32 MB at a time
 
 
 @dataclass(frozen=True, slots=True)
-class HourlyCounts:
-    """Hits and totals of every indicator, (hours, indicators) each, of the hours (hours,) that have rows."""
+class HalfHourlyCounts:
+    """Hits and totals of every indicator, (R, indicators) each, of the half hours (R,) that have rows."""
 
-    hour: IntVector
+    half_hour: IntVector
     hits: NDArray[np.int64]
     totals: NDArray[np.int64]
 
@@ -45,18 +45,18 @@ def count_all(
     return vector
 
 
-def count_hours(
+def count_half_hours(
     layout: Layout,
     batch: PredictionBatch,
     redact: RedactCategory,
     indicators: IndicatorSet,
     progress: Callable[[float], None],
-) -> HourlyCounts:
-    """Rows of ``batch`` ascend in time. Only the indicators are kept of each hour, not its vector."""
+) -> HalfHourlyCounts:
+    """Rows of ``batch`` ascend in time. Only the indicators are kept of each half hour, not its vector."""
     counter = RowCounter(layout, redact)
-    hours, place = np.unique(batch.event_ns // HOUR_NS, return_inverse=True)
+    halves, place = np.unique(batch.event_ns // HALF_HOUR_NS, return_inverse=True)
     place = place.reshape(-1)
-    hits = np.zeros((len(hours), len(indicators.unit)), dtype=np.int64)
+    hits = np.zeros((len(halves), len(indicators.unit)), dtype=np.int64)
     totals = np.zeros_like(hits)
     step = max(1, min(CHUNK_ROWS, CHUNK_CELLS // layout.size))
     for start in range(0, batch.rows, step):
@@ -68,4 +68,4 @@ def count_hours(
             hits[at] += indicators.hits.of_vector(vector)
             totals[at] += indicators.totals.of_vector(vector)
         progress(rows.stop / batch.rows)
-    return HourlyCounts(hours.astype(np.int64), hits, totals)
+    return HalfHourlyCounts(halves.astype(np.int64), hits, totals)

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmon_sidecar.errors import StoreError
-from mlmon_sidecar.statistics.components import components
+from mlmon_sidecar.statistics.components import Stakes, components
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.indicator_set import DOWNWARD, TWO_SIDED, IndicatorSet
+from mlmon_sidecar.statistics.profile import slot_of
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
@@ -37,6 +38,7 @@ QUIET_NATS = 0.1  # evidence below it is as good as none: the onset lies after
 RISE_NATS = 3.0  # evidence twentyfold its lowest counts as risen: by Ville's inequality chance does so 1 time in 20
 CLOSE_MINUTES = 60
 CLOSE_Z = 1.959963984540054  # 95% interval
+KEPT_SLOTS = 2  # hours of day whose stakes are kept: this one, and that of late panes
 CLOSE_PRECISION = 4.0  # the standard error must be this much smaller than the tolerance
 
 
@@ -88,6 +90,8 @@ class Detector:
         self.indicators = indicators
         self.options = options or DetectorOptions()
         self._components = components(indicators)
+        self._moves = bool(len(indicators.offsets))  # with the time
+        self._stakes: dict[int, Stakes] = {}  # of the slots used last
         self._unit_of_component = indicators.unit[self._components.indicator]
         units = np.arange(len(indicators.units))
         self._starts = np.searchsorted(self._unit_of_component, units)
@@ -106,7 +110,7 @@ class Detector:
         return DetectorState(
             signature=self.indicators.signature,
             hour=-1,
-            log_m=np.full(len(self._components.hit), -np.inf),
+            log_m=np.full(len(self._components.indicator), -np.inf),
             held=np.zeros(units, np.uint8),
             onset=np.full(units, -1, np.int64),
             low_nats=np.zeros(units),
@@ -178,22 +182,42 @@ class Detector:
     def _take(
         self, state: DetectorState, hits: IntVector, totals: IntVector, minute: int, hours: float
     ) -> DetectorState:
-        parts = self._components
+        index = self._components.indicator
+        stakes = self._stakes_at(minute)
         n = totals / self.indicators.weight_unit
         x = hits / self.indicators.weight_unit
         with np.errstate(divide="ignore"):  # no data or no time adds nothing: ln 0 = -inf is meant
             clock = np.log(hours * np.minimum(1.0, n / FULL_CLOCK_REQUESTS))
-        gain = x[parts.indicator] * parts.hit + (n - x)[parts.indicator] * parts.miss
-        log_m = np.logaddexp(state.log_m, clock[parts.indicator]) + gain
+        gain = x[index] * stakes.hit + (n - x)[index] * stakes.miss
+        log_m = np.logaddexp(state.log_m, clock[index]) + gain
         quiet = np.logaddexp(0.0, self._log_wm(log_m)) < QUIET_NATS
         counts = ((state.held == 1) & (minute >= state.since))[self.indicators.unit]
         return replace(
             state,
             log_m=log_m,
             onset=np.where(quiet, np.maximum(state.onset, minute), state.onset),
-            trailing_hits=state.trailing_hits + np.where(counts, hits, 0),
+            trailing_hits=state.trailing_hits + np.where(counts, hits - self._seasonal(totals, minute), 0),
             trailing_totals=state.trailing_totals + np.where(counts, totals, 0),
         )
+
+    def _stakes_at(self, minute: int) -> Stakes:
+        slot = slot_of(minute // 60) if self._moves else 0
+        stakes = self._stakes.get(slot)
+        if stakes is None:
+            if len(self._stakes) >= KEPT_SLOTS:
+                self._stakes.clear()
+            stakes = self._components.stakes(self.indicators, slot if self._moves else None)
+            self._stakes[slot] = stakes
+        return stakes
+
+    def _seasonal(self, totals: IntVector, minute: int) -> IntVector:
+        """(I,) hits that the time of day explains: without them trailing counts compare with the reference's share."""
+        if not self._moves:
+            return np.zeros_like(totals)
+        these = self.indicators
+        angle = np.clip(these.angle + these.offsets[slot_of(minute // 60)], 0.0, math.pi / 2)
+        hits: IntVector = np.rint(totals * (np.sin(angle) ** 2 - np.sin(these.angle) ** 2)).astype(np.int64)
+        return hits
 
     def _log_wm(self, log_m: FloatVector) -> FloatVector:
         """(U,) ln of weight times mean M; -inf where M is 0 throughout."""
@@ -234,7 +258,7 @@ class Detector:
         """(I,) the interval of the trailing effect lies inside the tolerance and is narrow enough to say so."""
         these = self.indicators
         n = np.maximum(state.trailing_totals / these.weight_unit, 1e-9)
-        share = state.trailing_hits / np.maximum(state.trailing_totals, 1)
+        share = np.clip(state.trailing_hits / np.maximum(state.trailing_totals, 1), 0.0, 1.0)
         error = np.sqrt(these.deff / n)
         effect = 2 * (np.arcsin(np.sqrt(share)) - these.angle)
         effect = np.where(these.side == TWO_SIDED, np.abs(effect), np.where(these.side == DOWNWARD, -effect, effect))
