@@ -2,7 +2,6 @@
 
 ``python -m benchmarks.drift [--seeds 3] [--features 50] [--days 30] [--streams iid,combined] [--no-minutes]``
 ``python -m benchmarks.drift delays [--seeds 5]``
-``python -m benchmarks.drift peers``
 
 Each stream runs 30 healthy days as the baseline and 30 as traffic without drift: every incident is a false one.
 *detectable KS* is the mean over features of the smallest movement the layout lets the detector find.
@@ -13,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Sequence
 
 from benchmarks.drift.delays import LOOKED_DAYS, QUIET_DAYS, TWINS, delay, second_delay
 from benchmarks.drift.monitoring import Month, month_of, steps
 from benchmarks.drift.streams import STREAMS
-from benchmarks.drift.table import Row, hours, quiet_table
+from benchmarks.drift.table import QUIET_HEAD, Row, hours, quiet_line
 from mlmon_sidecar.statistics.indicators import FEATURES
 from mlmon_sidecar.statistics.sensitivity import minimum_detectable
 
@@ -37,28 +35,25 @@ def main() -> None:
     said = parser.parse_args()
     names = said.streams.split(",") if said.streams else []
     if said.what == "quiet":
-        print(
-            quiet_table(quiet(names or list(STREAMS), said.seeds or 3, said.features, said.days, not said.no_minutes))
-        )
+        print(QUIET_HEAD)
+        for name in names or STREAMS:
+            row = quiet(name, said.seeds or 3, said.features, said.days, minutes=not said.no_minutes)
+            print(quiet_line(row), flush=True)
     else:
         chosen = names or ["iid", "combined", "bursty nulls"]
         print_delays(chosen, said.seeds or 5, said.features, said.days, MINUTE if not said.no_minutes else HOUR)
 
 
-def quiet(names: Sequence[str], seeds: int, features: int, days: int, minutes: bool) -> list[Row]:
+def quiet(name: str, seeds: int, features: int, days: int, *, minutes: bool) -> Row:
     """Every alarm on traffic without drift."""
-    rows = []
-    for name in names:
-        row = Row(name)
-        for seed in range(1, seeds + 1):
-            month = month_of(STREAMS[name], seed, features, baseline_days=days, days=days)
-            row.detectable.append(_detectable(month))
-            row.hourly.append(_incidents(month, HOUR))
-            if minutes:
-                row.by_minute.append(_incidents(month, MINUTE))
-            print(f"{name}, seed {seed}: {row.hourly[-1]} {row.by_minute[-1:]}", file=sys.stderr, flush=True)
-        rows.append(row)
-    return rows
+    row = Row(name)
+    for seed in range(1, seeds + 1):
+        month = month_of(STREAMS[name], seed, features, baseline_days=days, days=days)
+        row.detectable.append(_detectable(month))
+        row.hourly.append(_incidents(month, HOUR))
+        if minutes:
+            row.by_minute.append(_incidents(month, MINUTE))
+    return row
 
 
 def print_delays(names: Sequence[str], seeds: int, features: int, days: int, pane: int) -> None:

@@ -17,12 +17,12 @@ class Row:
     detectable: list[float] = field(default_factory=list)  # mean over features, of each seed
 
 
-def quiet_table(rows: Sequence[Row]) -> str:
-    lines = [f"{'no drift':<20}{'hourly':>10}{'by minute':>12}{'detectable KS':>16}"]
-    for row in rows:
-        by_minute = str(sum(row.by_minute)) if row.by_minute else "-"
-        lines.append(f"{row.stream:<20}{sum(row.hourly):>10}{by_minute:>12}{statistics.mean(row.detectable):>16.3f}")
-    return "\n".join(lines)
+QUIET_HEAD = f"{'no drift':<20}{'hourly':>10}{'by minute':>12}{'detectable KS':>16}"
+
+
+def quiet_line(row: Row) -> str:
+    by_minute = str(sum(row.by_minute)) if row.by_minute else "-"
+    return f"{row.stream:<20}{sum(row.hourly):>10}{by_minute:>12}{statistics.mean(row.detectable):>16.3f}"
 
 
 def hours(delays: Sequence[float | None]) -> str:

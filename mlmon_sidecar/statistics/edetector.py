@@ -15,7 +15,7 @@ Deterministic: equal sequences of (vector, minute, hours) give equal bytes on on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +62,22 @@ class Alarm(NamedTuple):
     onset: tuple[int, ...]  # per unit: the last minute without evidence
 
 
+class Evidence(Mapping[tuple[str, str], float]):
+    """(stream, unit) -> evidence, looked up when asked: most panes nobody asks."""
+
+    def __init__(self, index: Mapping[tuple[str, str], int], values: FloatVector) -> None:
+        self._index, self._values = index, values
+
+    def __getitem__(self, key: tuple[str, str]) -> float:
+        return float(self._values[self._index[key]])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What one pane changed.
@@ -99,6 +115,7 @@ class Detector:
         weight = np.array([unit.weight for unit in indicators.units], dtype=np.float64)
         self._log_weight = np.log(weight) - np.log(sizes)  # of the sum over components, to make it w * mean
         self._keys = [(unit.stream, unit.name) for unit in indicators.units]
+        self._unit_line = np.array([self._line(stream, any_held=False) for stream, _ in self._keys])
         self._streams = {
             stream: np.array([i for i, key in enumerate(self._keys) if key[0] == stream], dtype=np.int64)
             for stream in dict.fromkeys(key[0] for key in self._keys)
@@ -143,19 +160,19 @@ class Detector:
         totals = self.indicators.totals.of_vector(vector)
         state = self._turn_hour(state, minute)
         if totals.any():
-            state = self._take(state, hits, totals, minute, hours)
-        state, closed = self._close(state, minute)
-        return self._judge(state, closed, minute)
+            state, log_wm = self._take(state, hits, totals, minute, hours)
+        else:
+            log_wm = self._log_wm(state.log_m)
+        state, closed = self._close(state, log_wm, minute)
+        return self._judge(state, closed, np.where(closed, -np.inf, log_wm), minute)
 
     def evidence(self, state: DetectorState) -> Mapping[tuple[str, str], float]:
         """As in ``Step``, for a state at rest."""
-        held = bool(state.held.any())
-        log_wm = self._log_wm(state.log_m)
-        return {
-            self._keys[i]: float(np.logaddexp(0.0, log_wm[i])) / math.log1p(self._line(stream, held))
-            for stream, members in self._streams.items()
-            for i in members
-        }
+        return self._evidence(self._log_wm(state.log_m), bool(state.held.any()))
+
+    def _evidence(self, log_wm: FloatVector, any_held: bool) -> Evidence:
+        lines = np.log1p(self._unit_line * (HELD_FACTOR if any_held else 1.0))
+        return Evidence(self.indicators.index, np.logaddexp(0.0, log_wm) / lines)
 
     # ------------------------------------------------------------ taking a pane in
 
@@ -181,7 +198,8 @@ class Detector:
 
     def _take(
         self, state: DetectorState, hits: IntVector, totals: IntVector, minute: int, hours: float
-    ) -> DetectorState:
+    ) -> tuple[DetectorState, FloatVector]:
+        """The state after it, and ln of weight times mean M of its units."""
         index = self._components.indicator
         stakes = self._stakes_at(minute)
         n = totals / self.indicators.weight_unit
@@ -190,15 +208,17 @@ class Detector:
             clock = np.log(hours * np.minimum(1.0, n / FULL_CLOCK_REQUESTS))
         gain = x[index] * stakes.hit + (n - x)[index] * stakes.miss
         log_m = np.logaddexp(state.log_m, clock[index]) + gain
-        quiet = np.logaddexp(0.0, self._log_wm(log_m)) < QUIET_NATS
+        log_wm = self._log_wm(log_m)
+        quiet = np.logaddexp(0.0, log_wm) < QUIET_NATS
         counts = ((state.held == 1) & (minute >= state.since))[self.indicators.unit]
-        return replace(
+        taken = replace(
             state,
             log_m=log_m,
             onset=np.where(quiet, np.maximum(state.onset, minute), state.onset),
             trailing_hits=state.trailing_hits + np.where(counts, hits - self._seasonal(totals, minute), 0),
             trailing_totals=state.trailing_totals + np.where(counts, totals, 0),
         )
+        return taken, log_wm
 
     def _stakes_at(self, minute: int) -> Stakes:
         slot = slot_of(minute // 60) if self._moves else 0
@@ -232,12 +252,12 @@ class Detector:
 
     # ------------------------------------------------------------ closing
 
-    def _close(self, state: DetectorState, minute: int) -> tuple[DetectorState, NDArray[np.bool_]]:
+    def _close(self, state: DetectorState, log_wm: FloatVector, minute: int) -> tuple[DetectorState, NDArray[np.bool_]]:
         """Give back held units whose trailing effect is, with 95% confidence, within the tolerance."""
         closing = (state.held == 1) & (minute + 1 - state.since >= CLOSE_MINUTES)
         if not closing.any():
             return state, closing
-        nats = np.logaddexp(0.0, self._log_wm(state.log_m))
+        nats = np.logaddexp(0.0, log_wm)
         closing &= nats <= state.low_nats + RISE_NATS
         closing &= np.logical_and.reduceat(self._recovered(state), self.indicators.unit_starts)
         if not closing.any():
@@ -269,18 +289,15 @@ class Detector:
 
     # ------------------------------------------------------------ alarms
 
-    def _judge(self, state: DetectorState, closed: NDArray[np.bool_], minute: int) -> Step:
-        log_wm = self._log_wm(state.log_m)
+    def _judge(self, state: DetectorState, closed: NDArray[np.bool_], log_wm: FloatVector, minute: int) -> Step:
         any_held = bool(state.held.any())
         free = state.held == 0
-        evidence = {}
+        evidence = self._evidence(log_wm, any_held)
         alarms: list[Alarm] = []
         notices: list[tuple[str, str]] = []
         named: list[int] = []
         for stream, members in self._streams.items():
             line = self._line(stream, any_held)
-            shown = np.logaddexp(0.0, log_wm[members]) / math.log1p(line)
-            evidence.update({self._keys[i]: float(e) for i, e in zip(members, shown, strict=True)})
             candidates = members[free[members]]
             if not len(candidates):
                 continue

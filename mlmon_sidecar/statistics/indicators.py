@@ -2,8 +2,8 @@
 
 Tolerance of a distribution, in Cohen's h: ``floor + 3 * sqrt(deff * k / m + tau^2)`` with m reference requests, k
 parameters of their profile, ``deff`` their clustering and ``tau`` the wander of healthy data. Nulls and confidence have
-boundaries of their own, stated at their functions; to both the same ``3 * sqrt(deff / m ...)`` is added, so that a small
-reference is not blamed on the present.
+boundaries of their own, stated at their functions; to both the same ``3 * sqrt(deff / m ...)`` is added, so that a
+small reference is not blamed on the present.
 
 The false-alarm budget belongs to the model and is split over everything that may alert. The parts below sum to 1
 with ``BUDGET_RESERVE``, which later streams (latency, volume, segments, versions) draw from: adding one never
