@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlmon_sidecar.baseline import tables
 from mlmon_sidecar.baseline.base_rate import at_base_rate
 from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
-from mlmon_sidecar.baseline.counting import count_all, count_hours, counted_hours
+from mlmon_sidecar.baseline.counting import count_all, count_half_hours, counted_half_hours
 from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
@@ -97,12 +99,13 @@ def build_baseline(
     )
     if roles.timestamp:
         watched = indicators(layout, reference)
-        hours = counted_hours(look.hours, watched)
-        hourly = count_hours(layout, reader, redact_category, watched, hours, _stage(progress, _COUNT, 1.0))
-        learned = learn_wander(watched, hourly.hour, hourly.hits, hourly.totals)
-        reference = replace(reference, hours=len(look.hours), tau=learned.tau, deff=learned.deff)
-        if len(hours) < len(look.hours):
-            notes.append(f"wander is learned from the last {len(hours)} of {len(look.hours)} hours")
+        halves = counted_half_hours(look.half_hours, watched)
+        seen = count_half_hours(layout, reader, redact_category, watched, halves, _stage(progress, _COUNT, 1.0))
+        learned = learn_wander(watched, seen.half_hour, seen.hits, seen.totals)
+        hours, learned_from = len(np.unique(look.half_hours // 2)), len(np.unique(halves // 2))
+        reference = replace(reference, hours=hours, tau=learned.tau, deff=learned.deff, profile=learned.profile)
+        if learned_from < hours:
+            notes.append(f"wander is learned from the last {learned_from} of {hours} hours")
     if importances is not None:
         weight, unknown = weights_of(importances, [feature.name for feature in layout.features])
         reference = replace(reference, weight=weight)

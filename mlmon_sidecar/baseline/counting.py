@@ -1,4 +1,4 @@
-"""The reference vector, counted by the code that serving counts with, and its hours one by one."""
+"""The reference vector, counted by the code that serving counts with, and its half hours one by one."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.indicator_set import IndicatorSet
     from mlmon_sidecar.statistics.layout import Layout
 
-HOUR_NS = 3_600_000_000_000
+HALF_HOUR_NS = 1_800_000_000_000
 CHUNK_ROWS = 512
 CHUNK_CELLS = 4_000_000  # 32 MB at a time
-MAX_HOURLY = 1 << 23  # figures of all hours: 64 MB of hits, and as much of totals
+MAX_HALF_HOURLY = 1 << 23  # figures of all half hours: 64 MB of hits, and as much of totals
 
 
 @dataclass(frozen=True, slots=True)
-class HourlyCounts:
-    """Hits and totals of every indicator, (hours, indicators) each, of the hours (hours,) that have rows."""
+class HalfHourlyCounts:
+    """Hits and totals of every indicator, (R, indicators) each, of the half hours (R,) that have rows."""
 
-    hour: IntVector
+    half_hour: IntVector
     hits: NDArray[np.int64]
     totals: NDArray[np.int64]
 
@@ -71,28 +71,28 @@ def count_all(
     return vector
 
 
-def count_hours(
+def count_half_hours(
     layout: Layout,
     reader: RowReader,
     redact: RedactCategory,
     indicators: IndicatorSet,
-    hours: IntVector,
+    half_hours: IntVector,
     progress: Callable[[float], None],
-) -> HourlyCounts:
-    """Of the given hours (hours,), ascending. Only the indicators are kept of each hour, not its vector."""
+) -> HalfHourlyCounts:
+    """Of the given half hours (R,), ascending. Only the indicators are kept of each, not its vector."""
     counted = Counted(layout, redact)
-    hits = np.zeros((len(hours), len(indicators.unit)), dtype=np.int64)
+    hits = np.zeros((len(half_hours), len(indicators.unit)), dtype=np.int64)
     totals = np.zeros_like(hits)
     for rows in reader.read(progress):
-        asked = rows.only(np.isin(rows.batch.event_ns // HOUR_NS, hours))
-        group = np.searchsorted(hours, asked.batch.event_ns // HOUR_NS)
+        asked = rows.only(np.isin(rows.batch.event_ns // HALF_HOUR_NS, half_hours))
+        group = np.searchsorted(half_hours, asked.batch.event_ns // HALF_HOUR_NS)
         for at, vector in counted.vectors(asked, group):
             hits[at] += indicators.hits.of_vector(vector)
             totals[at] += indicators.totals.of_vector(vector)
-    return HourlyCounts(hours, hits, totals)
+    return HalfHourlyCounts(half_hours, hits, totals)
 
 
-def counted_hours(hours: IntVector, indicators: IndicatorSet) -> IntVector:
-    """The latest of ``hours``, as many as memory is set apart for."""
-    kept = max(1, MAX_HOURLY // max(1, len(indicators.unit)))
-    return hours[-kept:]
+def counted_half_hours(half_hours: IntVector, indicators: IndicatorSet) -> IntVector:
+    """The latest of them, as many as memory is set apart for."""
+    kept = max(1, MAX_HALF_HOURLY // max(1, len(indicators.unit)))
+    return half_hours[-kept:]

@@ -13,6 +13,7 @@ import numpy as np
 
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.statistics.profile import UnitProfile
 from mlmon_sidecar.statistics.reference import Reference
 
 BASELINE_FORMAT = 1
@@ -143,7 +144,8 @@ def _reference(item: Mapping[str, Any]) -> Reference:
     fields = dict(item)
     vector = np.array(fields.pop("vector"), dtype=np.int64)
     calibration, confusion = tuple(fields.pop("calibration")), tuple(map(tuple, fields.pop("confusion")))
-    return Reference(vector=vector, calibration=calibration, confusion=confusion, **fields)
+    profile = {key: UnitProfile.from_document(found) for key, found in fields.pop("profile", {}).items()}
+    return Reference(vector=vector, calibration=calibration, confusion=confusion, profile=profile, **fields)
 
 
 def _render(value: Any, indent: int = 0) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory, number_of, rank_correlation
-from mlmon_sidecar.baseline.counting import HOUR_NS
+from mlmon_sidecar.baseline.counting import HALF_HOUR_NS
 from mlmon_sidecar.baseline.predictions import texts
 from mlmon_sidecar.baseline.sketch import Cells, Numbers
 from mlmon_sidecar.baseline.tokens import Texts
@@ -38,7 +38,7 @@ class Look:
         self._columns: dict[str, ColumnLook] = {}
         self._scores, self._classes = Numbers(CAP), Texts(CLASS_CAP)
         self._sample = TimeSample(max(LEAST_SAMPLED_ROWS, min(SAMPLED_ROWS, SAMPLED_CELLS // width)))
-        self._hours: IntVector = np.zeros(0, dtype=np.int64)
+        self._half_hours: IntVector = np.zeros(0, dtype=np.int64)
         self.rows = 0
 
     def first(self, reader: RowReader, progress: Callable[[float], None]) -> None:
@@ -51,7 +51,7 @@ class Look:
             self._scores.add(*_scores(rows))
             self._classes.add(self._class_counts(rows))
             if self._timed:
-                self._hours = np.union1d(self._hours, rows.batch.event_ns // HOUR_NS)
+                self._half_hours = np.union1d(self._half_hours, rows.batch.event_ns // HALF_HOUR_NS)
                 self._sample.add(rows)
 
     @property
@@ -102,9 +102,9 @@ class Look:
         return self._classes.tallied().counts
 
     @property
-    def hours(self) -> IntVector:
-        """(hours,) ascending hour numbers with rows."""
-        return self._hours
+    def half_hours(self) -> IntVector:
+        """(R,) ascending numbers of the half hours with rows."""
+        return self._half_hours
 
     def _closer(self) -> dict[str, ColumnLook]:
         looks = self._columns.items()

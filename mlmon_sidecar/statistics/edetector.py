@@ -15,7 +15,7 @@ Deterministic: equal sequences of (vector, minute, hours) give equal bytes on on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlmon_sidecar.errors import StoreError
-from mlmon_sidecar.statistics.components import components
+from mlmon_sidecar.statistics.components import Stakes, components
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.indicator_set import DOWNWARD, TWO_SIDED, IndicatorSet
+from mlmon_sidecar.statistics.profile import slot_of
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
@@ -37,6 +38,7 @@ QUIET_NATS = 0.1  # evidence below it is as good as none: the onset lies after
 RISE_NATS = 3.0  # evidence twentyfold its lowest counts as risen: by Ville's inequality chance does so 1 time in 20
 CLOSE_MINUTES = 60
 CLOSE_Z = 1.959963984540054  # 95% interval
+KEPT_SLOTS = 2  # hours of day whose stakes are kept: this one, and that of late panes
 CLOSE_PRECISION = 4.0  # the standard error must be this much smaller than the tolerance
 
 
@@ -58,6 +60,22 @@ class Alarm(NamedTuple):
     units: tuple[str, ...]  # strongest first
     evidence: tuple[float, ...]  # per unit
     onset: tuple[int, ...]  # per unit: the last minute without evidence
+
+
+class Evidence(Mapping[tuple[str, str], float]):
+    """(stream, unit) -> evidence, looked up when asked: most panes nobody asks."""
+
+    def __init__(self, index: Mapping[tuple[str, str], int], values: FloatVector) -> None:
+        self._index, self._values = index, values
+
+    def __getitem__(self, key: tuple[str, str]) -> float:
+        return float(self._values[self._index[key]])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,8 @@ class Detector:
         self.indicators = indicators
         self.options = options or DetectorOptions()
         self._components = components(indicators)
+        self._moves = bool(len(indicators.offsets))  # with the time
+        self._stakes: dict[int, Stakes] = {}  # of the slots used last
         self._unit_of_component = indicators.unit[self._components.indicator]
         units = np.arange(len(indicators.units))
         self._starts = np.searchsorted(self._unit_of_component, units)
@@ -95,6 +115,7 @@ class Detector:
         weight = np.array([unit.weight for unit in indicators.units], dtype=np.float64)
         self._log_weight = np.log(weight) - np.log(sizes)  # of the sum over components, to make it w * mean
         self._keys = [(unit.stream, unit.name) for unit in indicators.units]
+        self._unit_line = np.array([self._line(stream, any_held=False) for stream, _ in self._keys])
         self._streams = {
             stream: np.array([i for i, key in enumerate(self._keys) if key[0] == stream], dtype=np.int64)
             for stream in dict.fromkeys(key[0] for key in self._keys)
@@ -106,7 +127,7 @@ class Detector:
         return DetectorState(
             signature=self.indicators.signature,
             hour=-1,
-            log_m=np.full(len(self._components.hit), -np.inf),
+            log_m=np.full(len(self._components.indicator), -np.inf),
             held=np.zeros(units, np.uint8),
             onset=np.full(units, -1, np.int64),
             low_nats=np.zeros(units),
@@ -139,19 +160,19 @@ class Detector:
         totals = self.indicators.totals.of_vector(vector)
         state = self._turn_hour(state, minute)
         if totals.any():
-            state = self._take(state, hits, totals, minute, hours)
-        state, closed = self._close(state, minute)
-        return self._judge(state, closed, minute)
+            state, log_wm = self._take(state, hits, totals, minute, hours)
+        else:
+            log_wm = self._log_wm(state.log_m)
+        state, closed = self._close(state, log_wm, minute)
+        return self._judge(state, closed, np.where(closed, -np.inf, log_wm), minute)
 
     def evidence(self, state: DetectorState) -> Mapping[tuple[str, str], float]:
         """As in ``Step``, for a state at rest."""
-        held = bool(state.held.any())
-        log_wm = self._log_wm(state.log_m)
-        return {
-            self._keys[i]: float(np.logaddexp(0.0, log_wm[i])) / math.log1p(self._line(stream, held))
-            for stream, members in self._streams.items()
-            for i in members
-        }
+        return self._evidence(self._log_wm(state.log_m), bool(state.held.any()))
+
+    def _evidence(self, log_wm: FloatVector, any_held: bool) -> Evidence:
+        lines = np.log1p(self._unit_line * (HELD_FACTOR if any_held else 1.0))
+        return Evidence(self.indicators.index, np.logaddexp(0.0, log_wm) / lines)
 
     # ------------------------------------------------------------ taking a pane in
 
@@ -177,23 +198,46 @@ class Detector:
 
     def _take(
         self, state: DetectorState, hits: IntVector, totals: IntVector, minute: int, hours: float
-    ) -> DetectorState:
-        parts = self._components
+    ) -> tuple[DetectorState, FloatVector]:
+        """The state after it, and ln of weight times mean M of its units."""
+        index = self._components.indicator
+        stakes = self._stakes_at(minute)
         n = totals / self.indicators.weight_unit
         x = hits / self.indicators.weight_unit
         with np.errstate(divide="ignore"):  # no data or no time adds nothing: ln 0 = -inf is meant
             clock = np.log(hours * np.minimum(1.0, n / FULL_CLOCK_REQUESTS))
-        gain = x[parts.indicator] * parts.hit + (n - x)[parts.indicator] * parts.miss
-        log_m = np.logaddexp(state.log_m, clock[parts.indicator]) + gain
-        quiet = np.logaddexp(0.0, self._log_wm(log_m)) < QUIET_NATS
+        gain = x[index] * stakes.hit + (n - x)[index] * stakes.miss
+        log_m = np.logaddexp(state.log_m, clock[index]) + gain
+        log_wm = self._log_wm(log_m)
+        quiet = np.logaddexp(0.0, log_wm) < QUIET_NATS
         counts = ((state.held == 1) & (minute >= state.since))[self.indicators.unit]
-        return replace(
+        taken = replace(
             state,
             log_m=log_m,
             onset=np.where(quiet, np.maximum(state.onset, minute), state.onset),
-            trailing_hits=state.trailing_hits + np.where(counts, hits, 0),
+            trailing_hits=state.trailing_hits + np.where(counts, hits - self._seasonal(totals, minute), 0),
             trailing_totals=state.trailing_totals + np.where(counts, totals, 0),
         )
+        return taken, log_wm
+
+    def _stakes_at(self, minute: int) -> Stakes:
+        slot = slot_of(minute // 60) if self._moves else 0
+        stakes = self._stakes.get(slot)
+        if stakes is None:
+            if len(self._stakes) >= KEPT_SLOTS:
+                self._stakes.clear()
+            stakes = self._components.stakes(self.indicators, slot if self._moves else None)
+            self._stakes[slot] = stakes
+        return stakes
+
+    def _seasonal(self, totals: IntVector, minute: int) -> IntVector:
+        """(I,) hits that the time of day explains: without them trailing counts compare with the reference's share."""
+        if not self._moves:
+            return np.zeros_like(totals)
+        these = self.indicators
+        angle = np.clip(these.angle + these.offsets[slot_of(minute // 60)], 0.0, math.pi / 2)
+        hits: IntVector = np.rint(totals * (np.sin(angle) ** 2 - np.sin(these.angle) ** 2)).astype(np.int64)
+        return hits
 
     def _log_wm(self, log_m: FloatVector) -> FloatVector:
         """(U,) ln of weight times mean M; -inf where M is 0 throughout."""
@@ -208,12 +252,12 @@ class Detector:
 
     # ------------------------------------------------------------ closing
 
-    def _close(self, state: DetectorState, minute: int) -> tuple[DetectorState, NDArray[np.bool_]]:
+    def _close(self, state: DetectorState, log_wm: FloatVector, minute: int) -> tuple[DetectorState, NDArray[np.bool_]]:
         """Give back held units whose trailing effect is, with 95% confidence, within the tolerance."""
         closing = (state.held == 1) & (minute + 1 - state.since >= CLOSE_MINUTES)
         if not closing.any():
             return state, closing
-        nats = np.logaddexp(0.0, self._log_wm(state.log_m))
+        nats = np.logaddexp(0.0, log_wm)
         closing &= nats <= state.low_nats + RISE_NATS
         closing &= np.logical_and.reduceat(self._recovered(state), self.indicators.unit_starts)
         if not closing.any():
@@ -234,7 +278,7 @@ class Detector:
         """(I,) the interval of the trailing effect lies inside the tolerance and is narrow enough to say so."""
         these = self.indicators
         n = np.maximum(state.trailing_totals / these.weight_unit, 1e-9)
-        share = state.trailing_hits / np.maximum(state.trailing_totals, 1)
+        share = np.clip(state.trailing_hits / np.maximum(state.trailing_totals, 1), 0.0, 1.0)
         error = np.sqrt(these.deff / n)
         effect = 2 * (np.arcsin(np.sqrt(share)) - these.angle)
         effect = np.where(these.side == TWO_SIDED, np.abs(effect), np.where(these.side == DOWNWARD, -effect, effect))
@@ -245,18 +289,15 @@ class Detector:
 
     # ------------------------------------------------------------ alarms
 
-    def _judge(self, state: DetectorState, closed: NDArray[np.bool_], minute: int) -> Step:
-        log_wm = self._log_wm(state.log_m)
+    def _judge(self, state: DetectorState, closed: NDArray[np.bool_], log_wm: FloatVector, minute: int) -> Step:
         any_held = bool(state.held.any())
         free = state.held == 0
-        evidence = {}
+        evidence = self._evidence(log_wm, any_held)
         alarms: list[Alarm] = []
         notices: list[tuple[str, str]] = []
         named: list[int] = []
         for stream, members in self._streams.items():
             line = self._line(stream, any_held)
-            shown = np.logaddexp(0.0, log_wm[members]) / math.log1p(line)
-            evidence.update({self._keys[i]: float(e) for i, e in zip(members, shown, strict=True)})
             candidates = members[free[members]]
             if not len(candidates):
                 continue

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mlmon_sidecar.statistics.profile import SLOTS, UnitProfile
+
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
 
@@ -72,6 +74,8 @@ class IndicatorSet:
         deff: (I,) design effect, 1 or more.
         weight_unit: weight of one independent observation in ``totals``.
         stream_weight: stream -> its part of the model's false-alarm budget, in (0, 1].
+        offsets: (48, I) what each hour of day and kind of day (``profile.slot_of``) adds to ``angle`` and the
+            boundaries; (0, I) without a profile.
     """
 
     units: tuple[Unit, ...]
@@ -86,6 +90,7 @@ class IndicatorSet:
     deff: FloatVector
     weight_unit: int
     stream_weight: Mapping[str, float]
+    offsets: FloatVector
 
     @cached_property
     def signature(self) -> bytes:
@@ -93,7 +98,7 @@ class IndicatorSet:
         digest = hashlib.sha256(repr((self.units, self.weight_unit, sorted(self.stream_weight.items()))).encode())
         for array in (
             self.unit, self.hits.cells, self.hits.starts, self.totals.cells, self.totals.starts, self.angle,
-            self.lower, self.upper, self.side, self.tolerance, self.deff,
+            self.lower, self.upper, self.side, self.tolerance, self.deff, self.offsets,
         ):  # fmt: skip
             digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
         return digest.digest()[:16]
@@ -103,6 +108,14 @@ class IndicatorSet:
         """(U,) first indicator of each unit."""
         starts: IntVector = np.searchsorted(self.unit, np.arange(len(self.units)))
         return starts
+
+    @cached_property
+    def last_hit(self) -> IntVector:
+        """(I,) highest cell among each indicator's hits: its name within the unit."""
+        if not len(self.unit):
+            return np.zeros(0, np.int64)
+        cells: IntVector = np.maximum.reduceat(self.hits.cells, self.hits.starts)
+        return cells
 
     @cached_property
     def index(self) -> Mapping[tuple[str, str], int]:
@@ -117,11 +130,13 @@ class IndicatorBuilder:
         self._weight_unit = weight_unit
         self._stream_weight = stream_weight
         self._units: list[Unit] = []
+        self._offsets: list[Mapping[int, FloatVector]] = []  # of each unit: last hit cell -> (48,)
         self._rows: list[tuple[int, Sequence[int], Sequence[int], float, float, float, int, float, float]] = []
 
-    def unit(self, stream: str, name: str, weight: float) -> None:
+    def unit(self, stream: str, name: str, weight: float, profile: UnitProfile | None = None) -> None:
         """Indicators added from now on belong to this unit."""
         self._units.append(Unit(stream, name, weight))
+        self._offsets.append({} if profile is None else profile.offsets())
 
     def two_sided(self, hits: Sequence[int], totals: Sequence[int], share: float, h: float, deff: float) -> None:
         """A share that may move by Cohen's ``h`` (> 0) either way."""
@@ -157,7 +172,16 @@ class IndicatorBuilder:
             deff=deff,
             weight_unit=self._weight_unit,
             stream_weight=self._stream_weight,
+            offsets=self._profiles(),
         )
+
+    def _profiles(self) -> FloatVector:
+        found = {at: self._offsets[row[0]].get(max(row[1])) for at, row in enumerate(self._rows)}
+        known = {at: offsets for at, offsets in found.items() if offsets is not None}
+        table = np.zeros((SLOTS if known else 0, len(self._rows)))
+        for at, offsets in known.items():
+            table[:, at] = offsets
+        return table
 
     def _add(
         self, hits: Sequence[int], totals: Sequence[int], angle: float, bounds: tuple[float, float], side: int,

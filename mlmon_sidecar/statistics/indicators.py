@@ -1,9 +1,9 @@
 """Which shares of a model's panes the detector watches, and how far each may move.
 
-Tolerance of a distribution, in Cohen's h: ``floor + 3 * sqrt(deff / m + tau^2)`` with m reference requests, ``deff``
-their clustering and ``tau`` the wander of healthy data. Nulls and confidence have boundaries of their own, stated at
-their functions; to both the same ``3 * sqrt(deff / m ...)`` is added, so that a small reference is not blamed on the
-present.
+Tolerance of a distribution, in Cohen's h: ``floor + 3 * sqrt(deff * k / m + tau^2)`` with m reference requests, k
+parameters of their profile, ``deff`` their clustering and ``tau`` the wander of healthy data. Nulls and confidence have
+boundaries of their own, stated at their functions; to both the same ``3 * sqrt(deff / m ...)`` is added, so that a
+small reference is not blamed on the present.
 
 The false-alarm budget belongs to the model and is split over everything that may alert. The parts below sum to 1
 with ``BUDGET_RESERVE``, which later streams (latency, volume, segments, versions) draw from: adding one never
@@ -58,14 +58,18 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """What a healthy figure may differ from its reference by chance: clustering and wander."""
+    """What a healthy figure may differ from its reference by chance: clustering and wander.
+
+    ``parameters`` are those of the profile: a reference cut into more of them knows each less well.
+    """
 
     deff: float
     tau: float
+    parameters: int = 1
 
     def h(self, requests: float) -> float:
         """Cohen's h, three standard errors; ``requests`` > 0."""
-        return 3 * math.sqrt(self.deff / requests + self.tau**2)
+        return 3 * math.sqrt(self.deff * self.parameters / requests + self.tau**2)
 
 
 def key_of(stream: str, name: str) -> str:
@@ -84,7 +88,7 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
     builder = IndicatorBuilder(WEIGHT_UNIT, STREAM_WEIGHT)
     weights = feature_weights(layout, reference)
     for name, cells in layout.cells.items():
-        builder.unit(FEATURES, name, weights[name])
+        builder.unit(FEATURES, name, weights[name], reference.profile.get(name))
         if isinstance(cells, NumericCells):
             _ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
         else:
@@ -110,6 +114,7 @@ def slack_of(reference: Reference, key: str) -> Slack:
     return Slack(
         deff=max(1.0, reference.deff.get(key, reference.deff.get(ANY, 1.0))),
         tau=reference.tau.get(key, reference.tau.get(ANY, PRIOR_TAU)),
+        parameters=reference.profile[key].parameters if key in reference.profile else 1,
     )
 
 
@@ -169,7 +174,9 @@ def _categorical(
     h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
     for cell in everything[:-1]:
         builder.two_sided([cell], everything, int(reference.vector[cell]) / total, h, slack.deff)
-    unseen = reference.new_rate.get(name, WEIGHT_UNIT / total)
+    # Categories the reference saw beyond those the layout can list count as new there and here.
+    unlisted = int(reference.vector[everything[-1]]) / total
+    unseen = min(1.0, reference.new_rate.get(name, WEIGHT_UNIT / total) + unlisted)
     builder.upward([everything[-1]], everything, unseen, angle_of(unseen) + h / 2, slack.deff)
 
 
@@ -194,11 +201,15 @@ def _missing(
 def _predictions(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
     outputs = layout.outputs
     if layout.prediction.score_edges:
-        builder.unit(PREDICTIONS, "score", 1.0)
+        _output(builder, PREDICTIONS, "score", reference)
         _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
     if layout.prediction.classes:
-        builder.unit(PREDICTIONS, "class", 1.0)
+        _output(builder, PREDICTIONS, "class", reference)
         _each(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+
+
+def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:
+    builder.unit(stream, name, 1.0, reference.profile.get(key_of(stream, name)))
 
 
 def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
@@ -213,7 +224,7 @@ def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference)
     shares = np.cumsum(vector[outputs.confidence_alarm]) / total
     slack = slack_of(reference, key_of(CONFIDENCE, "confidence"))
     margin = slack.h(total / WEIGHT_UNIT) / 2
-    builder.unit(CONFIDENCE, "confidence", 1.0)
+    _output(builder, CONFIDENCE, "confidence", reference)
     for k, limit in enumerate(shrunk_shares(bins, chance, CONFIDENCE_SHRINK), start=1):
         if not math.isnan(limit):
             share = float(shares[k - 1])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlmon_sidecar.statistics.profile import UnitProfile
+
 if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
 
@@ -21,6 +23,7 @@ class Reference:
         hours: distinct hours with data; 0 where the data had no timestamps.
         tau: wander per feature in Cohen's h (0 or more); "*" is the value for any feature not listed.
         deff: design effect (clustering) per feature, 1 or more; "*" as above.
+        profile: what the hour of day and the weekend do to a feature's shares; keyed as ``tau``.
         new_rate: Good-Turing probability of a category never seen, per categorical feature.
         weight: importance per feature, summing to 1.
         calibration: P(actual is positive | score bin) of a binary model, P(right | confidence bin) of one with
@@ -35,6 +38,7 @@ class Reference:
     hours: int = 0
     tau: Mapping[str, float] = field(default_factory=dict)
     deff: Mapping[str, float] = field(default_factory=dict)
+    profile: Mapping[str, UnitProfile] = field(default_factory=dict)
     new_rate: Mapping[str, float] = field(default_factory=dict)
     weight: Mapping[str, float] = field(default_factory=dict)
     calibration: tuple[float, ...] = ()

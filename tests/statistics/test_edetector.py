@@ -14,6 +14,7 @@ from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import IndicatorBuilder, IndicatorSet
 from mlmon_sidecar.statistics.indicators import indicators
+from mlmon_sidecar.statistics.profile import UnitProfile
 
 sys.path.insert(0, str(Path(__file__).parent))
 from detector_traffic import normal_counts, normal_layout, normal_reference
@@ -56,20 +57,40 @@ def one_indicator(share: float, h: float, deff: float = 1.0) -> IndicatorSet:
 @pytest.mark.parametrize("h", [0.1, 0.35, 1.2])
 def test_expected_likelihood_ratio_is_at_most_one_inside_the_tolerance(share: float, h: float) -> None:
     """For one row, over the null region of every component; then for weights of 1/7 and clustering by Jensen."""
-    parts = components(one_indicator(share, h))
+    watched = one_indicator(share, h)
+    stakes = components(watched).stakes(watched)
     angle = math.asin(math.sqrt(share))
     for truth in np.sin(np.clip(np.linspace(angle - h / 2, angle + h / 2, 401), 0, math.pi / 2)) ** 2:
-        expected = truth * np.exp(parts.hit) + (1 - truth) * np.exp(parts.miss)
+        expected = truth * np.exp(stakes.hit) + (1 - truth) * np.exp(stakes.miss)
         assert (expected <= 1 + 1e-12).all()
-        seventh = (truth * np.exp(parts.hit / 7) + (1 - truth) * np.exp(parts.miss / 7)) ** 7
+        seventh = (truth * np.exp(stakes.hit / 7) + (1 - truth) * np.exp(stakes.miss / 7)) ** 7
         assert (seventh <= 1 + 1e-12).all()
 
 
 def test_every_component_grows_under_its_own_alternative() -> None:
-    parts = components(one_indicator(0.3, 0.1))
+    watched = one_indicator(0.3, 0.1)
+    parts = components(watched)
+    stakes = parts.stakes(watched)
     far = np.where(parts.rising, 0.95, 0.001)
-    assert len(parts.hit) == 10
-    assert (far * parts.hit + (1 - far) * parts.miss > 0).all()
+    assert len(stakes.hit) == 10
+    assert (far * stakes.hit + (1 - far) * stakes.miss > 0).all()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.97])
+@pytest.mark.parametrize("moved", [-1.2, -0.2, -0.01, 0.05, 0.3, 1.4])
+def test_the_bound_holds_in_every_hour_of_a_profile(share: float, moved: float) -> None:
+    """The null region moves with the profile; where a boundary leaves the scale nothing is gained or lost."""
+    h, offsets = 0.15, [(0.0,)] * 23 + [(moved,)]
+    builder = IndicatorBuilder(WEIGHT_UNIT, {"s": 1.0})
+    builder.unit("s", "u", 1.0, UnitProfile(cells=(0,), hour=tuple(offsets)))
+    builder.two_sided([0], [0, 1], share, h, 1.0)
+    watched = builder.build()
+    angle = math.asin(math.sqrt(share)) + moved
+    stakes = components(watched).stakes(watched, 23)
+    assert not np.array_equal(stakes.hit, components(watched).stakes(watched, 22).hit)
+    for truth in np.sin(np.clip(np.linspace(angle - h / 2, angle + h / 2, 401), 0, math.pi / 2)) ** 2:
+        expected = truth * np.exp(stakes.hit) + (1 - truth) * np.exp(stakes.miss)
+        assert (expected <= 1 + 1e-12).all()
 
 
 def test_sides_past_the_end_of_the_scale_are_left_out() -> None:

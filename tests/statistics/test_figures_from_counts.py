@@ -15,7 +15,7 @@ from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, population_st
 from mlmon_sidecar.statistics.intervals import arcsine, f1_interval, wilson
 from mlmon_sidecar.statistics.layout import Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation, quantiles
-from mlmon_sidecar.statistics.wander import burstiness, wander
+from mlmon_sidecar.statistics.wander import burstiness, clustering, wander
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any).map(np.array)
 
@@ -159,9 +159,24 @@ def test_slow_wander_is_raised_more_than_quick_wander() -> None:
 
 
 def test_burstiness_is_one_for_poisson_and_the_size_of_bursts() -> None:
-    rng = np.random.default_rng(9)
-    assert burstiness(rng.poisson(3, 20_000).astype(float)) == pytest.approx(1, abs=0.05)
+    rng, busy = np.random.default_rng(9), np.tile([50.0, 150.0], 10_000)
+    steady = np.full(20_000, 100.0)
+    assert burstiness(rng.poisson(3, 20_000).astype(float), steady) == pytest.approx(1, abs=0.05)
+    assert burstiness(rng.poisson(0.03 * busy).astype(float), busy) == pytest.approx(1, abs=0.05)
     bursts = 30.0 * rng.poisson(0.1, 20_000)
-    assert burstiness(bursts) == pytest.approx(30, rel=0.05)
-    assert burstiness(np.zeros(10)) == 1.0
+    assert burstiness(bursts, steady) == pytest.approx(30, rel=0.05)
+    assert burstiness(np.zeros(10), np.ones(10)) == 1.0
     assert WEIGHT_UNIT == 1 << 20
+
+
+def test_clustering_is_the_design_effect_of_rows_that_come_together_and_no_part_of_wander() -> None:
+    rng, hours = np.random.default_rng(10), 2000
+    half_hours = np.arange(2 * hours)
+    share = np.repeat(np.sin(np.pi / 4 + rng.normal(0, 0.05, hours)) ** 2, 2)[:, None]
+    groups = rng.binomial(40, share).astype(float)  # of five equal rows each
+    x, n = 5 * groups, np.full((2 * hours, 1), 200.0)
+    deff = clustering(half_hours, x, n, np.array([0.5]))
+    assert deff == pytest.approx(5, rel=0.1)
+    whole = [counts.reshape(hours, 2, 1).sum(axis=1) for counts in (x, n)]
+    assert wander(np.arange(hours), *whole, np.array([0.5]), deff) == pytest.approx(0.1, rel=0.15)
+    assert clustering(2 * half_hours, x, n, np.array([0.5])) == 1.0  # no hour has two halves

@@ -1,0 +1,1 @@
+"""False alarms, delay and sensitivity of the drift detector on simulated traffic, beside other methods."""
