@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlmon_sidecar.records import WEIGHT_UNIT
+
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import Window
+    from mlmon_sidecar.records import Sample, Window
     from mlmon_sidecar.statistics.edetector import Step
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.statistics.reference import Reference
@@ -48,6 +50,8 @@ class CheckContext:
         open_features: features with an open drift incident that moved within the last 24 h.
         identical: the longest run of newest panes in which all predictions are the same (``collapse_window``).
         newest: the fewest newest panes with at least 100 predictions (``newest_window``).
+        differs_since: the minute at which the last long run of identical predictions was over; -1: there was none.
+        samples: of the newest 24 h, by name (``statistics.samples``).
         quality: None without joined labels.
     """
 
@@ -60,6 +64,8 @@ class CheckContext:
     open_features: frozenset[str] = frozenset()
     identical: Window | None = None
     newest: Window | None = None
+    differs_since: int = -1
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     quality: QualityView | None = None
 
     def window(self, rows_cell: int) -> Window | None:
@@ -81,6 +87,11 @@ class CheckContext:
         if 0 < self.reference.hours < WEEK_HOURS:
             return f"baseline spans {self.reference.hours} of {WEEK_HOURS} hours"
         return ""
+
+
+def requests_in(window: Window, cell: int) -> float:
+    """Requests behind the weight in a cell."""
+    return int(window.vector[cell]) / WEIGHT_UNIT
 
 
 def closed_names(step: Step | None, stream: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from mlmon_sidecar.hub.outcome_watch import OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
-from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
+from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
@@ -163,6 +163,8 @@ class ModelEvaluator:
             open_features=frozenset() if known is None else frozenset(known.features),
             identical=self._newest.identical,
             newest=self._newest.newest,
+            differs_since=self._newest.differs_since,
+            samples=RecentSamples(self._windows, minute),
         )
         return self._moves(context)
 

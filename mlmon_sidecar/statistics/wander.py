@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.statistics.indicators import ANY, NULLS, PRIOR_TAU, key_of
+from mlmon_sidecar.statistics.indicators import ANY, PRIOR_TAU, RARE_STREAMS, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def learn_wander(
     for u, unit in enumerate(indicators.units):
         members = np.flatnonzero(indicators.unit == u)
         key = key_of(unit.stream, unit.name)
-        if unit.stream == NULLS:
+        if unit.stream in RARE_STREAMS:
             deff[key] = max(burstiness(hits[:, i] / indicators.weight_unit) for i in members)
             continue
         common = members[(share[members] >= RARE) & (share[members] <= 1 - RARE)]
