@@ -1,8 +1,8 @@
 """Answers have lost most of their variety without being all the same: a model that answers nearly one thing. P2.
 
 Needs both: the detector holds the score or the classes as moved, and a quarter or less is left of the score's
-variance or of the effective number of classes beyond one, ``1 / sum p^2 - 1`` (Hill, "Diversity and evenness",
-Ecology 54, 1973). The share of the top answer and the entropy are told beside.
+variance or, where there is no score, of the effective number of classes beyond one, ``1 / sum p^2 - 1`` (Hill,
+"Diversity and evenness", Ecology 54, 1973). The share of the top answer and the entropy are told beside.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class NearCollapse:
         if is_identical(context.layout, window.vector) or window.start_minute < context.differs_since:
             return []
         before = variety(context.layout, context.reference.vector)
+        if "score" in before:
+            before.pop("class", None)  # the score tells more: a class may be rare and its scores as varied as ever
         after = variety(context.layout, window.vector)
         told: dict[str, dict[str, Any]] = {}
         for unit, old in before.items():

@@ -38,6 +38,11 @@ class Windows:
         self._samples[hour] = merge_samples(self._samples.get(hour, {}), samples)
         self._forget(max(self._hours))
 
+    @property
+    def by_hour(self) -> Mapping[int, IntVector]:
+        """Unix hour to its (size,) counts."""
+        return self._hours
+
     def hours(self, end_minute: int, hours: int, *, samples: bool = True) -> Window:
         """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
         last = end_minute // 60
