@@ -22,8 +22,9 @@ from pathlib import Path
 from mlmon_sidecar.backtest.known import KnownIncident, detections
 from mlmon_sidecar.backtest.replay import replay
 from mlmon_sidecar.backtest.source import rows_source
-from mlmon_sidecar.baseline.build import Purpose
+from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.baseline.reading import open_table
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.demo.data import DRIFTING, FEATURES, load
 from mlmon_sidecar.demo.phases import ROWS_PER_DAY

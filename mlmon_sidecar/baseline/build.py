@@ -26,12 +26,12 @@ from mlmon_sidecar.baseline.rows import RowFilter, RowReader
 from mlmon_sidecar.baseline.survey import Purpose, Survey, survey
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
-from mlmon_sidecar.statistics.layout import CategoricalCells, CategoricalFeature, Layout, PredictionSpace
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.statistics.wander import learn_wander
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector
+    pass
 
 __all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
@@ -92,7 +92,7 @@ def build_baseline(
         layout=layout.hash,
         version=purpose.version,
         vector=vector,
-        new_rate=_new_rates(layout, kept, vector),
+        new_rate=_new_rates(layout, kept),
         calibration=calibration,
         calibration_rows=calibrated,
         confusion=judge.confusion(),
@@ -183,13 +183,7 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
     return cut_all(alarm_edges_only=True)
 
 
-def _new_rates(layout: Layout, kept: Sequence[ColumnLook], vector: IntVector) -> dict[str, float]:
-    """Of each categorical feature: a category that no row showed, or one too rare among too many to be known."""
-    rates: dict[str, float] = {}
-    for column in kept:
-        cells = layout.cells[column.name]
-        if isinstance(layout.feature(column.name), CategoricalFeature) and isinstance(cells, CategoricalCells):
-            counts = vector[cells.bins]
-            total = max(1, int(counts.sum()))
-            rates[column.name] = min(1.0, column.unseen() + int(counts[-1]) / total)
-    return rates
+def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:
+    """Of each categorical feature: how often the next row brings a category that none showed."""
+    categorical = (column for column in kept if isinstance(layout.feature(column.name), CategoricalFeature))
+    return {column.name: column.unseen() for column in categorical}

@@ -13,10 +13,19 @@ from typing import Protocol
 from mlmon_sidecar.checks.collapse import Collapse
 from mlmon_sidecar.checks.confidence_drop import ConfidenceDrop
 from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.error_rate import ErrorRate
 from mlmon_sidecar.checks.feature_drift import FeatureDrift
+from mlmon_sidecar.checks.frozen_column import FrozenColumn
+from mlmon_sidecar.checks.latency import Latency
+from mlmon_sidecar.checks.near_collapse import NearCollapse
+from mlmon_sidecar.checks.new_categories import NewCategories
 from mlmon_sidecar.checks.null_rate import NullRate
+from mlmon_sidecar.checks.out_of_range import OutOfRange
 from mlmon_sidecar.checks.prediction_drift import PredictionDrift
 from mlmon_sidecar.checks.quality_drop import QualityDrop
+from mlmon_sidecar.checks.schema_change import SchemaChange
+from mlmon_sidecar.checks.throughput_zero import ThroughputZero
+from mlmon_sidecar.checks.volume import Volume
 from mlmon_sidecar.records import Finding, Layer
 
 
@@ -38,5 +47,9 @@ class ModelCheck(Protocol):
 
 CHECKS: Mapping[str, ModelCheck] = {
     check.name: check
-    for check in (FeatureDrift(), NullRate(), PredictionDrift(), ConfidenceDrop(), QualityDrop(), Collapse())
-}
+    for check in (
+        FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
+        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
+        Latency(), ErrorRate(), Volume(), ThroughputZero(),
+    )
+}  # fmt: skip

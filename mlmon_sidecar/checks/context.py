@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlmon_sidecar.records import WEIGHT_UNIT
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import Window
-    from mlmon_sidecar.statistics.edetector import Step
+    from mlmon_sidecar.records import Sample, Window
+    from mlmon_sidecar.statistics.edetector import Alarm, Step
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.statistics.reference import Reference
+    from mlmon_sidecar.statistics.service import ServiceReference
 
 FIGURE_ROWS = 50  # a window with fewer rows says little about how large a change is
 WEEK_HOURS = 7 * 24
@@ -37,6 +40,35 @@ class QualityView:
     chance: float = 0.0
 
 
+class Silence(NamedTuple):
+    """Nothing came since a minute.
+
+    ``nats`` says how improbable that is: the requests expected, over their scatter. ``ordinary_nats`` are those of
+    silences that are usual here.
+    """
+
+    since_minute: int
+    expected: float
+    nats: float
+    ordinary_nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """How requests were answered, against an ordinary week.
+
+    Attributes:
+        alarms: of the streams "service" and "volume" in this minute, and in empty minutes before it.
+        closed: (stream, unit) that are ordinary again.
+        silence: while nothing comes.
+    """
+
+    reference: ServiceReference
+    alarms: tuple[Alarm, ...] = ()
+    closed: tuple[tuple[str, str], ...] = ()
+    silence: Silence | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CheckContext:
     """One model at one minute.
@@ -48,6 +80,9 @@ class CheckContext:
         open_features: features with an open drift incident that moved within the last 24 h.
         identical: the longest run of newest panes in which all predictions are the same (``collapse_window``).
         newest: the fewest newest panes with at least 100 predictions (``newest_window``).
+        differs_since: the minute at which the last long run of identical predictions was over; -1: there was none.
+        samples: of the newest 24 h, by name (``statistics.samples``).
+        service: None before a week of traffic is known.
         quality: None without joined labels.
     """
 
@@ -60,6 +95,9 @@ class CheckContext:
     open_features: frozenset[str] = frozenset()
     identical: Window | None = None
     newest: Window | None = None
+    differs_since: int = -1
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    service: ServiceView | None = None
     quality: QualityView | None = None
 
     def window(self, rows_cell: int) -> Window | None:
@@ -81,6 +119,11 @@ class CheckContext:
         if 0 < self.reference.hours < WEEK_HOURS:
             return f"baseline spans {self.reference.hours} of {WEEK_HOURS} hours"
         return ""
+
+
+def requests_in(window: Window, cell: int) -> float:
+    """Requests behind the weight in a cell."""
+    return int(window.vector[cell]) / WEIGHT_UNIT
 
 
 def closed_names(step: Step | None, stream: str) -> tuple[str, ...]:

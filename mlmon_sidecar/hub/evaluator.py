@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS
-from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.context import CheckContext, ServiceView
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.newest import NewestPredictions
@@ -21,7 +21,8 @@ from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
-from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentWindows, Windows
+from mlmon_sidecar.hub.service_watch import ServiceWatch
+from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
@@ -35,6 +36,7 @@ EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is 
 LOADED_MINUTES = 60  # read back at once
 RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is looked for after a restart
 COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
+SILENCE = CHECKS["throughput_zero"]  # and the one that looks at minutes that never came
 
 
 class Memory(Protocol):
@@ -79,6 +81,7 @@ class ModelEvaluator:
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
+        self._service = ServiceWatch(self.plan, self._progress.get("service")) if self.plan.service else None
         self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
         self._looked_through = 0  # id of the newest open pane in them
         self._unseen_through = -1  # up to this minute the seal alone sees
@@ -116,6 +119,8 @@ class ModelEvaluator:
             self._take(delta, points, moves)
         self.watermark = max(self.watermark, sums.minutes[-1])
         self._early = {minute: delta for minute, delta in self._early.items() if minute > self.watermark}
+        if self._service is not None:
+            self._progress = {**self._progress, "service": self._service.document}
         return Seal(
             model=self.plan.name,
             consumed=sums.consumed,
@@ -140,7 +145,8 @@ class ModelEvaluator:
             self._newest.add(delta.minute, delta.vector, delta.samples, delta.minutes)
         self._windows.add(delta.minute, delta.vector, delta.samples)
         self._gained += delta.vector[self.plan.layout.outputs.classes]
-        moves += self._judge(self._step(delta, late), delta.minute)
+        service = None if self._service is None else self._service.take(delta.vector, delta.minute, late=late)
+        moves += self._judge(self._step(delta, late), delta.minute, service)
         self.watermark = max(self.watermark, delta.minute)
 
     def _has_minutes(self, minute: int) -> bool:
@@ -160,6 +166,8 @@ class ModelEvaluator:
         hour, day = minute // 60, minute // MINUTES_OF_DAY
         last_hour = self._progress.get("hour", hour)
         last_day = self._progress.get("day", day)
+        if hour > last_hour and self._service is not None:
+            self._service.turn(self._windows.by_hour, hour)
         if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
@@ -171,7 +179,7 @@ class ModelEvaluator:
 
     # ------------------------------------------------------------ findings
 
-    def _judge(self, step: Step | None, minute: int) -> list[Transition]:
+    def _judge(self, step: Step | None, minute: int, service: ServiceView | None) -> list[Transition]:
         known = self._book.recent("feature_drift", minute)
         context = CheckContext(
             model=self.plan.name,
@@ -183,6 +191,9 @@ class ModelEvaluator:
             open_features=frozenset() if known is None else frozenset(known.features),
             identical=self._newest.identical,
             newest=self._newest.newest,
+            differs_since=self._newest.differs_since,
+            samples=RecentSamples(self._windows, minute),
+            service=service,
         )
         return self._moves(context)
 
@@ -250,6 +261,18 @@ class ModelEvaluator:
             if moves:
                 return [(move.incident, move.kind, move.minute) for move in moves if move is not None]
         return []
+
+    def look_for_silence(self, seen_minute: int, now_minute: int) -> list[tuple[Incident, str, int]]:
+        """Nothing came since ``seen_minute``, though the hour expects traffic. As with ``look_ahead``, what is returned
+        is open here already."""
+        if self._service is None or now_minute - self.watermark > MINUTES_OF_DAY:
+            return []  # history that is read in now: its time is not this one
+        view = self._service.silence(max(seen_minute, self.watermark), now_minute)
+        if view is None:
+            return []
+        context = CheckContext(self.plan.name, now_minute, self.plan.layout, service=view)
+        moves = [self._book.find(finding) for finding in SILENCE.evaluate(context)]
+        return [(move.incident, move.kind, move.minute) for move in moves if move is not None]
 
     def _take_newer(self) -> bool:
         """Add open panes that came since the last time. False: there are none."""

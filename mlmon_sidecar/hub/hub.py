@@ -101,6 +101,7 @@ class Hub:
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = self._heard_before(now)
+        self._since = self._listened = clock.unix_ns() // MINUTE_NS  # the minute it began in
         self._outbox_told = 0
         self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
         self.troubles = Troubles(clock)
@@ -208,6 +209,7 @@ class Hub:
                 self.troubles.failed(model, error)
             else:
                 self.troubles.well(model)
+        self._page_silence(newest)
         self._deliver_outbox()
         self._tidy()
         return sealed
@@ -321,6 +323,20 @@ class Hub:
             found = evaluator.look_ahead()
             if found:
                 self.store.write_incidents(found)
+
+    def _page_silence(self, newest: Mapping[str, int]) -> None:
+        """Traffic that stopped, once a minute. Only the silence that this hub has heard itself counts."""
+        minute = self.clock.unix_ns() // MINUTE_NS
+        if minute <= self._listened:
+            return
+        self._listened = minute
+        for model, evaluator in list(self._evaluators.items()):
+            if self.troubles.waits(model):
+                continue
+            with self._lock, self._as_stored(evaluator):
+                found = evaluator.look_for_silence(max(self._since, newest.get(model, -1)), minute)
+                if found:
+                    self.store.write_incidents(found)
 
     def _deliver_outbox(self) -> None:
         """At least once: told, then marked."""

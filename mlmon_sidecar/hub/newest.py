@@ -30,11 +30,13 @@ class NewestPredictions:
         self._panes: deque[Window] = deque()
         self._sum: IntVector = np.zeros(layout.size, np.int64)
         self.identical: Window | None = None
+        self.differs_since = -1  # the minute at which the last long run of identical predictions was over
 
     def copy(self) -> NewestPredictions:
         """One of its own: panes that are not sealed yet are judged on a copy."""
         other = NewestPredictions(self._layout)
         other._panes, other._sum, other.identical = self._panes.copy(), self._sum.copy(), self.identical
+        other.differs_since = self.differs_since
         return other
 
     @property
@@ -54,7 +56,12 @@ class NewestPredictions:
         self._sum = self._sum + vector
         while self._sum[self._rows_cell] - self._panes[0].vector[self._rows_cell] >= MORE_THAN_ROWS:
             self._sum = self._sum - self._panes.popleft().vector
-        self.identical = self._run_with(pane)
+        run, self.identical = self.identical, self._run_with(pane)
+        if run is not None and run.vector[self._rows_cell] > MORE_THAN_ROWS and self._broke(run):
+            self.differs_since = minute
+
+    def _broke(self, run: Window) -> bool:
+        return self.identical is None or self.identical.start_minute > run.start_minute
 
     def _run_with(self, pane: Window) -> Window | None:
         if not is_identical(self._layout, pane.vector):

@@ -26,6 +26,7 @@ class ModelPlan:
         positive: the class that all but accuracy speak of; "" where the layout says it.
         kind: what is predicted, where the layout does not know it.
         horizon_days: labels older than this no longer count; 1 or more.
+        service: whether latency, errors and volume are watched; not where the clock is compressed.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelPlan:
     positive: str = ""
     kind: str = ""
     horizon_days: int = DEFAULT_HORIZON_DAYS
+    service: bool = True
 
     @classmethod
     def unconfigured(cls, name: str) -> ModelPlan:

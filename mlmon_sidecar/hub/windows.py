@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmon_sidecar.records import Sample, Window
-from mlmon_sidecar.statistics.samples import merge_samples
+from mlmon_sidecar.statistics.samples import limit, merge_samples, smallest
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
@@ -38,6 +38,11 @@ class Windows:
         self._samples[hour] = merge_samples(self._samples.get(hour, {}), samples)
         self._forget(max(self._hours))
 
+    @property
+    def by_hour(self) -> Mapping[int, IntVector]:
+        """Unix hour to its (size,) counts."""
+        return self._hours
+
     def hours(self, end_minute: int, hours: int, *, samples: bool = True) -> Window:
         """The ``hours`` whole hours up to the one ``end_minute`` lies in, that one included."""
         last = end_minute // 60
@@ -49,6 +54,12 @@ class Windows:
             vector=self._sum(self._hours[hour] for hour in chosen),
             samples=reduce(merge_samples, (self._samples[hour] for hour in chosen), {}) if samples else {},
         )
+
+    def sample(self, end_minute: int, hours: int, name: str) -> tuple[Sample, ...]:
+        """The members of one sample over those hours."""
+        last = end_minute // 60
+        chosen = [hour for hour in self._hours if last - hours < hour <= last]
+        return smallest((m for hour in chosen for m in self._samples[hour].get(name, ())), limit(name))
 
     def _sum(self, vectors: Iterable[IntVector]) -> IntVector:
         total = np.zeros(self._size, np.int64)
@@ -77,3 +88,20 @@ class RecentWindows(Mapping[str, Window]):
 
     def __len__(self) -> int:
         return len(RECENT_HOURS)
+
+
+class RecentSamples(Mapping[str, tuple[Sample, ...]]):
+    """Samples of the day up to a minute, by name; empty where there is none of that name."""
+
+    def __init__(self, windows: Windows, minute: int) -> None:
+        self._windows = windows
+        self._minute = minute
+
+    def __getitem__(self, name: str) -> tuple[Sample, ...]:
+        return self._windows.sample(self._minute, RECENT_HOURS["24h"], name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._windows.hours(self._minute, RECENT_HOURS["24h"]).samples)
+
+    def __len__(self) -> int:
+        return len(self._windows.hours(self._minute, RECENT_HOURS["24h"]).samples)

@@ -196,6 +196,7 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         positive=watched.settings.prediction.positive or "",
         kind=watched.settings.prediction.kind,
         horizon_days=max(1, watched.settings.outcomes.horizon.days),
+        service=settings.clock_scale == 1,
     )
 
 

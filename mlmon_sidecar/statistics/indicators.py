@@ -6,8 +6,8 @@ boundaries of their own, stated at their functions; to both the same ``3 * sqrt(
 small reference is not blamed on the present.
 
 The false-alarm budget belongs to the model and is split over everything that may alert. The parts below sum to 1
-with ``BUDGET_RESERVE``, which later streams (latency, volume, segments, versions) draw from: adding one never
-loosens those already running.
+with ``BUDGET_RESERVE``, which later streams (segments, versions) draw from: adding one never loosens those already
+running.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from mlmon_sidecar.statistics.layout import (
     CONFIDENCE_ALARM,
     CONFIDENCE_EDGES,
     CategoricalCells,
-    CategoricalFeature,
     Layout,
     NumericCells,
 )
@@ -36,20 +35,29 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
 
 FEATURES, NULLS, PREDICTIONS, CONFIDENCE, QUALITY = "features", "nulls", "predictions", "confidence", "quality"
+NEW, RANGE, SERVICE, VOLUME = "new", "range", "service", "volume"
 
 STREAM_WEIGHT: Mapping[str, float] = {
-    FEATURES: 0.35,
-    NULLS: 0.10,
+    FEATURES: 0.30,
+    NULLS: 0.08,
+    NEW: 0.04,
+    RANGE: 0.03,
     PREDICTIONS: 0.15,
     CONFIDENCE: 0.05,
     QUALITY: 0.15,
+    SERVICE: 0.05,
+    VOLUME: 0.05,
 }
-BUDGET_RESERVE = 0.20  # latency .05, volume .05, segments .05, versions .05
+BUDGET_RESERVE = 0.10  # segments .05, versions .05
+
+RARE_STREAMS = frozenset({NULLS, NEW, RANGE})
+"""Events too rare to tell wander by: they have burstiness instead."""
 
 FLOOR_H = 0.10  # about .05 KS at the median
 PRIOR_TAU = 0.08  # wander assumed until 14 days of healthy data are known
 CONFIDENCE_SHRINK = 0.075  # half of the 15% that makes a confidence alert
 NULL_GROWTH, NULL_STEP = 1.5, 0.002
+RANGE_STEP = 0.01  # a value beyond the ends of the reference is as rare as one in a thousand, and no fault by itself
 MIN_WEIGHT = 0.25  # of an equal share: no feature is weighed out of sight
 
 ANY = "*"
@@ -92,10 +100,17 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
         if isinstance(cells, NumericCells):
             _ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
         else:
-            _categorical(builder, layout, reference, name, cells)
+            _categorical(builder, reference, name, cells)
     for name, cells in layout.cells.items():
         builder.unit(NULLS, name, weights[name])
         _missing(builder, layout, reference, name, cells)
+    for name, cells in layout.cells.items():
+        if isinstance(cells, NumericCells):
+            builder.unit(RANGE, name, weights[name])
+            _out_of_range(builder, reference, name, cells)
+        else:
+            builder.unit(NEW, name, weights[name])
+            _unseen(builder, reference, name, cells)
     _predictions(builder, layout, reference)
     _confidence(builder, layout, reference)
     return builder.build()
@@ -118,9 +133,9 @@ def slack_of(reference: Reference, key: str) -> Slack:
     )
 
 
-def null_boundary(share: float, slack: Slack, requests: float) -> float:
-    """Angle a null share may rise to: half as much again, at least .002 more, and three standard errors."""
-    limit = min(1.0, max(NULL_GROWTH * share, share + NULL_STEP))
+def null_boundary(share: float, slack: Slack, requests: float, step: float = NULL_STEP) -> float:
+    """Angle a rare share may rise to: half as much again, at least ``step`` more, and three standard errors."""
+    limit = min(1.0, max(NULL_GROWTH * share, share + step))
     return angle_of(limit) + Slack(slack.deff, 0.0).h(requests) / 2
 
 
@@ -162,11 +177,9 @@ def _each(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slac
         builder.two_sided([cell], cells, int(vector[cell]) / total, h, slack.deff)
 
 
-def _categorical(
-    builder: IndicatorBuilder, layout: Layout, reference: Reference, name: str, cells: CategoricalCells
-) -> None:
-    feature, span, slack = layout.feature(name), cells.alarm, slack_of(reference, name)
-    assert isinstance(feature, CategoricalFeature)
+def _categorical(builder: IndicatorBuilder, reference: Reference, name: str, cells: CategoricalCells) -> None:
+    """Each known category, and the unlisted together. Those never seen have a stream of their own."""
+    span, slack = cells.alarm, slack_of(reference, name)
     total = int(reference.vector[span].sum())
     if total == 0:
         return
@@ -174,10 +187,32 @@ def _categorical(
     h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
     for cell in everything[:-1]:
         builder.two_sided([cell], everything, int(reference.vector[cell]) / total, h, slack.deff)
-    # Categories the reference saw beyond those the layout can list count as new there and here.
+
+
+def _unseen(builder: IndicatorBuilder, reference: Reference, name: str, cells: CategoricalCells) -> None:
+    """Good-Turing's share and what of the reference itself counts as new: more categories than a layout can list."""
+    everything = list(range(cells.alarm.start, cells.alarm.stop))
+    total = int(reference.vector[cells.alarm].sum())
+    if total == 0:
+        return
     unlisted = int(reference.vector[everything[-1]]) / total
-    unseen = min(1.0, reference.new_rate.get(name, WEIGHT_UNIT / total) + unlisted)
-    builder.upward([everything[-1]], everything, unseen, angle_of(unseen) + h / 2, slack.deff)
+    share = min(1.0, reference.new_rate.get(name, WEIGHT_UNIT / total) + unlisted)
+    slack = slack_of(reference, key_of(NEW, name))
+    boundary = null_boundary(share, slack, total / WEIGHT_UNIT)
+    builder.upward([everything[-1]], everything, share, boundary, slack.deff)
+
+
+def _out_of_range(builder: IndicatorBuilder, reference: Reference, name: str, cells: NumericCells) -> None:
+    """Below the reference's minimum, and above its maximum."""
+    everything = list(range(cells.alarm.start, cells.alarm.stop))
+    total = int(reference.vector[cells.alarm].sum())
+    if total == 0:
+        return
+    slack = slack_of(reference, key_of(RANGE, name))
+    for cell in (cells.below + 1, cells.above + 1):
+        share = int(reference.vector[cell]) / total
+        boundary = null_boundary(share, slack, total / WEIGHT_UNIT, RANGE_STEP)
+        builder.upward([cell], everything, share, boundary, slack.deff)
 
 
 def _missing(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.statistics.indicators import ANY, NULLS, PRIOR_TAU, key_of
+from mlmon_sidecar.statistics.indicators import ANY, PRIOR_TAU, RARE_STREAMS, key_of
 from mlmon_sidecar.statistics.profile import UnitProfile
 from mlmon_sidecar.statistics.profile_fit import Hours, autocorrelation, learn_profile
 
@@ -64,7 +64,7 @@ def learn_wander(
     for u, unit in enumerate(indicators.units):
         members = np.flatnonzero(indicators.unit == u)
         key = key_of(unit.stream, unit.name)
-        if unit.stream == NULLS:
+        if unit.stream in RARE_STREAMS:
             x, n = (np.add.reduceat(counts[:, members], first) / indicators.weight_unit for counts in (hits, totals))
             deff[key] = max(burstiness(x[:, at], n[:, at]) for at in range(len(members)))
             continue

@@ -165,7 +165,7 @@ def test_one_process_seals_every_row_and_tells_of_both_drifts(alone: Sealed) -> 
     assert len(alone.panes) == len({(row.minute, row.version) for row in rows})
     assert (alone.waiting, alone.lost, alone.watermark) == ([], 0, FIRST_MINUTE + MINUTES - 1)
     told = [(row[2], row[5] - FIRST_MINUTE, row[6]) for row in alone.incidents]
-    assert {rule for rule, _, _ in told} == {"feature_drift", "prediction_drift"}
+    assert {rule for rule, _, _ in told} == {"feature_drift", "prediction_drift", "new_categories"}
     assert all(opened in DRIFT for _, opened, _ in told)
     assert {resolved is None for _, _, resolved in told} == {True, False}
 

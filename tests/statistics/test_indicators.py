@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from mlmon_sidecar.statistics.indicators import (
     null_boundary,
     shrunk_shares,
 )
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericCells, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 
 MIXED = Layout(
@@ -48,6 +49,7 @@ def test_units_follow_the_layout_and_skip_what_cannot_be_watched() -> None:
     assert named == [
         ("features", "age"), ("features", "town"),
         ("nulls", "age"), ("nulls", "town"), ("nulls", "constant"),
+        ("range", "age"), ("new", "town"),
         ("predictions", "score"), ("predictions", "class"), ("confidence", "confidence"),
     ]  # fmt: skip
 
@@ -65,7 +67,7 @@ def test_cells_are_read_as_the_layout_cuts_them() -> None:
     unit = these.index[("features", "age")]
     assert shares[these.unit == unit].tolist() == pytest.approx([0.1, 0.6])
     unit = these.index[("features", "town")]
-    assert shares[these.unit == unit].tolist() == pytest.approx([0.5, 0.25, 0.25, 0.0])
+    assert shares[these.unit == unit].tolist() == pytest.approx([0.5, 0.25, 0.25])
     unit = these.index[("nulls", "town")]
     assert shares[these.unit == unit].tolist() == pytest.approx([0.01, 0.0])
     assert np.sin(these.angle[these.unit == these.index[("features", "age")]]) ** 2 == pytest.approx([0.1, 0.6])
@@ -80,9 +82,31 @@ def test_tolerance_is_floor_reference_error_and_wander() -> None:
 
 def test_a_new_category_is_measured_against_its_good_turing_rate() -> None:
     these = indicators(MIXED, reference())
-    new = np.flatnonzero(these.unit == these.index[("features", "town")])[-1]
+    (new,) = np.flatnonzero(these.unit == these.index[("new", "town")])
     assert these.angle[new] == pytest.approx(angle_of(0.001))
+    assert these.upper[new] == pytest.approx(angle_of(0.003) + 1.5 * math.sqrt(1 / 10_000))
     assert math.isnan(these.lower[new])
+
+
+def test_categories_a_layout_could_not_list_are_expected_as_new_ones() -> None:
+    healthy = reference()
+    vector = healthy.vector.copy()
+    vector[MIXED.cells["town"].alarm] = np.array([4000, 3000, 2000, 1000]) * WEIGHT_UNIT
+    these = indicators(MIXED, replace(healthy, vector=vector))
+    (new,) = np.flatnonzero(these.unit == these.index[("new", "town")])
+    assert these.angle[new] == pytest.approx(angle_of(0.1 + 0.001))
+
+
+def test_values_beyond_the_range_may_be_one_in_a_hundred_more() -> None:
+    healthy = reference()
+    vector, age = healthy.vector.copy(), MIXED.cells["age"]
+    assert isinstance(age, NumericCells)
+    vector[age.below + 1] = 10 * WEIGHT_UNIT
+    these = indicators(MIXED, replace(healthy, vector=vector))
+    below, above = np.flatnonzero(these.unit == these.index[("range", "age")])
+    margin = 1.5 * math.sqrt(1 / 10_000)
+    assert these.upper[[below, above]] == pytest.approx([angle_of(0.011) + margin, angle_of(0.01) + margin])
+    assert np.isnan(these.lower[[below, above]]).all()
 
 
 def test_nulls_may_grow_by_half_and_by_two_in_a_thousand() -> None:
