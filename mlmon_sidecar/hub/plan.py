@@ -23,7 +23,7 @@ class ModelPlan:
         problem: why the baseline is not there, one sentence; "" where none was asked for.
         false_alarm_days: > 0; one false alarm is expected in this many days, over all that may alert.
         metric: the realised figure that is watched: accuracy, precision, recall or f1.
-        positive: the class that all but accuracy speak of; "" where the layout says it.
+        positive: the class that all but accuracy speak of; "" where the layout says it, or all classes count.
         kind: what is predicted, where the layout does not know it.
         horizon_days: labels older than this no longer count; 1 or more.
         service: whether latency, errors and volume are watched; not where the clock is compressed.

@@ -1,6 +1,6 @@
 """A fixed grid for scores in [0, 1], the same for every model and version.
 
-Bins are even in log-odds, 1/256 apart, from -16 to 16, and exactly 0 and 1 stand alone: fine where probabilities are
+Bins are even in log-odds, 1/1024 apart, from -16 to 16, and exactly 0 and 1 stand alone: fine where probabilities are
 small or large.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector, IntVector
 
-STEPS = 256  # bins in one unit of log-odds
+STEPS = 1024  # bins in one unit of log-odds
 LAST_BIN = 16 * STEPS  # |log-odds| beyond 16 (1e-7) count as 16; 0 and 1 are the bins beyond
 LOSS_UNIT = 1 << 20  # sums of losses are in units of 2**-20
 SMALLEST = 2.0**-52  # a probability below it counts as it, as in scikit-learn

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
 from mlmon_sidecar.records import WEIGHT_UNIT
-from mlmon_sidecar.statistics.calibration import calibrate, expect, isotonic
+from mlmon_sidecar.statistics.calibration import isotonic
 from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, population_stability, total_variation
 from mlmon_sidecar.statistics.intervals import arcsine, f1_interval, wilson
 from mlmon_sidecar.statistics.layout import Layout, NumericFeature, PredictionSpace
@@ -68,34 +68,6 @@ def test_isotonic_equals_scikit_learn(points: list[tuple[float, int]]) -> None:
     values, weights = (np.array(side, dtype=float) for side in zip(*points, strict=True))
     oracle = IsotonicRegression().fit_transform(np.arange(len(values)), values, sample_weight=weights)
     assert isotonic(values, weights) == pytest.approx(oracle, abs=1e-9)
-
-
-def test_expected_accuracy_of_a_calibrated_model_is_the_realised_one() -> None:
-    rng = np.random.default_rng(3)
-    score = rng.beta(0.6, 0.4, 60_000)
-    outcome = rng.random(60_000) < score**1.3
-    bins = np.minimum((score * 200).astype(int), 199)
-    fit, live = slice(0, 30_000), slice(30_000, None)
-    positives = np.bincount(bins[fit][outcome[fit]], minlength=200)
-    probability = calibrate(positives, np.bincount(bins[fit], minlength=200))
-    called = score[live] >= 0.5
-    predicted = np.stack([np.bincount(bins[live][called == side], minlength=200) for side in (False, True)], axis=1)
-    expected = expect(predicted, probability, 30_000)
-    assert expected is not None
-    realised = np.mean(called == outcome[live])
-    assert abs(expected.accuracy - realised) < 3 * expected.accuracy_error
-    assert 0.001 < expected.accuracy_error < 0.006
-    tp = np.sum(called & outcome[live])
-    assert expected.precision == pytest.approx(tp / called.sum(), abs=0.015)
-    assert expected.recall == pytest.approx(tp / outcome[live].sum(), abs=0.015)
-    assert expected.f1 == pytest.approx(2 * tp / (called.sum() + outcome[live].sum()), abs=0.015)
-
-
-def test_expectations_without_denominators_are_absent_not_zero() -> None:
-    never = expect(np.array([[10, 0]]), np.array([0.0]), 100)
-    assert never is not None
-    assert (never.precision, never.recall, never.f1) == (None, None, None)
-    assert expect(np.zeros((3, 2), np.int64), np.zeros(3), 100) is None
 
 
 def feature(values: np.ndarray, bins: int = 50) -> NumericFeature:
