@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _EDGES_NS = np.array([round(edge * 1e9) for edge in DURATION_EDGES], dtype=np.int64)
 _NS_PER_US = 1000
+SMALL_BYTES = 4_096  # of both bodies of an exchange
 
 
 def decoded_versions(batches: Iterable[PredictionBatch]) -> dict[str, str]:
@@ -69,7 +70,9 @@ def exchanges_by_pane(
 
 
 def without_bodies(exchange: Exchange) -> Exchange:
-    """What is counted of it."""
+    """What is counted of it, and small bodies, which cost less to hold for a moment than to cut off."""
+    if exchange.request_bytes + exchange.response_bytes <= SMALL_BYTES and not exchange.annotations:
+        return exchange
     return exchange._replace(
         request_headers=(), request_body=(), response_headers=(), response_body=(), annotations=(), response_tail=()
     )

@@ -190,7 +190,7 @@ class Run:
                 None if found is None else segments_found(found, 1)[0] for found in _column(options.segment, members)
             ],
             traces=[(exchange.trace_id, exchange.span_id) for exchange in exchanges],
-            exemplar=[is_exemplar(exchange, options) for exchange in exchanges],
+            exemplar=[options.slow_ns > 0 and is_exemplar(exchange, options) for exchange in exchanges],
         )
 
 

@@ -151,7 +151,10 @@ def is_vector(value: object) -> bool:
 
 def _has_long_text(column: Column) -> bool:
     kinds = () if isinstance(column, np.ndarray) else set(map(type, column))
-    return str in kinds and any(len(value) > LONG_TEXT for value in column if type(value) is str)
+    if str not in kinds:
+        return False
+    texts = column if len(kinds) == 1 else [value for value in column if type(value) is str]
+    return max(map(len, texts)) > LONG_TEXT
 
 
 def _text(value: object, *, named: bool) -> str | None:
