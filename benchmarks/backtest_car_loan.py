@@ -22,9 +22,9 @@ from pathlib import Path
 from mlmon_sidecar.backtest.known import KnownIncident, detections
 from mlmon_sidecar.backtest.replay import replay
 from mlmon_sidecar.backtest.source import rows_source
-from mlmon_sidecar.baseline.build import Purpose
+from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Baseline, Roles
-from mlmon_sidecar.baseline.reading import build_baseline_from_file
+from mlmon_sidecar.baseline.reading import read_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.demo.data import DRIFTING, FEATURES, load
 from mlmon_sidecar.demo.phases import ROWS_PER_DAY
@@ -72,8 +72,8 @@ def write(path: Path, rows: Sequence[Mapping[str, object]], times: Sequence[floa
 
 
 def baseline_of(reference: Path, roles: Roles) -> Baseline:
-    return build_baseline_from_file(
-        reference, roles, Purpose(MODEL), redact_category=REDACTOR.category, policy=REDACTOR.policy.hash,
+    return build_baseline(
+        read_columns(reference), roles, Purpose(MODEL), redact_category=REDACTOR.category, policy=REDACTOR.policy.hash,
         created=datetime.now(UTC).isoformat(),
     )  # fmt: skip
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from mlmon_sidecar.backtest.known import KnownIncident, detections
 from mlmon_sidecar.backtest.replay import replay
 from mlmon_sidecar.backtest.source import rows_source
-from mlmon_sidecar.baseline.build import Purpose
+from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.document import Roles
-from mlmon_sidecar.baseline.reading import build_baseline_from_file
+from mlmon_sidecar.baseline.reading import read_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.demo.data import DRIFTING, FEATURES, load
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -34,8 +34,9 @@ def write(path: Path, rows: Sequence[Mapping[str, object]], start: int) -> Path:
 def test_each_drifted_column_is_named_within_a_thousand_rows_and_none_before(tmp_path: Path) -> None:
     loans = load()
     reference = [row.features for row in loans.reference]
-    built = build_baseline_from_file(
-        write(tmp_path / "reference.csv", reference, START - len(reference) * SECONDS_A_ROW),
+    data = write(tmp_path / "reference.csv", reference, START - len(reference) * SECONDS_A_ROW)
+    built = build_baseline(
+        read_columns(data),
         Roles(timestamp="timestamp"), Purpose("car_loans"), redact_category=REDACTOR.category,
         policy=REDACTOR.policy.hash, created="",
     )  # fmt: skip
