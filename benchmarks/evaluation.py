@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mlmon_sidecar.backtest.panes import row_deltas
 from mlmon_sidecar.backtest.replay import replay
 from mlmon_sidecar.backtest.source import store_source
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
-from mlmon_sidecar.baseline.counting import count_all
 from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
@@ -75,10 +75,9 @@ def vector_of(baseline: Baseline, values: np.ndarray, seed: int = 2) -> np.ndarr
     """The counts of these rows, with scores as healthy ones."""
     features = {f"x{at}": np.ascontiguousarray(values[:, at]) for at in range(values.shape[1])}
     scores = np.random.default_rng(seed).uniform(size=len(values))
-    batch = batch_from_columns(
-        MODEL, now_ns=0, features={name: c.tolist() for name, c in features.items()}, scores=scores
-    )
-    return count_all(baseline.layout, replace(batch, features=features), REDACTOR.category, lambda part: None)
+    batch = batch_from_columns(MODEL, now_ns=0, scores=scores)
+    (delta,) = row_deltas(replace(batch, features=features), baseline.layout, REDACTOR.category, 60)
+    return delta.vector
 
 
 def median_ms(run: Callable[[], object], times: int) -> float:

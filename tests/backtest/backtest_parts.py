@@ -56,7 +56,7 @@ def baseline() -> Baseline:
     healthy = rows(-20, 10, seed=1)
     columns = {name: [row[name] for row in healthy] for name in (*COLUMNS, "truth")}
     return build_baseline(
-        columns, ROLES, Purpose(MODEL, "v0", "binary", None, "yes"), redact_category=REDACTOR.category,
+        columns, ROLES, Purpose(MODEL, version="v0", kind="binary", positive="yes"), redact_category=REDACTOR.category,
         policy=REDACTOR.policy.hash, created="2024-01-01T00:00:00+00:00",
     )  # fmt: skip
 
