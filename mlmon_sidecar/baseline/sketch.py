@@ -72,7 +72,7 @@ class Cells(NamedTuple):
 
 
 class NumberSketch:
-    """Counts of finite values in at most ``cap`` cells (32 bytes each, and 16 more for each value that waits)."""
+    """Counts of finite values in at most ``cap`` cells, 2 or more: 32 bytes each, and 16 for each value that waits."""
 
     def __init__(self, cap: int) -> None:
         self._cap, self._dropped = cap, 0
