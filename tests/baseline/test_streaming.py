@@ -57,12 +57,12 @@ def rows_of(count: int, seed: int) -> list[dict[str, object]]:
     ]
 
 
-ROWS = rows_of(260, 3)
+ROWS = rows_of(160, 3)
 EXPECTED = {roles: as_text(built(ROWS, roles)) for roles in (ROLES, UNTIMED)}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.permutations(ROWS), st.sampled_from([1, 2, 3, 17, 100, 259, 260, 20_000]), st.sampled_from([ROLES, UNTIMED]))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.permutations(ROWS), st.sampled_from([1, 2, 3, 17, 100, 159, 160, 20_000]), st.sampled_from([ROLES, UNTIMED]))
 def test_order_and_batch_size_change_no_byte(rows: list[dict[str, object]], chunk_rows: int, roles: Roles) -> None:
     assert as_text(built(rows, roles, chunk_rows)) == EXPECTED[roles]
 
@@ -134,7 +134,7 @@ class Made:
 def build(rows):
     return build_baseline(Made(rows), Roles(timestamp="at", score="score"), Purpose("m"),
         redact_category=lambda column, token: token, policy="", created="")
-build(30_000)  # memory of all bounds is taken by now
+build(16_000)  # memory of all bounds is taken by now
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 build(int(sys.argv[1]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -142,5 +142,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
-    told = subprocess.run([sys.executable, "-c", PROGRAM, "120000"], capture_output=True, text=True, check=True).stdout
-    assert int(told) < 12_000  # KiB; the 90,000 rows more would take 30,000 as Python values
+    told = subprocess.run([sys.executable, "-c", PROGRAM, "56000"], capture_output=True, text=True, check=True).stdout
+    assert int(told) < 9_000  # KiB; the 40,000 rows more would take 18,000 as Python values
