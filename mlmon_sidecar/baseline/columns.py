@@ -55,7 +55,7 @@ class Parts(NamedTuple):
 class ColumnLook:
     """One column, looked at a few rows at a time; ``cap`` bounds what is remembered of it.
 
-    A column takes at most about 100 bytes a number and 300 a text, ``cap`` of each.
+    A column takes at most about 300 bytes a number and 550 a short text, ``cap`` of each.
     """
 
     def __init__(self, name: str, redact: RedactCategory, cap: int) -> None:

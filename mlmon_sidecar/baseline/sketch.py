@@ -7,8 +7,9 @@ between two values that are next to each other in the data.
 
 How many bits are dropped depends on the set of values alone (a part of them never needs more than all of them), so
 neither the order of the rows nor how they are split changes a bit of the result. Relative to its values a cell is
-narrow: with 8,192 of them 2.5e-4 or less where the numbers are of one magnitude, 8e-3 where they span ten. The collapsing is that of UDDSketch
-(Epicoco et al., "UDDSketch: Accurate Tracking of Quantiles in Data Streams", 2020), on the doubles' own binades.
+narrow: with 8,192 of them 2.5e-4 or less where the numbers are of one magnitude, 8e-3 where they span ten. The
+collapsing is that of UDDSketch (Epicoco et al., "UDDSketch: Accurate Tracking of Quantiles in Data Streams", 2020), on
+the doubles' own binades.
 """
 
 from __future__ import annotations

@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from mlmon_sidecar import build_baseline
+from mlmon_sidecar.cli.main import app
+from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.redact import RedactionPolicy
 
 ROWS = 400
@@ -85,8 +89,6 @@ def test_build_writes_what_show_reads(folder: Path) -> None:
             ("build", "healthy.csv", "--output", "b.json", "--model", "fraud", "--importances", "healthy.csv"),
             "[importances_invalid]",
         ),
-        (("diff", "gone.json", "gone.json"), "[baseline_unreadable]"),
-        (("validate", "gone.json"), "[baseline_unreadable]"),
         (("show", "gone.json"), "[baseline_unreadable]"),
         (("show", "healthy.csv"), "[baseline_invalid]"),
     ],
@@ -108,42 +110,56 @@ def build(folder: Path, name: str, **options: object) -> Path:
     return folder / name
 
 
-def test_show_diff_and_validate(folder: Path) -> None:
-    (folder / "importances.json").write_text('{"amount": 3, "country": 1}')
-    first = build(folder, "a.json", importances=folder / "importances.json")
-    second = build(folder, "b.json", base_rate=0.2)
+def run(*arguments: str) -> Result:
+    """In this process: many processes take long."""
+    return CliRunner().invoke(app, ["baseline", *arguments])
 
-    shown = json.loads(mlmon("show", "a.json", "--json", cwd=folder).stdout)
+
+@pytest.fixture
+def pair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """a.json, and b.json with another base rate."""
+    build(folder, "a.json", importances={"amount": 3.0, "country": 1.0})
+    build(folder, "b.json", base_rate=0.2)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_show_tells_weights(pair: Path) -> None:
+    shown = json.loads(run("show", "a.json", "--json").stdout)
     assert [feature["weight"] for feature in shown["features"]] == [0.75, 0.25]
 
-    compared = mlmon("diff", "a.json", "b.json", "--json", cwd=folder)
-    figures = {name: after for name, _, after in json.loads(compared.stdout)["figures"]}
-    assert figures["rows"] == json.loads(second.read_text())["rows"] < 400
-    printed = mlmon("diff", "a.json", "b.json", cwd=folder)
-    assert printed.returncode == 0
+
+def test_diff_tells_what_would_change(pair: Path) -> None:
+    figures = {
+        name: after for name, _, after in json.loads(run("diff", "a.json", "b.json", "--json").stdout)["figures"]
+    }
+    assert figures["rows"] == json.loads((pair / "b.json").read_text())["rows"] < 400
+    printed = run("diff", "a.json", "b.json")
+    assert printed.exit_code == 0
     assert f"rows: 400 -> {figures['rows']}" in printed.stdout
     assert "KS" in printed.stdout
 
-    fits = mlmon("validate", "a.json", cwd=folder)
-    assert fits.returncode == 0, fits.stderr
-    assert "a.json fits fraud: 2 features" in fits.stdout
 
-    configuration = (folder / "mlmon.toml").read_text()
-    (folder / "mlmon.toml").write_text(
-        configuration.replace("'strict'", "'default'").replace("'binary'", "'regression'")
-    )
-    refused = mlmon("validate", "a.json", cwd=folder)
-    assert refused.returncode == 1
+def test_validate_tells_why_a_model_could_not_serve(pair: Path) -> None:
+    fits = run("validate", "a.json")
+    assert fits.exit_code == 0, fits.stderr
+    assert "a.json fits fraud: 2 features" in fits.stdout
+    assert "[baseline_model]" in run("validate", "a.json", "--model", "other").stderr
+
+    said = (pair / "mlmon.toml").read_text()
+    (pair / "mlmon.toml").write_text(said.replace("'strict'", "'default'").replace("'binary'", "'regression'"))
+    refused = run("validate", "a.json")
+    assert refused.exit_code == 1
     assert "[policy_mismatch]" in refused.stderr
     assert "built with prediction.kind 'binary', served with 'regression' [baseline_setting]" in refused.stderr
-    assert "[baseline_model]" in mlmon("validate", "a.json", "--model", "other", cwd=folder).stderr
 
-    document = json.loads(first.read_text())
+    document = json.loads((pair / "a.json").read_text())
     document["layout"]["features"][0]["maximum"] += 1
-    first.write_text(json.dumps(document))
-    broken = mlmon("validate", "a.json", cwd=folder)
-    assert broken.returncode == 1
-    assert "[layout_mismatch]" in broken.stderr
+    (pair / "a.json").write_text(json.dumps(document))
+    broken = run("validate", "a.json")
+    assert broken.exit_code == 1
+    assert isinstance(broken.exception, BaselineError)
+    assert broken.exception.code == "layout_mismatch"
 
 
 def test_python_builds_what_the_command_line_builds(folder: Path) -> None:
