@@ -18,6 +18,7 @@ from mlmon_sidecar.baseline import tables
 from mlmon_sidecar.baseline.base_rate import at_base_rate
 from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
 from mlmon_sidecar.baseline.counting import count_all, count_half_hours, counted_half_hours
+from mlmon_sidecar.baseline.cuts import coarse
 from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
@@ -26,7 +27,7 @@ from mlmon_sidecar.baseline.rows import RowFilter, RowReader
 from mlmon_sidecar.baseline.survey import Purpose, Survey, survey
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
-from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, PredictionSpace
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.statistics.wander import learn_wander
 
@@ -173,14 +174,12 @@ def _features(look: Look) -> tuple[list[ColumnLook], list[str]]:
 
 
 def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, notes: list[str]) -> Layout:
-    def cut_all(alarm_edges_only: bool) -> Layout:
-        return Layout(model, tuple(column.feature(alarm_edges_only=alarm_edges_only) for column in kept), space)
-
-    layout = cut_all(alarm_edges_only=False)
+    layout = Layout(model, tuple(column.feature() for column in kept), space)
     if layout.size <= MAX_CELLS:
         return layout
     notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
-    return cut_all(alarm_edges_only=True)
+    features = (coarse(each) if isinstance(each, NumericFeature) else each for each in layout.features)
+    return Layout(model, tuple(features), space)
 
 
 def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
-from mlmon_sidecar.baseline.cuts import FEW_DISTINCT, FIGURE_BINS, coarse, cut
+from mlmon_sidecar.baseline.cuts import FEW_DISTINCT, FIGURE_BINS, cut
 from mlmon_sidecar.baseline.sketch import Numbers
 from mlmon_sidecar.baseline.tokens import DistinctSample, Texts, unseen_rate
 from mlmon_sidecar.statistics.layout import (
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
 class ColumnLook:
     """One column, looked at a few rows at a time; ``cap`` bounds what is remembered of it.
 
-    A column takes at most about 100 bytes a number and 300 a text, ``cap`` of each.
+    A column takes at most about 300 bytes a number and 550 a short text, ``cap`` of each.
     """
 
     def __init__(self, name: str, redact: RedactCategory, cap: int) -> None:
@@ -126,18 +126,17 @@ class ColumnLook:
             return f"about {_rounded(self._raw.distinct)} different values, of which the frequent ones are known"
         return ""
 
-    def feature(self, *, alarm_edges_only: bool) -> Feature:
+    def feature(self) -> Feature:
         """The frozen cutting of a column that is not ``unfit``."""
-        return self._numeric(alarm_edges_only) if self.is_numeric else self._categorical()
+        return self._numeric() if self.is_numeric else self._categorical()
 
     def unseen(self) -> float:
         """Probability that a row brings a category never seen; > 0."""
         return self._tokens.tallied().unseen if self._tokens.is_crowded else unseen_rate(self._tallied().values())
 
-    def _numeric(self, alarm_edges_only: bool) -> NumericFeature:
+    def _numeric(self) -> NumericFeature:
         cells = self._cells.cells()
         cuts = cut(cells, FIGURE_BINS)
-        cuts = coarse(cuts) if alarm_edges_only else cuts
         center, spread = cells.mean_and_spread()
         return NumericFeature(
             name=self.name,

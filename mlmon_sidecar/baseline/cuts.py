@@ -6,14 +6,16 @@ holds at least 1% of the rows: an edge on a data value would hide a move of that
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mlmon_sidecar.baseline.sketch import Cells
+from mlmon_sidecar.statistics.layout import NumericFeature
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import FloatVector
+    from mlmon_sidecar.records import FloatVector, IntVector
 
 FIGURE_BINS = 50
 SCORE_BINS = 200
@@ -40,24 +42,31 @@ def cut(cells: Cells, bins: int) -> Cuts:
         gaps = np.arange(len(below))
         return Cuts(_midway(cells, gaps), tuple(range(len(gaps))))
     atoms = np.flatnonzero(cells.rows >= ATOM_SHARE * cells.total)
-    wanted = [_nearest(below, k / bins) for k in range(1, bins)]
+    wanted = _nearest(below, np.arange(1, bins) / bins)
     gaps = np.unique(np.concatenate((wanted, atoms - 1, atoms)).astype(np.int64))
     gaps = gaps[(gaps >= 0) & (gaps < len(below))]
-    alarm = sorted({_nearest(below[gaps], share) for share in ALARM_SHARES})
-    return Cuts(_midway(cells, gaps), tuple(alarm))
+    alarm = np.unique(_nearest(below[gaps], np.array(ALARM_SHARES)))
+    return Cuts(_midway(cells, gaps), tuple(alarm.tolist()))
 
 
-def coarse(cuts: Cuts) -> Cuts:
-    """The alarm edges only."""
-    return Cuts(tuple(cuts.edges[at] for at in cuts.alarm), tuple(range(len(cuts.alarm))))
+def coarse(feature: NumericFeature) -> NumericFeature:
+    """With the alarm edges only."""
+    edges = tuple(feature.edges[at] for at in feature.alarm)
+    return replace(feature, edges=edges, alarm=tuple(range(len(edges))))
 
 
-def _nearest(shares: FloatVector, share: float) -> int:
-    return int(np.argmin(np.abs(shares - share)))
+def _nearest(ascending: FloatVector, shares: FloatVector) -> IntVector:
+    """(shares,): the place of the nearest one, the lower of two that are as near."""
+    above = np.searchsorted(ascending, shares).clip(1, max(1, len(ascending) - 1))
+    lower = above - 1
+    upper = above.clip(0, len(ascending) - 1)
+    nearer = np.abs(ascending[upper] - shares) < np.abs(ascending[lower] - shares)
+    places: IntVector = np.where(nearer, upper, lower)
+    return places
 
 
 def _midway(cells: Cells, gaps: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[float, ...]:
     left, right = cells.high[gaps], cells.low[gaps + 1]
     middle = left / 2 + right / 2  # halves first: the sum of two huge values overflows
     # Between neighbouring floats there is no middle; "x <= left" parts them as well.
-    return tuple(float(x) for x in np.where((middle >= left) & (middle < right), middle, left))
+    return tuple(np.where((middle >= left) & (middle < right), middle, left).tolist())

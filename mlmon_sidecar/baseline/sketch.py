@@ -6,9 +6,10 @@ cell: doubles are mapped to 64-bit integers in their own order, and the lowest b
 between two values that are next to each other in the data.
 
 How many bits are dropped depends on the set of values alone (a part of them never needs more than all of them), so
-neither the order of the rows nor how they are split changes a bit of the result. Relative to the values' own scale a
-cell is narrow: 8,192 cells over numbers of one magnitude are 1e-4 of it wide. The collapsing is that of UDDSketch
-(Epicoco et al., "UDDSketch: Accurate Tracking of Quantiles in Data Streams", 2020), on the doubles' own binades.
+neither the order of the rows nor how they are split changes a bit of the result. Relative to its values a cell is
+narrow: with 8,192 of them 2.5e-4 or less where the numbers are of one magnitude, 8e-3 where they span ten. The
+collapsing is that of UDDSketch (Epicoco et al., "UDDSketch: Accurate Tracking of Quantiles in Data Streams", 2020), on
+the doubles' own binades.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Cells(NamedTuple):
 
 
 class NumberSketch:
-    """Counts of finite values in at most ``cap`` cells (32 bytes each, and 16 more for each value that waits)."""
+    """Counts of finite values in at most ``cap`` cells, 2 or more: 32 bytes each, and 16 for each value that waits."""
 
     def __init__(self, cap: int) -> None:
         self._cap, self._dropped = cap, 0

@@ -13,7 +13,7 @@ from mlmon_sidecar.records import DropReason
 
 Columns = Mapping[str, Sequence[object]]
 
-CHUNK_CELLS = 1 << 18  # values held at once, about 100 bytes each
+CHUNK_CELLS = 1 << 19  # values held at once, about 100 bytes each
 MAX_CHUNK_ROWS = 8192
 
 

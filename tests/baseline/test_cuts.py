@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from mlmon_sidecar.baseline.cuts import coarse, cut
 from mlmon_sidecar.baseline.sketch import Cells
+from mlmon_sidecar.statistics.layout import NumericFeature
 
 
 def test_continuous_values_are_cut_at_their_quantiles() -> None:
@@ -48,8 +49,9 @@ def test_edges_part_the_values_whatever_they_are(values: list[float]) -> None:
         assert np.bincount(np.searchsorted(edges, np.array(values), side="left")).max() < len(values)
 
 
-def test_coarse_cuts_keep_the_alarm_edges() -> None:
+def test_coarse_features_keep_the_alarm_edges() -> None:
     cuts = cut(Cells.of(np.random.default_rng(4).normal(size=5000)), 50)
-    rough = coarse(cuts)
+    rough = coarse(NumericFeature("x", cuts.edges, cuts.alarm, -3.0, 3.0, 0.0, 1.0))
     assert rough.edges == tuple(cuts.edges[at] for at in cuts.alarm)
     assert rough.alarm == tuple(range(9))
+    assert (rough.name, rough.minimum, rough.scale) == ("x", -3.0, 1.0)

@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from mlmon_sidecar import build_baseline
+from mlmon_sidecar.cli.main import app
+from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.redact import RedactionPolicy
 
 ROWS = 400
@@ -61,6 +66,7 @@ def test_build_writes_what_show_reads(folder: Path) -> None:
     assert shown.stdout.startswith("fraud, version v18: 400 rows of healthy.csv, 400 hours, built 20")
     assert "DE" in shown.stdout
     assert "numeric" in shown.stdout
+    assert "minimum volume: below 20 requests an hour" in shown.stdout
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,18 @@ def test_build_writes_what_show_reads(folder: Path) -> None:
         (("build", "healthy.csv", "--output", "b.json", "--model", "frau"), "did you mean 'fraud'? [config_invalid]"),
         (("build", "healthy.csv", "--output", "b.json", "--model", "fraud", "--id", "xt"), "[column_missing]"),
         (("build", "healthy.csv", "--output", "healthy.csv/b.json", "--model", "fraud"), "[baseline_unwritable]"),
+        (
+            ("build", "healthy.csv", "--output", "b.json", "--model", "fraud", "--weight", "amount"),
+            "[weight_invalid]",
+        ),
+        (
+            ("build", "healthy.csv", "--output", "b.json", "--model", "fraud", "--base-rate", "0.1"),
+            "[base_rate_invalid]",
+        ),
+        (
+            ("build", "healthy.csv", "--output", "b.json", "--model", "fraud", "--importances", "healthy.csv"),
+            "[importances_invalid]",
+        ),
         (("show", "gone.json"), "[baseline_unreadable]"),
         (("show", "healthy.csv"), "[baseline_invalid]"),
     ],
@@ -81,3 +99,76 @@ def test_failures_are_told(arguments: tuple[str, ...], code: str, folder: Path) 
     assert code in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "b.json").exists()
+
+
+def build(folder: Path, name: str, **options: object) -> Path:
+    built = build_baseline(
+        folder / "healthy.csv", config=folder / "mlmon.toml", model="fraud", timestamp="at", id="tx", score="score",
+        label="label", **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+    built.save(folder / name)
+    return folder / name
+
+
+def run(*arguments: str) -> Result:
+    """In this process: many processes take long."""
+    return CliRunner().invoke(app, ["baseline", *arguments])
+
+
+@pytest.fixture
+def pair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """a.json, and b.json with another base rate."""
+    build(folder, "a.json", importances={"amount": 3.0, "country": 1.0})
+    build(folder, "b.json", base_rate=0.2)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_show_tells_weights(pair: Path) -> None:
+    shown = json.loads(run("show", "a.json", "--json").stdout)
+    assert [feature["weight"] for feature in shown["features"]] == [0.75, 0.25]
+
+
+def test_diff_tells_what_would_change(pair: Path) -> None:
+    figures = {
+        name: after for name, _, after in json.loads(run("diff", "a.json", "b.json", "--json").stdout)["figures"]
+    }
+    assert figures["rows"] == json.loads((pair / "b.json").read_text())["rows"] < 400
+    printed = run("diff", "a.json", "b.json")
+    assert printed.exit_code == 0
+    assert f"rows: 400 -> {figures['rows']}" in printed.stdout
+    assert "KS" in printed.stdout
+
+
+def test_validate_tells_why_a_model_could_not_serve(pair: Path) -> None:
+    fits = run("validate", "a.json")
+    assert fits.exit_code == 0, fits.stderr
+    assert "a.json fits fraud: 2 features" in fits.stdout
+    assert "[baseline_model]" in run("validate", "a.json", "--model", "other").stderr
+
+    said = (pair / "mlmon.toml").read_text()
+    (pair / "mlmon.toml").write_text(said.replace("'strict'", "'default'").replace("'binary'", "'regression'"))
+    refused = run("validate", "a.json")
+    assert refused.exit_code == 1
+    assert "[policy_mismatch]" in refused.stderr
+    assert "built with prediction.kind 'binary', served with 'regression' [baseline_setting]" in refused.stderr
+
+    document = json.loads((pair / "a.json").read_text())
+    document["layout"]["features"][0]["maximum"] += 1
+    (pair / "a.json").write_text(json.dumps(document))
+    broken = run("validate", "a.json")
+    assert broken.exit_code == 1
+    assert isinstance(broken.exception, BaselineError)
+    assert broken.exception.code == "layout_mismatch"
+
+
+def test_python_builds_what_the_command_line_builds(folder: Path) -> None:
+    arguments = ("--model", "fraud", *ROLES, "--base-rate", "0.3", "--importances", "importances.json")
+    (folder / "importances.json").write_text('{"amount": 3, "country": 1}')
+    done = mlmon("build", "healthy.csv", "--output", "a.json", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    path = build(folder, "b.json", base_rate=0.3, importances={"amount": 0.75, "country": 0.25})
+    documents = [json.loads(each.read_text()) for each in (folder / "a.json", path)]
+    for document in documents:
+        del document["created"]
+    assert documents[0] == documents[1]
