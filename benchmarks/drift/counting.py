@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 FIRST_MINUTE = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) // 60  # a Monday
 FEW_CODES = 64
-LAYOUT_ROWS = 20_000  # of the baseline's, evenly: what the layout is cut by
+LAYOUT_ROWS = 5_000  # of the baseline's, evenly: what the layout is cut by; the counts are of all
 
 
 def column_of(feature: int) -> str:
