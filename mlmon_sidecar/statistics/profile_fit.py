@@ -133,10 +133,8 @@ def autocorrelation(hour: IntVector, residual: Matrix) -> float:
 def _offsets(seen: Hours, so_far: Fit, weight: Matrix, group: IntVector, before: Matrix) -> Matrix:
     """One weighted step for the offsets of one part; the other stays."""
     residual = _residuals(seen, so_far) + before[group]
-    sums, weights = np.zeros_like(before), np.zeros_like(before)
-    np.add.at(sums, group, weight * residual)
-    np.add.at(weights, group, weight)
-    offsets: Matrix = sums / (weights + RIDGE)
+    member = (group == np.arange(len(before))[:, None]).astype(np.float64)  # (groups, R)
+    offsets: Matrix = (member @ (weight * residual)) / (member @ weight + RIDGE)
     return offsets
 
 
