@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Sequence
 
 from benchmarks.drift.delays import LOOKED_DAYS, QUIET_DAYS, TWINS, delay, second_delay
@@ -35,25 +36,25 @@ def main() -> None:
     said = parser.parse_args()
     names = said.streams.split(",") if said.streams else []
     if said.what == "quiet":
-        print(QUIET_HEAD)
-        for name in names or STREAMS:
-            row = quiet(name, said.seeds or 3, said.features, said.days, minutes=not said.no_minutes)
-            print(quiet_line(row), flush=True)
+        rows = quiet(names or list(STREAMS), said.seeds or 3, said.features, said.days, minutes=not said.no_minutes)
+        print("\n".join([QUIET_HEAD, *map(quiet_line, rows)]))
     else:
         chosen = names or ["iid", "combined", "bursty nulls"]
         print_delays(chosen, said.seeds or 5, said.features, said.days, MINUTE if not said.no_minutes else HOUR)
 
 
-def quiet(name: str, seeds: int, features: int, days: int, *, minutes: bool) -> Row:
-    """Every alarm on traffic without drift."""
-    row = Row(name)
+def quiet(names: Sequence[str], seeds: int, features: int, days: int, *, minutes: bool) -> list[Row]:
+    """Every alarm on traffic without drift; what is known so far goes to stderr."""
+    rows = {name: Row(name) for name in names}
     for seed in range(1, seeds + 1):
-        month = month_of(STREAMS[name], seed, features, baseline_days=days, days=days)
-        row.detectable.append(_detectable(month))
-        row.hourly.append(_incidents(month, HOUR))
-        if minutes:
-            row.by_minute.append(_incidents(month, MINUTE))
-    return row
+        for name, row in rows.items():
+            month = month_of(STREAMS[name], seed, features, baseline_days=days, days=days)
+            row.detectable.append(_detectable(month))
+            row.hourly.append(_incidents(month, HOUR))
+            if minutes:
+                row.by_minute.append(_incidents(month, MINUTE))
+            print(f"seed {seed}: {quiet_line(row)}", file=sys.stderr, flush=True)
+    return list(rows.values())
 
 
 def print_delays(names: Sequence[str], seeds: int, features: int, days: int, pane: int) -> None:

@@ -35,6 +35,7 @@ def month_of(stream: Stream, seed: int, features: int, *, baseline_days: int, da
     layout = layout_of(seen, features, start)
     counts = count(layout, seen, features)
     reference = reference_of(counts, layout, seen, start)
+    seen.kept.clear()  # hundreds of megabytes
     return Month(seen, start, counts, reference, Detector(indicators(layout, reference)))
 
 

@@ -8,7 +8,7 @@ Monday midnight, UTC. Values of a feature depend on (seed, stream, feature) alon
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,7 @@ class Traffic:
     minute: Array  # (rows,) int64
     batch: Array  # (rows,) bool: part of the daily request
     session: Array  # (rows,) int64 number of the row's session; empty without sessions
+    kept: dict[int, tuple[Array, Array]] = field(default_factory=dict)  # healthy values, while a baseline is built
 
     def is_categorical(self, feature: int) -> bool:
         """The last features are."""
@@ -103,15 +104,23 @@ class Traffic:
 
     def values(self, feature: int, drift: Drift | None = None) -> tuple[Array, Array]:
         """(rows,) float32 numbers or int64 codes, and (rows,) whether each is missing."""
-        moved = drift if drift is not None and drift.feature == feature else None
+        if drift is not None and drift.feature == feature:
+            return self._drawn(feature, drift)
+        if feature not in self.kept:
+            self.kept[feature] = self._drawn(feature, None)
+        return self.kept[feature]
+
+    def _drawn(self, feature: int, moved: Drift | None) -> tuple[Array, Array]:
         rng = _rng(self.seed, self.stream.name, "feature", feature)
         latent = self._noise(rng)
-        latent += self._mean(rng).astype(np.float32)[self.minute]
-        latent[self.batch] += 0.5
+        if self.stream.diurnal or self.stream.weekend or self.stream.wander:
+            latent += self._mean(rng).astype(np.float32)[self.minute]
+        if self.stream.batch:
+            latent[self.batch] += 0.5
         late = self.minute >= moved.minute if moved is not None else np.zeros(0, dtype=bool)
         if moved is not None:
             latent += np.float32(moved.shift) * late
-        chance = self._null_chance(rng)[self.minute]
+        chance: Array | float = self._null_chance(rng)[self.minute] if self.stream.bursts else self.stream.nulls
         if moved is not None:
             chance = chance + moved.nulls * late
         missing = rng.random(len(latent), dtype=np.float32) < chance
@@ -145,8 +154,6 @@ class Traffic:
         return mean
 
     def _null_chance(self, rng: np.random.Generator) -> Array:
-        if not self.stream.bursts:
-            return np.full(self.minutes, self.stream.nulls, dtype=np.float32)
         chance = np.full(self.minutes, 0.005, dtype=np.float32)
         for start in np.flatnonzero(rng.random(self.minutes) < 1 / DAY):
             chance[start : start + 30] = 0.5

@@ -10,7 +10,7 @@ chance does: parameters that teach nothing cost sensitivity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SWEEPS = 4
 RIDGE = 100.0  # 1 / variance: before anything is known an offset is of the order of .1 radian
 FLATTEST = 0.2  # sin(2 angle) counts as no less: at the ends of the scale the link is flat
-GAIN = 4.0  # deviance one idle parameter gains by chance 1 time in 20; times dispersion and autocorrelation
+GAIN = 10.0  # more deviance than idle parameters gain by chance; times dispersion and autocorrelation
 DECIMALS = 5  # of an offset in the document
 STEADIEST = 0.99  # autocorrelation is taken to be no more
 
@@ -68,13 +68,14 @@ class Fit:
     """Offsets in radians; zeros for a part that the model does not have."""
 
     parts: Parts
+    level: FloatVector  # (I,) everywhere: what hours that count alike have instead of the reference's mean over rows
     hour: Matrix  # (24, I)
     weekend: Matrix  # (2, I)
 
     def angles(self, seen: Hours) -> Matrix:
         """(R, I) expected."""
         of_day, kind = _slots(seen)
-        return np.clip(seen.angle + self.hour[of_day] + self.weekend[kind], 0.0, np.pi / 2)
+        return np.clip(seen.angle + self.level + self.hour[of_day] + self.weekend[kind], 0.0, np.pi / 2)
 
     def shares(self, seen: Hours) -> Matrix:
         """(R, I) expected."""
@@ -83,10 +84,11 @@ class Fit:
 
     def profile(self, cells: Sequence[int]) -> UnitProfile:
         """For the document; ``cells`` name the indicators."""
-        return UnitProfile(
-            cells=tuple(int(cell) for cell in cells) if any(self.parts) else (),
-            hour=_rounded(self.hour) if self.parts.hour else (),
-            weekend=_rounded(self.weekend) if self.parts.weekend else (),
+        if self.parts.hour:
+            weekend = _rounded(self.weekend) if self.parts.weekend else ()
+            return UnitProfile(tuple(cells), _rounded(self.level + self.hour), weekend)
+        return (
+            UnitProfile(tuple(cells), (), _rounded(self.level + self.weekend)) if self.parts.weekend else UnitProfile()
         )
 
 
@@ -97,20 +99,27 @@ def learn_profile(seen: Hours) -> Fit:
         wider = Parts(parts.hour or candidate.hour, parts.weekend or candidate.weekend)
         if _helps(seen, parts, wider):
             parts = wider
-    return fit(seen, parts)
+    return fit(seen, parts) if any(parts) else _nothing(seen)
 
 
 def fit(seen: Hours, parts: Parts) -> Fit:
-    """Both parts in turn, until neither moves."""
+    """The level and the parts in turn, until none moves."""
     of_day, kind = _slots(seen)
-    weight = _weights(seen)
-    hour, weekend = np.zeros((HOURS, len(seen.angle))), np.zeros((DAY_KINDS, len(seen.angle)))
-    for _ in range(SWEEPS if any(parts) else 0):
+    everywhere = np.zeros(len(seen.hour), dtype=np.int64)
+    weight, found = _weights(seen), replace(_nothing(seen), parts=parts)
+    for _ in range(SWEEPS):
+        found = replace(found, level=_offsets(seen, found, weight, everywhere, found.level[None])[0])
         if parts.hour:
-            hour = _offsets(seen, Fit(parts, hour, weekend), weight, of_day, hour)
+            found = replace(found, hour=_offsets(seen, found, weight, of_day, found.hour))
         if parts.weekend:
-            weekend = _offsets(seen, Fit(parts, hour, weekend), weight, kind, weekend)
-    return Fit(parts, hour, weekend)
+            found = replace(found, weekend=_offsets(seen, found, weight, kind, found.weekend))
+    return found
+
+
+def _nothing(seen: Hours) -> Fit:
+    """The reference's own shares at all times."""
+    width = len(seen.angle)
+    return Fit(Parts(), np.zeros(width), np.zeros((HOURS, width)), np.zeros((DAY_KINDS, width)))
 
 
 def autocorrelation(hour: IntVector, residual: Matrix) -> float:
@@ -124,10 +133,8 @@ def autocorrelation(hour: IntVector, residual: Matrix) -> float:
 def _offsets(seen: Hours, so_far: Fit, weight: Matrix, group: IntVector, before: Matrix) -> Matrix:
     """One weighted step for the offsets of one part; the other stays."""
     residual = _residuals(seen, so_far) + before[group]
-    sums, weights = np.zeros_like(before), np.zeros_like(before)
-    np.add.at(sums, group, weight * residual)
-    np.add.at(weights, group, weight)
-    offsets: Matrix = sums / (weights + RIDGE)
+    member = (group == np.arange(len(before))[:, None]).astype(np.float64)  # (groups, R)
+    offsets: Matrix = (member @ (weight * residual)) / (member @ weight + RIDGE)
     return offsets
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from mlmon_sidecar.statistics.indicators import ANY, PRIOR_TAU, RARE_STREAMS, key_of
 from mlmon_sidecar.statistics.profile import UnitProfile
-from mlmon_sidecar.statistics.profile_fit import Hours, autocorrelation, learn_profile
+from mlmon_sidecar.statistics.profile_fit import Fit, Hours, autocorrelation, learn_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,20 +70,29 @@ def learn_wander(
             continue
         common = members[(share[members] >= RARE) & (share[members] <= 1 - RARE)]
         x, n = hits[:, common] / indicators.weight_unit, totals[:, common] / indicators.weight_unit
-        if not len(common) or not n.any():
+        if not len(common) or not n.any(axis=0).all():
             continue
-        deff[key] = clustering(half_hour, x, n, share[common])
-        x, n = np.add.reduceat(x, first), np.add.reduceat(n, first)
-        full = n.all(axis=1)
         angle = indicators.angle[common]
-        seen = Hours(hour[full], x[full], n[full], angle, deff[key], wander(hour, x, n, share[common], deff[key]))
-        for _ in range(PROFILE_ROUNDS):
-            found = learn_profile(seen)
-            seen = replace(seen, tau=wander(seen.hour, seen.x, seen.n, found.shares(seen), deff[key]))
-        tau[key] = seen.tau
+        deff[key] = clustering(half_hour, x, n, share[common])
+        found, tau[key] = _rhythm(hour, np.add.reduceat(x, first), np.add.reduceat(n, first), angle, deff[key])
         if any(found.parts):
             profile[key] = found.profile(indicators.last_hit[common].tolist())
     return Wander(tau, deff, profile)
+
+
+def _rhythm(
+    hour: IntVector, x: NDArray[np.float64], n: NDArray[np.float64], angle: FloatVector, deff: float
+) -> tuple[Fit, float]:
+    """The profile of one unit, and the wander that it leaves."""
+    full = n.all(axis=1)
+    hour, x, n = hour[full], x[full], n[full]
+    seen = Hours(hour, x, n, angle, deff, wander(hour, x, n, np.sin(angle) ** 2, deff))
+    for _ in range(PROFILE_ROUNDS):
+        found = learn_profile(seen)
+        if not any(found.parts):
+            break
+        seen = replace(seen, tau=wander(hour, x, n, found.shares(seen), deff))
+    return found, seen.tau
 
 
 def wander(
