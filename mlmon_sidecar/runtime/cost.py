@@ -1,8 +1,8 @@
 """What telemetry costs with a configuration: series, bytes of an export, bytes of the store.
 
 Nothing is estimated that can be counted: a hub in a temporary folder is fed the baseline itself as one minute of
-traffic, and what it and a serving process would export is encoded as it would be sent. Left out is what only traffic and
-labels bring: language models' figures, outcomes, errors, schema violations, and log records.
+traffic, and what it and a serving process would export is encoded as it would be sent. Left out is what only traffic
+and labels bring: language models' figures, outcomes, errors, schema violations, and log records.
 """
 
 from __future__ import annotations
