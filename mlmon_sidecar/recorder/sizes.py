@@ -21,12 +21,18 @@ class BatchSizes:
         """Batches of one step: all rows of an exchange are in them."""
         found: Counter[tuple[str, str, str]] = Counter()
         for batch in batches:
-            found.update((batch.model, batch.version, name.partition("/")[0]) for name in batch.prediction_ids)
+            several = [name.partition("/")[0] for name in batch.prediction_ids if "/" in name]
+            found.update((batch.model, batch.version, name) for name in several)
+            if alone := len(batch.prediction_ids) - len(several):
+                self._histogram(batch.model, batch.version).observe(1, alone)
         for (model, version, _), rows in found.items():
-            histogram = self._histograms.get((model, version))
-            if histogram is None:
-                histogram = self._histograms[model, version] = Histogram(BATCH_BOUNDS)
-            histogram.observe(rows)
+            self._histogram(model, version).observe(rows)
+
+    def _histogram(self, model: str, version: str) -> Histogram:
+        histogram = self._histograms.get((model, version))
+        if histogram is None:
+            histogram = self._histograms[model, version] = Histogram(BATCH_BOUNDS)
+        return histogram
 
     def measurements(self) -> Sequence[Distribution]:
         return [

@@ -25,9 +25,9 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0
 
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._total += value * times
 
     def distribution(self, name: str, attributes: tuple[tuple[str, str], ...] = ()) -> Distribution:
         return Distribution(name, self._bounds, tuple(self._counts), self._total, attributes)

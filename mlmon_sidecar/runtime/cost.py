@@ -2,7 +2,7 @@
 
 Nothing is estimated that can be counted: a hub in a temporary folder is fed the baseline itself as one minute of
 traffic, and what it and a serving process would export is encoded as it would be sent. Left out is what only traffic
-brings: language models' figures, errors, schema violations, and log records.
+and labels bring: language models' figures, outcomes, errors, schema violations, and log records.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from mlmon_sidecar.telemetry import Telemetry
 
 _BEHIND = 5  # minutes of the made traffic before now
 _HOURS = FIGURE_DAYS * 24
+_LATER = ("mlmon.outcome.", "mlmon.self.hub.leader")  # brought by labels; of the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def model_cost(settings: Settings, watched: Watched) -> Cost:
                 complete = {watched.name: minute if panes else -1}
                 hub.flush(Flush(recorder, seq, panes, RedactedRows(), {}, complete, clock.unix_ns(), bool(panes)))
             hub.tick()
-            return _cost([one for one in hub.measurements() if one.name != "mlmon.self.hub.leader"])
+            return _cost([one for one in hub.measurements() if not one.name.startswith(_LATER)])
         finally:
             hub.close()
 

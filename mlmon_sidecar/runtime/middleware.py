@@ -102,17 +102,20 @@ class MonitorMiddleware:
                     model = process.capture.model_for(scope)
                     if model is not None:
                         tap = ExchangeTap(process.capture, model, scope)
+                        process.active.add(tap)
             elif kind == "lifespan":
                 serve = self._lifespan
+                process.starting_up()
         except Exception as error:  # Ours to count, never the host's to see.
             process.faults.count("middleware", error)
         if tap is not None:
-            active = process.active
-            active.add(tap)
             try:
                 await tap.run(self.app, receive, send)
             finally:
-                active.discard(tap)
+                try:
+                    process.active.discard(tap)
+                except Exception as error:  # Ours to count, never the host's to see.
+                    process.faults.count("active", error)
         elif serve is not None:
             await serve(scope, receive, send)
         else:
@@ -121,7 +124,6 @@ class MonitorMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process
         assert process is not None, "asked for only where it monitors"
-        process.starting_up()
         await forward_lifespan(
             self.app,
             scope,
