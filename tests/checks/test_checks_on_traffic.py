@@ -12,7 +12,7 @@ from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.records import Finding, Layer, Tier, Window
 from mlmon_sidecar.statistics.edetector import Detector
 from mlmon_sidecar.statistics.layout import Layout
-from mlmon_sidecar.statistics.quality_detector import counts, quality_indicators
+from mlmon_sidecar.statistics.quality_detector import Part, counts, quality_indicators
 
 sys.path.insert(0, str(Path(__file__).parent))
 from service_traffic import baseline, pane, rows, watch
@@ -134,7 +134,7 @@ def test_a_loss_of_less_than_half_the_tier_is_no_evidence_at_all() -> None:
 
 
 def quality_context(share: float, labels: int = 2000, value: float | None = None) -> CheckContext:
-    detector = Detector(quality_indicators(0.9, 5000, chance=0.5))
+    detector = Detector(quality_indicators(Part(0.9, 5000, 0.5)))
     step = detector.step(detector.initial(), counts(round(labels * share), labels), minute=0, hours=1.0)
     view = QualityView("accuracy", step, share if value is None else value, labels, 0.9, 0.5)
     return CheckContext("m", 9, Layout.bare("m"), quality=view)
