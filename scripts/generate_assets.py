@@ -138,7 +138,6 @@ def _framed(drawn: Any, panel: Panel) -> Any:
             .datasource(METRICS)
             .expr(query.promql("$__rate_interval", SCOPE))
             .legend_format(_legend(query, several=len(panel.queries) > 1))
-            .exemplar(query.how in (How.P50, How.P95, How.P99))
         )
         drawn = drawn.with_target(target.instant() if panel.stat else target.range())
     return drawn

@@ -28,8 +28,7 @@ def sources() -> str:
     speed = Query("mlmon.prediction.duration", How.P95, (MODEL_NAME,)).promql("5m", "$__tags")
     documents = [
         {"name": "mlmon Prometheus", "uid": _METRICS, "type": "prometheus", "access": "proxy",
-         "url": "${PROMETHEUS_URL}", "jsonData": {
-             "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": _TRACES}]}},
+         "url": "${PROMETHEUS_URL}"},
         {"name": "mlmon Loki", "uid": _LOGS, "type": "loki", "access": "proxy", "url": "${LOKI_URL}",
          "jsonData": {"derivedFields": [{**trace, "datasourceUid": _TRACES}]}},
         {"name": "mlmon Tempo", "uid": _TRACES, "type": "tempo", "access": "proxy", "url": "${TEMPO_URL}",

@@ -37,7 +37,6 @@ def test_logs_traces_and_metrics_lead_to_each_other() -> None:
     sources = yaml.safe_load(ASSETS["grafana"]()["provisioning/datasources/mlmon.yml"])["datasources"]
     known = {source["type"]: source for source in sources}
     uids = {source["uid"] for source in sources}
-    assert known["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == known["tempo"]["uid"]
     assert known["loki"]["jsonData"]["derivedFields"][0]["datasourceUid"] == known["tempo"]["uid"]
     assert known["tempo"]["jsonData"]["tracesToLogsV2"]["datasourceUid"] == known["loki"]["uid"]
     assert known["tempo"]["jsonData"]["tracesToMetrics"]["datasourceUid"] in uids
