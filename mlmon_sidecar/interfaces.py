@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mlmon_sidecar.records import (
     BaselineOrder,
@@ -34,6 +34,12 @@ class Clock(Protocol):
     def unix_at(self, monotonic_ns: int) -> int:
         """Event time, Unix ns, at a monotonic reading taken in this process."""
 
+
+TextbookRule = Literal[
+    "ks_p_value", "mean_shift_2sd", "null_rate_doubled", "prediction_mean_shift_2sd", "confidence_floor",
+    "identical_predictions",
+]  # fmt: skip
+"""Rules of ``checks.textbook``."""
 
 DECODER_NAMES = (
     "openai_chat", "openai_completions", "openai_responses", "openai_embeddings", "tgi", "open_inference", "vertex",

@@ -84,6 +84,7 @@ class CheckContext:
         samples: of the newest 24 h, by name (``statistics.samples``).
         service: None before a week of traffic is known.
         quality: None without joined labels.
+        confidence_floor: as configured, in [0, 1]; None: told by the reference.
     """
 
     model: str
@@ -99,6 +100,7 @@ class CheckContext:
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     service: ServiceView | None = None
     quality: QualityView | None = None
+    confidence_floor: float | None = None
 
     def window(self, rows_cell: int) -> Window | None:
         """The shortest recent window with enough rows in a cell to tell the size of a change, else the longest."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,4 +23,5 @@ def demo(
     """Serve a real model, send it real requests, and watch the data drift, break and recover."""
     from mlmon_sidecar.demo.story import main
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds: the model server ends with us
     main(once=once, as_json=as_json, port=port, keep=keep)

@@ -5,6 +5,7 @@ from mlmon_sidecar.config.load import Loaded, load, load_settings
 from mlmon_sidecar.config.models import ModelSettings, OutcomeSettings, PredictionSettings
 from mlmon_sidecar.config.settings import (
     AlertSettings,
+    CheckSettings,
     ExportSettings,
     HubSettings,
     PrivacySettings,
@@ -14,6 +15,7 @@ from mlmon_sidecar.config.settings import (
 
 __all__ = [
     "AlertSettings",
+    "CheckSettings",
     "ExportSettings",
     "HubSettings",
     "Loaded",

@@ -22,6 +22,7 @@ from mlmon_sidecar.config.fields import (
     Table,
 )
 from mlmon_sidecar.config.models import ModelSettings
+from mlmon_sidecar.interfaces import TextbookRule
 
 UNIX = "unix://"
 DEFAULT_MODEL = "default"
@@ -178,6 +179,24 @@ class AlertSettings(Table):
     )
 
 
+class CheckSettings(Table):
+    """Rules as textbooks have them. They are always on the status as figures; without a bound on false alarms."""
+
+    textbook: tuple[TextbookRule, ...] = Field(
+        default=(),
+        description="Those that alarm, besides the checks that are always on: `ks_p_value`, `mean_shift_2sd`, "
+        "`null_rate_doubled`, `prediction_mean_shift_2sd`, `confidence_floor`, `identical_predictions`.",
+        examples=[["mean_shift_2sd"]],
+    )
+    confidence_floor: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Mean confidence below which `confidence_floor` fires. Not set: told by the baseline.",
+        examples=[0.6],
+    )
+
+
 class ExportSettings(Table):
     """OpenTelemetry export. Nothing leaves the process until an endpoint is set."""
 
@@ -313,6 +332,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="What is kept of a payload.")
     hub: HubSettings = Field(default_factory=HubSettings, description="Where the hub runs.")
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="Files that hold the tokens.")
+    checks: CheckSettings = Field(default_factory=CheckSettings, description="Textbook rules that alarm.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="How often a false alarm is acceptable.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="OpenTelemetry export.")
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
-from mlmon_sidecar.checks import CHECKS
+from mlmon_sidecar.checks import CHECKS, ModelCheck
 from mlmon_sidecar.checks.context import CheckContext, ServiceView
+from mlmon_sidecar.checks.textbook import TEXTBOOK, Figures
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.newest import NewestPredictions
@@ -65,6 +66,7 @@ class ModelEvaluator:
         if plan.reference is not None:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
+        self.checks: Mapping[str, ModelCheck] = {**CHECKS, **{name: TEXTBOOK[name] for name in plan.textbook}}
         self._outcomes = OutcomeWatch(plan)
         self._label_state: tuple[tuple[int, int], LabelState] | None = None
         self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
@@ -194,6 +196,7 @@ class ModelEvaluator:
             differs_since=self._newest.differs_since,
             samples=RecentSamples(self._windows, minute),
             service=service,
+            confidence_floor=self.plan.confidence_floor,
         )
         return self._moves(context)
 
@@ -224,7 +227,7 @@ class ModelEvaluator:
 
     def _moves(self, context: CheckContext) -> list[Transition]:
         moves: list[Transition] = []
-        for check in CHECKS.values():
+        for check in self.checks.values():
             found = (self._book.find(finding) for finding in check.evaluate(context))
             moves += [move for move in found if move is not None]
             moves += self._book.end(check.name, check.resolved(context), context.minute)
@@ -299,6 +302,18 @@ class ModelEvaluator:
     def day(self) -> Window:
         """The 24 hours up to the watermark's, that hour included."""
         return self._windows.hours(max(0, self.watermark), 24)
+
+    def textbook(self) -> Mapping[str, Figures]:
+        """What the rules everybody knows say now, by rule."""
+        context = CheckContext(
+            model=self.plan.name,
+            minute=self.watermark,
+            layout=self.plan.layout,
+            reference=self.plan.reference,
+            recent=RecentWindows(self._windows, max(0, self.watermark)),
+            confidence_floor=self.plan.confidence_floor,
+        )
+        return {name: check.figures(context) for name, check in TEXTBOOK.items()}
 
     @property
     def open_incidents(self) -> Sequence[Incident]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.bins import bin_figures
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
@@ -109,10 +108,10 @@ def _outcomes(
 
 def _alerts(evaluator: ModelEvaluator, model: tuple[str, str]) -> Iterator[Measurement]:
     """0 well, 1 a P3, 2 a P2, 3 a P1: larger is worse, so that ``max`` over anything means something."""
-    worst = dict.fromkeys(CHECKS, 0)
+    worst = dict.fromkeys(evaluator.checks, 0)
     for incident in evaluator.open_incidents:
         if incident.rule in worst:  # the store may hold incidents of a check that is no more
             worst[incident.rule] = max(worst[incident.rule], 4 - int(incident.tier))
     for rule, value in worst.items():
-        layer = CHECKS[rule].layer.value
+        layer = evaluator.checks[rule].layer.value
         yield Measurement("mlmon.alert.state", value, (model, ("mlmon.alert.rule", rule), ("mlmon.alert.layer", layer)))

@@ -333,10 +333,16 @@ class Hub:
         for model, evaluator in list(self._evaluators.items()):
             if self.troubles.waits(model):
                 continue
-            with self._lock, self._as_stored(evaluator):
-                found = evaluator.look_for_silence(max(self._since, newest.get(model, -1)), minute)
-                if found:
-                    self.store.write_incidents(found)
+            try:
+                with self._lock, self._as_stored(evaluator):
+                    found = evaluator.look_for_silence(max(self._since, newest.get(model, -1)), minute)
+                    if found:
+                        self.store.write_incidents(found)
+            except StoreError:
+                raise
+            except Exception as error:  # One model's fault is not the others'.
+                self.telemetry.failed("evaluation", error)
+                self.troubles.failed(model, error)
 
     def _deliver_outbox(self) -> None:
         """At least once: told, then marked."""

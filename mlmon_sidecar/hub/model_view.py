@@ -17,6 +17,7 @@ from mlmon_sidecar.hub.view import (
     IncidentView,
     ModelView,
     PredictionView,
+    TextbookView,
     VersionView,
     WindowView,
 )
@@ -45,7 +46,16 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
+        "textbook": textbook_views(evaluator),
     }
+
+
+def textbook_views(evaluator: ModelEvaluator) -> list[TextbookView]:
+    return [
+        {"rule": rule, "name": name, "value": figure.value, "threshold": figure.threshold, "fires": figure.fires}
+        for rule, figures in evaluator.textbook().items()
+        for name, figure in figures.items()
+    ]
 
 
 def state(open_now: Sequence[Incident]) -> Literal[0, 1, 2, 3]:

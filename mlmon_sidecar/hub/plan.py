@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlmon_sidecar.baseline.document import Baseline
+from mlmon_sidecar.interfaces import TextbookRule
 from mlmon_sidecar.outcomes.metric import Averaged, Metric, Watched
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
@@ -27,6 +28,8 @@ class ModelPlan:
         kind: what is predicted, where the layout does not know it.
         horizon_days: labels older than this no longer count; 1 or more.
         service: whether latency, errors and volume are watched; not where the clock is compressed.
+        textbook: rules of ``checks.textbook`` that alarm; the others are figures.
+        confidence_floor: of the rule of that name, in [0, 1]; None: told by the reference.
     """
 
     name: str
@@ -39,6 +42,8 @@ class ModelPlan:
     kind: str = ""
     horizon_days: int = DEFAULT_HORIZON_DAYS
     service: bool = True
+    textbook: tuple[TextbookRule, ...] = ()
+    confidence_floor: float | None = None
 
     @classmethod
     def unconfigured(cls, name: str) -> ModelPlan:

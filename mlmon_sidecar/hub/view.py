@@ -205,6 +205,16 @@ class OutcomeView(TypedDict):
     reason: str
 
 
+class TextbookView(TypedDict):
+    """One rule that knows no budget, about one feature or figure."""
+
+    rule: str
+    name: str
+    value: float
+    threshold: float
+    fires: bool
+
+
 class ModelView(TypedDict):
     name: str
     versions: list[VersionView]
@@ -218,6 +228,7 @@ class ModelView(TypedDict):
     features: list[FeatureView]
     prediction: PredictionView
     outcome: OutcomeView
+    textbook: list[TextbookView]
 
 
 class IncidentView(TypedDict):

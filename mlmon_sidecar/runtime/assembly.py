@@ -197,6 +197,8 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         kind=watched.settings.prediction.kind,
         horizon_days=max(1, watched.settings.outcomes.horizon.days),
         service=settings.clock_scale == 1,
+        textbook=settings.checks.textbook,
+        confidence_floor=settings.checks.confidence_floor,
     )
 
 

@@ -113,7 +113,8 @@ def learn_service(
     known = {hour: vector for hour, vector in hours.items() if first <= hour < now_hour and vector[cells.requests]}
     if len(known) < LEAST_HOURS or now_hour - min(known) < SPAN_HOURS:
         return None
-    asked, errors = np.zeros(WEEK_HOURS), np.zeros(WEEK_HOURS)
+    first = min(known)  # what was before the first request is not known to have been nothing
+    asked, errors = np.zeros(now_hour - first), np.zeros(now_hour - first)
     durations: IntVector = np.zeros(BINS, np.int64)
     for hour, vector in known.items():
         asked[hour - first], errors[hour - first] = vector[cells.requests], vector[cells.server_error]

@@ -129,6 +129,7 @@ def model() -> ModelView:
                        "evidence": 0.83,
                        "classes": [{"name": "repaid", "ratio": 0.61, "reference_ratio": 0.52},
                                    {"name": "default", "ratio": 0.39, "reference_ratio": 0.48}], "reason": ""},
+        "textbook": [{"rule": "ks_p_value", "name": "car_value", "value": 0.001, "threshold": 0.05, "fires": True}],
         "outcome": {"metric": "accuracy", "realised": 0.874, "low": 0.861, "high": 0.886,
                     "mature": {"value": 0.891, "low": 0.884, "high": 0.898, "labelled": 28_100, "cohorts": 7},
                     "equal_age": 0.872, "bias": -0.019, "estimated": 0.868, "estimated_low": 0.859,
