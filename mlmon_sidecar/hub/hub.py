@@ -92,6 +92,10 @@ class Hub:
             store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
         self._sizes = {plan.layout.hash: plan.layout.size for plan in plans}
         self._evaluators = {plan.name: ModelEvaluator(plan, store) for plan in plans}
+        self._rules = {plan.name: plan.label_rule for plan in plans}
+        for plan in plans:
+            if plan.trusted_sources:
+                store.release_labels(plan.name, plan.trusted_sources)
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = self._heard_before(now)
@@ -146,10 +150,10 @@ class Hub:
         counters = {**flush.counters, **{name: flush.counters.get(name, 0) + n for name, n in counted.items()}}
         return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         cleaned = self._privacy.clean(labels)
         fit = [item for item in cleaned if isinstance(item, Label)]
-        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns()) if fit else ())
+        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns(), self._rules, key) if fit else ())
         receipts = [next(committed) if isinstance(item, Label) else item for item in cleaned]
         # Back to the caller goes the id as it came.
         return [receipt._replace(id=label.id) for receipt, label in zip(receipts, labels, strict=True)]
@@ -181,6 +185,7 @@ class Hub:
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
         self.store.join_labels(LABELS_PER_JOIN, self._tell_evaluations)
+        self._hear_silence()
         newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
         sealed = 0
@@ -200,6 +205,15 @@ class Hub:
         self._deliver_outbox()
         self._tidy()
         return sealed
+
+    def _hear_silence(self) -> None:
+        """Predictions without a label for long enough get the one that silence means, by their model's own time."""
+        now_ns = self.clock.unix_ns()
+        for evaluator in self.evaluators():
+            assumption = evaluator.plan.assumption
+            if assumption is not None and evaluator.watermark >= 0:
+                watermark_ns = evaluator.watermark * MINUTE_NS
+                self.store.assume_labels(evaluator.plan.name, assumption, watermark_ns, now_ns, LABELS_PER_JOIN)
 
     def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
         if self._telling is None:

@@ -63,8 +63,8 @@ class HubSlot:
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._ready().flush(flush)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._ready().labels(labels)
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._ready().labels(labels, key)
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._ready().erase(ids, aliases)

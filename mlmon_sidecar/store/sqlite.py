@@ -20,6 +20,7 @@ import orjson
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import (
     MINUTE_NS,
+    Assumption,
     Erased,
     Flush,
     FlushReceipt,
@@ -37,11 +38,13 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_labels, sqlite_retention
+from mlmon_sidecar.store import sqlite_feedback, sqlite_labels, sqlite_retention
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, Seal, StoredPane
+from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.sqlite_labels import one, write_all
 
-SCHEMA_VERSION = 1
+SCHEMA_SCRIPTS = ("sqlite.sql", "feedback.sql")  # number n leads from schema n - 1 to n
+SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
 _PANE_COLUMNS = "pane_id, model, version, segment, layout, minute, hex(vector), hex(samples)"
@@ -63,7 +66,7 @@ class SqliteStore:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._write = self._connect()
-            _create_if_new(self._write)
+            _bring_up_to_date(self._write)
             self._read = self._connect()
         except (apsw.Error, OSError) as error:
             raise StoreError(
@@ -303,10 +306,31 @@ class SqliteStore:
 
     # ------------------------------------------------------------ outcomes
 
-    def commit_labels(self, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]:
-        """Durable on disk before it returns."""
+    def commit_labels(
+        self, labels: Sequence[Label], received_ns: int, rules: Rules | None = None, key: str = ""
+    ) -> list[LabelReceipt]:
+        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content."""
         with self._transaction(durable=True) as db:
-            return sqlite_labels.commit(db, labels, received_ns)
+            return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+
+    def assume_labels(
+        self, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
+    ) -> tuple[int, bool]:
+        """Make labels of the silence of at most ``limit`` predictions. Returns how many, and whether any were there."""
+        if not self._rows(
+            "SELECT 1 FROM predictions WHERE model = ? AND event_ns <= ? LIMIT 1",
+            (model, watermark_ns - assumption.after_ns),
+        ):
+            return 0, False
+        with self._transaction() as db:
+            return sqlite_feedback.assume(db, model, assumption, watermark_ns, now_ns, limit)
+
+    def release_labels(self, model: str, sources: Sequence[str]) -> int:
+        """Labels in quarantine from these sources count after all. Returns how many."""
+        if not self._rows("SELECT 1 FROM labels WHERE state = 'quarantined' LIMIT 1"):
+            return 0
+        with self._transaction() as db:
+            return sqlite_feedback.release(db, model, sources)
 
     def join_labels(self, limit: int, told: Callable[[Sequence[LabelledCompletion]], None] | None = None) -> int:
         """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait.
@@ -411,9 +435,9 @@ def _epoch(db: apsw.Connection) -> int:
 
 
 def _require_ours(db: apsw.Connection) -> None:
-    """Raises ``StoreError`` for a database that something else made; an empty one may become a store."""
+    """Raises ``StoreError`` for a database that something else or a newer mlmon made; an empty one becomes a store."""
     version = one(db, "PRAGMA user_version")
-    if version != SCHEMA_VERSION and (version or one(db, "SELECT count(*) FROM sqlite_master")):
+    if not 1 <= version <= SCHEMA_VERSION and (version or one(db, "SELECT count(*) FROM sqlite_master")):
         raise StoreError(
             f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
             code="schema_version",
@@ -421,14 +445,23 @@ def _require_ours(db: apsw.Connection) -> None:
         )
 
 
-def _create_if_new(db: apsw.Connection) -> None:
-    with db:
-        if one(db, "PRAGMA user_version") == SCHEMA_VERSION:
-            return
-        # A script runs only as far as its cursor is read.
-        db.execute(files("mlmon_sidecar.store").joinpath("schema/sqlite.sql").read_text()).fetchall()
-        db.execute("INSERT INTO meta VALUES ('epoch', '0')")
+def _bring_up_to_date(db: apsw.Connection) -> None:
+    """All scripts that are still to run, in one transaction."""
+    if one(db, "PRAGMA user_version") == SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE").fetchall()  # of two processes that start together one does it, the other waits
+    try:
+        version = one(db, "PRAGMA user_version")
+        for script in SCHEMA_SCRIPTS[version:]:
+            # A script runs only as far as its cursor is read.
+            db.execute(files("mlmon_sidecar.store").joinpath(f"schema/{script}").read_text()).fetchall()
+        if version == 0:
+            db.execute("INSERT INTO meta VALUES ('epoch', '0')").fetchall()
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}").fetchall()
+        db.execute("COMMIT").fetchall()
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK").fetchall()
 
 
 def _advance_recorder(db: apsw.Connection, flush: Flush, seen_ns: int) -> FlushReceipt:
