@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlmon_sidecar.config.fields import (
     ConstantOrSelector,
@@ -65,6 +65,15 @@ class PredictionSettings(Table):
     )
 
 
+class AssumeSettings(Table):
+    """Silence as a label, where only one kind of outcome is ever reported."""
+
+    label: str = Field(min_length=1, max_length=200, description="The class that silence means.", examples=["legit"])
+    after: Duration = Field(
+        description="How long after the prediction, by the model's own time; shorter than `horizon`.", examples=["45d"]
+    )
+
+
 class OutcomeSettings(Table):
     """How predictions are judged when labels come."""
 
@@ -80,6 +89,27 @@ class OutcomeSettings(Table):
         description="How long after the prediction a label may still come; predictions are kept as long.",
         examples=["60d"],
     )
+
+    assume: AssumeSettings | None = Field(default=None, description="What silence means. Not set: nothing.")
+    censor_predicted: tuple[str, ...] = Field(
+        default=(),
+        description="Predicted classes whose action prevents a label, such as blocked payments: their silence means "
+        "nothing.",
+        examples=[["fraud"]],
+    )
+    trusted_sources: tuple[str, ...] = Field(
+        default=(),
+        description="Sources of labels that are never put into quarantine, whatever share of one class they send.",
+        examples=[["chargebacks"]],
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.assume is not None and self.assume.after >= self.horizon:
+            raise ValueError("assume.after must be shorter than horizon: predictions are not kept longer")
+        if self.censor_predicted and self.assume is None:
+            raise ValueError("censor_predicted needs assume: without it silence means nothing anyway")
+        return self
 
 
 class ModelSettings(Table):

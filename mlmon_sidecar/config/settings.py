@@ -167,6 +167,22 @@ class TokenSettings(Table):
     )
 
 
+class FeedbackSettings(Table):
+    """How labels are taken in."""
+
+    signing_key_file: OptionalText = Field(
+        default=None,
+        description="Path of a key; feedback must then be signed with it (docs/feedback.md). Two lines while changing.",
+        examples=["/run/secrets/label-signing"],
+    )
+    labels_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Labels that one source of one token may send a minute. Not set: no limit.",
+        examples=[600_000],
+    )
+
+
 class AlertSettings(Table):
     """How often a false alarm is acceptable."""
 
@@ -289,6 +305,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="What is kept of a payload.")
     hub: HubSettings = Field(default_factory=HubSettings, description="Where the hub runs.")
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="Files that hold the tokens.")
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings, description="How labels are taken in.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="How often a false alarm is acceptable.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="OpenTelemetry export.")
 

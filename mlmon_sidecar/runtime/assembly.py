@@ -16,6 +16,7 @@ from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.recorder import RecordedModel
+from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.redact.hash_keys import load_hash_keys
 from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
@@ -27,6 +28,7 @@ from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.schema import ExpectedSchema, expected_schema
 from mlmon_sidecar.telemetry import logger
 
+SECOND_NS = 1_000_000_000
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
@@ -187,7 +189,16 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         positive=watched.settings.prediction.positive or "",
         kind=watched.settings.prediction.kind,
         horizon_days=max(1, watched.settings.outcomes.horizon.days),
+        assumption=_assumption(watched.settings),
+        trusted_sources=watched.settings.outcomes.trusted_sources,
     )
+
+
+def _assumption(model: ModelSettings) -> Assumption | None:
+    said = model.outcomes.assume
+    if said is None:
+        return None
+    return Assumption(said.label, int(said.after.total_seconds()) * SECOND_NS, model.outcomes.censor_predicted)
 
 
 def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> HubOptions:

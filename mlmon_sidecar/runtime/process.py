@@ -19,11 +19,11 @@ from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import Erased, Flush, FlushReceipt, Label, LabelReceipt
-from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens
+from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens, web_options
 from mlmon_sidecar.runtime.wiring import Origin, capture_options, make_clock, selection_options
 from mlmon_sidecar.shipper import window_of
 from mlmon_sidecar.telemetry import Telemetry, logger
-from mlmon_sidecar.web.app import WebOptions, build_web
+from mlmon_sidecar.web.app import build_web
 
 if TYPE_CHECKING:
     from mlmon_sidecar.runtime.assembly import Watched
@@ -230,7 +230,7 @@ class MonitoredProcess:
         tokens = page_tokens(self.settings)
         if self.settings.endpoints is None or tokens.empty:
             return None
-        options = WebOptions(tokens=tokens, clock=make_clock(self.settings), hosts=self.settings.hosts)
+        options = web_options(self.settings, tokens, make_clock(self.settings))
         return build_web(self.slot, options)
 
     def is_web(self, scope: Scope) -> bool:

@@ -29,12 +29,12 @@ from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
-from mlmon_sidecar.runtime.tokens import page_tokens
+from mlmon_sidecar.runtime.tokens import page_tokens, web_options
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.runtime.worker import make_hub
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.telemetry import SHIPPED_PREFIX, Telemetry, logger
-from mlmon_sidecar.web.app import WebOptions, build_web
+from mlmon_sidecar.web.app import build_web
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.hub import Hub
@@ -179,6 +179,7 @@ def _page(settings: Settings) -> Callable[[Hub, socket.socket, threading.Event],
     tokens = page_tokens(settings)
     if tokens.empty:
         raise ConfigError("the page needs a token", code="no_token", hint="Set [tokens] read and label, or dev = true.")
+    options = web_options(settings, tokens, make_clock(settings))
 
     class Server(uvicorn.Server):
         """Leaves the signals to us: uvicorn raises them again at its end, and SIGTERM then kills the hub half open."""
@@ -188,7 +189,7 @@ def _page(settings: Settings) -> Callable[[Hub, socket.socket, threading.Event],
             yield
 
     def serve(hub: Hub, listener: socket.socket, stopping: threading.Event) -> None:
-        web = build_web(hub, WebOptions(tokens=tokens, clock=hub.clock, hosts=settings.hosts))
+        web = build_web(hub, options)
         config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         server = Server(config)
 

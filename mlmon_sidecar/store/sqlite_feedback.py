@@ -133,7 +133,9 @@ class _Intake:
     def take(self, labels: Sequence[Label]) -> list[LabelReceipt]:
         items = orjson.dumps([(label.id, label.model, label.observed_ns) for label in labels]).decode()
         found: list[_Found] = [_Found(None, None, None, None, False, False)] * len(labels)
-        for position, prediction, model, event_ns, said, several, batch in orjson.loads(one(self._db, _LOOK_UP, (items,))):
+        for position, prediction, model, event_ns, said, several, batch in orjson.loads(
+            one(self._db, _LOOK_UP, (items,))
+        ):
             found[position] = _Found(prediction, model, event_ns, said and tuple(said), bool(several), bool(batch))
         receipts = [self._take(position, label, found[position]) for position, label in enumerate(labels)]
         self._quarantine(receipts)
