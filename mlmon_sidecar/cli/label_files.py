@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,10 @@ def _moment(value: Any, *, utc: bool) -> datetime | None:
 
 def _csv(path: Path, progress: Progress) -> Iterator[Row]:
     size = path.stat().st_size or 1
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open("rb") as raw, TextIOWrapper(raw, "utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.DictReader(file, strict=True)):
             if number % ROWS_A_PIECE == 0:
-                progress(file.buffer.tell() / size)
+                progress(raw.tell() / size)
             yield row
 
 

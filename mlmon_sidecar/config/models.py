@@ -68,9 +68,14 @@ class PredictionSettings(Table):
 class AssumeSettings(Table):
     """Silence as a label, where only one kind of outcome is ever reported."""
 
-    label: str = Field(min_length=1, max_length=200, description="The class that silence means.", examples=["legit"])
+    label: OptionalText = Field(
+        default=None, description="The class that silence means. Not set: silence means nothing.", examples=["legit"]
+    )
     after: Duration = Field(
-        description="How long after the prediction, by the model's own time; shorter than `horizon`.", examples=["45d"]
+        default=timedelta(days=45),
+        json_schema_extra={"default": "45d"},
+        description="How long after the prediction, by the model's own time; shorter than `horizon`.",
+        examples=["45d"],
     )
 
 
@@ -90,7 +95,7 @@ class OutcomeSettings(Table):
         examples=["60d"],
     )
 
-    assume: AssumeSettings | None = Field(default=None, description="What silence means. Not set: nothing.")
+    assume: AssumeSettings = Field(default_factory=AssumeSettings, description="What silence means.")
     censor_predicted: tuple[str, ...] = Field(
         default=(),
         description="Predicted classes whose action prevents a label, such as blocked payments: their silence means "
@@ -105,10 +110,10 @@ class OutcomeSettings(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.assume is not None and self.assume.after >= self.horizon:
+        if self.assume.label and self.assume.after >= self.horizon:
             raise ValueError("assume.after must be shorter than horizon: predictions are not kept longer")
-        if self.censor_predicted and self.assume is None:
-            raise ValueError("censor_predicted needs assume: without it silence means nothing anyway")
+        if self.censor_predicted and not self.assume.label:
+            raise ValueError("censor_predicted needs assume.label: without it silence means nothing anyway")
         return self
 
 

@@ -196,7 +196,7 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
 
 def _assumption(model: ModelSettings) -> Assumption | None:
     said = model.outcomes.assume
-    if said is None:
+    if said.label is None:
         return None
     return Assumption(said.label, int(said.after.total_seconds()) * SECOND_NS, model.outcomes.censor_predicted)
 

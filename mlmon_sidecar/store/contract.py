@@ -18,7 +18,6 @@ from mlmon_sidecar.records import (
     OutcomeCell,
     Pane,
 )
-
 from mlmon_sidecar.store.label_rules import Rules
 
 

@@ -1,6 +1,7 @@
 """Bodies of feedback to items, as their bytes come in: one JSON document, JSON Lines, CSV.
 
-Every reader takes bytes by ``feed`` and gives ``(item, what tells its content from another)``; a bad line is an ``InvalidItem``.
+Every reader takes bytes by ``feed`` and gives ``(item, what tells its content from another)``. A bad line is an
+``InvalidItem``.
 """
 
 from __future__ import annotations

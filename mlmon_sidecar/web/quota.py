@@ -1,4 +1,4 @@
-"""How many labels a source may send: a bucket for each source of each token, filled evenly, a minute's worth at most."""
+"""How many labels a source may send: a bucket for each source of each token, filled evenly, a minute's at most."""
 
 from __future__ import annotations
 
