@@ -1,4 +1,4 @@
-"""Labels by HTTP into SQLite, their join, and what a killed hub loses: ``python benchmarks/labels.py ingest|join|kill``.
+"""Labels by HTTP into SQLite, their join, and a hub that is killed: ``python benchmarks/labels.py ingest|join|kill``.
 
 *ingest* streams labels in JSON Lines to ``mlmon hub``, a process of its own, about predictions it has; every label is
 on disk before the answer. *join* counts as many labels as predictions into outcome cells. *kill* ends the hub by
@@ -94,7 +94,7 @@ class HubProcess:
     def start(self) -> psutil.Process:
         command = [sys.executable, "-m", "mlmon_sidecar.cli.main", "hub", "--config", str(self.folder / "mlmon.toml"),
                    "--listen", f"127.0.0.1:{self.port}"]  # fmt: skip
-        self.process = subprocess.Popen(command, env=os.environ | {"OTEL_SDK_DISABLED": "true"})  # noqa: S603
+        self.process = subprocess.Popen(command, env=os.environ | {"OTEL_SDK_DISABLED": "true"})
         until = time.monotonic() + 120
         while time.monotonic() < until:
             try:
@@ -140,7 +140,8 @@ def ingest(folder: Path, count: int) -> None:
             cpu = after.user + after.system - before.user - before.system
             print(
                 f"ingest {what}: {len(names):,} labels in {wall:.2f} s: {len(names) / wall:,.0f} labels/s; hub "
-                f"{cpu:.2f} s CPU ({len(names) / cpu:,.0f} labels/s of one core), sender {time.process_time() - mine:.2f} s"
+                f"{cpu:.2f} s CPU ({len(names) / cpu:,.0f} labels/s of one core), "
+                f"sender {time.process_time() - mine:.2f} s"
             )
     finally:
         hub.kill()
@@ -198,7 +199,10 @@ def kill(folder: Path, times: int) -> None:
         threads = [threading.Thread(target=send, args=(part,)) for part in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(chance.uniform(0.05, 0.8))
+        begun = len(acknowledged)
+        while len(acknowledged) == begun:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.5))
         hub.kill()
         stop.set()
         for thread in threads:

@@ -337,7 +337,10 @@ class SqliteStore:
 
         ``told`` hears, after the commit, which of them are of language models' answers.
         """
-        if not self._rows("SELECT 1 FROM labels WHERE state IN ('pending', 'ready') LIMIT 1"):
+        if not self._rows(
+            "SELECT 1 FROM (SELECT 1 FROM labels WHERE state = 'pending' LIMIT 1) "
+            "UNION ALL SELECT 1 FROM (SELECT 1 FROM labels WHERE state = 'ready' LIMIT 1)"
+        ):
             return 0
         with self._transaction() as db:
             joined = sqlite_labels.join(db, limit, self._pending_after)

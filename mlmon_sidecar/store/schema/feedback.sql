@@ -2,6 +2,11 @@
 
 ALTER TABLE labels ADD COLUMN weight REAL NOT NULL DEFAULT 1;
 
+-- What waits is found by its number, however many labels do not wait.
+DROP INDEX labels_waiting;
+CREATE INDEX labels_pending ON labels (label_id) WHERE state = 'pending';
+CREATE INDEX labels_pending_by_id ON labels (id) WHERE state = 'pending';
+CREATE INDEX labels_ready ON labels (label_id) WHERE state = 'ready';
 CREATE INDEX labels_held ON labels (source) WHERE state = 'quarantined';
 
 -- Requests with an idempotency key, so that a repeated one gets the same answer and changes nothing.
