@@ -63,6 +63,7 @@ def import_(
             counts[status] += 1
             if status in {"invalid", "ambiguous", "expired", "quarantined"} and len(rejects) < REJECTS_SHOWN:
                 rejects.append((row, f"{status}: {reason}"))
+    rejects.sort()
     if as_json:
         print(json.dumps({**counts, "rejects": [{"row": row, "reason": reason} for row, reason in rejects]}))
     else:
