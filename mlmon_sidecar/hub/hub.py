@@ -50,6 +50,7 @@ AHEAD_MINUTES = 2  # clocks of one fleet may differ by so much; a pane dated lat
 MIN_SILENCE_NS = 10_000_000_000
 SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
+NO_MODEL = "_unknown"
 RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
 FORGET_EVERY_NS = 3_600 * 1_000_000_000
 LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
@@ -326,6 +327,9 @@ class Hub:
             figures: list[Measurement | Distribution] = [Measurement("mlmon.self.hub.leader", 1)]
             for evaluator in self._evaluators.values():
                 figures += model_figures(evaluator, self.store, self.clock.unix_ns())
+            for status, count in self.store.label_counts("").items():  # that named no model, and no prediction came
+                attributes = (("mlmon.model.name", NO_MODEL), ("mlmon.label.status", status))
+                figures.append(Measurement("mlmon.outcome.labels", count, attributes))
             figures += [
                 Measurement("mlmon.alert.transitions", count, attributes)
                 for attributes, count in self._transitions.items()
