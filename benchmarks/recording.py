@@ -35,7 +35,7 @@ class BytesHub:
         wire.encode_flush(flush)
         return FlushReceipt(FlushStatus.COMMITTED, 0)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         return []
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:

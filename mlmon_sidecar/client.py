@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -27,7 +30,8 @@ from mlmon_sidecar.records import LabelReceipt, LabelStatus
 LABELS_A_REQUEST = 1_000
 ATTEMPTS = 6  # of one request; with the pauses below, about 12 s of an unreachable hub
 FIRST_PAUSE_SECONDS = 0.4  # doubled after each attempt
-RETRIED = frozenset({502, 503, 504})
+LONGEST_PAUSE_SECONDS = 60.0  # whatever the hub asks for
+RETRIED = frozenset({429, 502, 503, 504})
 HINTS = {
     401: "Check the token; it needs the scope 'label'.",
     403: "Check the token's scope, and that the host name is among the allowed hosts of the web settings.",
@@ -41,17 +45,20 @@ class Label:
 
     Attributes:
         id: a prediction id (``x-mlmon-prediction-id``) or the caller's own id, 1 to 520 visible ASCII characters.
-        label: the true class as text or boolean, or the true value as a number.
+        label: the true class as text or boolean, the true value or relevance as a number, several classes as a list
+            of texts, "up" or "down" for a thumb.
         observed_at: when it became known, with a time zone; None: when it is sent.
         model: only needed where the same id names predictions of several models.
-        source: free text kept with the label, such as "chargebacks".
+        source: where it comes from, such as "chargebacks": kept with the label, and watched by.
+        weight: above 0; kept with the label.
     """
 
     id: str
-    label: str | float | bool
+    label: str | float | bool | Sequence[str]
     observed_at: datetime | None = None
     model: str = ""
     source: str = ""
+    weight: float | None = None  # None: 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class Receipt:
     duplicate: int
     corrected: int
     pending: int  # kept until the prediction arrives
+    ambiguous: int  # the id names several predictions
+    expired: int  # later than labels of the model count
+    quarantined: int  # kept, not counted: the source says something strange
     invalid: int
     items: tuple[LabelReceipt, ...]  # in the order sent
 
@@ -70,7 +80,8 @@ class FeedbackClient:
     """Sends labels in batches and tries again on its own: sending a label twice counts it once.
 
     ``url`` is the hub's address, or the application's with its prefix ("http://app:8000/mlmon"). A ``token_file`` is
-    read at each ``send``, so that a rotated token is picked up.
+    read at each ``send``, so that a rotated token is picked up. With a ``signing_key_file`` requests are signed, as a
+    hub with ``feedback.signing_key_file`` asks for.
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class FeedbackClient:
         token: str | None = None,
         token_file: str | Path | None = None,
         timeout: float = 10,  # seconds, of one request
+        signing_key_file: str | Path | None = None,
         *,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -93,6 +105,7 @@ class FeedbackClient:
         self._url = f"{url.rstrip('/')}/feedback"
         self._token = token
         self._token_file = token_file
+        self._signing_key_file = signing_key_file
         self._sleep = sleep
         self._now = now
         self._http = httpx.Client(timeout=timeout, transport=transport)
@@ -114,34 +127,35 @@ class FeedbackClient:
         Raises ``FeedbackError`` when a request is refused or the hub stays away. Labels of earlier requests are
         committed then; sending all of them again is safe.
         """
-        headers = {"authorization": f"Bearer {self._read_token()}", "content-type": "application/x-ndjson"}
+        headers = {"authorization": f"Bearer {self._token_text()}", "content-type": "application/x-ndjson"}
         items: list[LabelReceipt] = []
         for batch in _batches(labels, LABELS_A_REQUEST):
             # Encoded once: a label without a time keeps the same one through every attempt.
             body = b"\n".join([_line(label, self._now()) for label in batch])
-            items += _receipts(self._post(body, headers), len(batch))
+            # A repetition under the same key gets the first answer, and cannot undo a correction made meanwhile.
+            keyed = headers | {"idempotency-key": str(uuid.uuid4())}
+            items += _receipts(self._post(body, keyed), len(batch))
         counts = {str(status): sum(item.status is status for item in items) for status in LabelStatus}
         return Receipt(**counts, items=tuple(items))
 
-    def _read_token(self) -> str:
-        if self._token_file is None:
-            return self._token or ""
-        try:
-            return Path(self._token_file).read_text("utf-8").split()[0]
-        except (OSError, UnicodeDecodeError, IndexError) as error:
-            raise FeedbackError(
-                f"No token can be read from {self._token_file} ({type(error).__name__})",
-                code="token_file_unreadable",
-                hint="Give a readable text file with the token on its first line.",
-            ) from error
+    def _token_text(self) -> str:
+        return self._token or "" if self._token_file is None else _first_line(self._token_file)
+
+    def _signed(self, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+        if self._signing_key_file is None:
+            return headers
+        at = int(self._now().timestamp() * 1000)
+        signed = f"{at}.{headers['idempotency-key']}.".encode() + body
+        digest = hmac.new(_first_line(self._signing_key_file).encode(), signed, hashlib.sha256).hexdigest()
+        return headers | {"x-mlmon-signature": f"t={at},v1={digest}"}
 
     def _post(self, body: bytes, headers: dict[str, str]) -> bytes:
-        failure = ""
+        failure, asked = "", 0.0
         for attempt in range(ATTEMPTS):
             if attempt:
-                self._sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+                self._sleep(max(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), asked))
             try:
-                response = self._http.post(self._url, content=body, headers=headers)
+                response = self._http.post(self._url, content=body, headers=self._signed(body, headers))
             except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
                 raise FeedbackError(
                     "The URL of the feedback endpoint cannot be used", code="url_form", hint="Give http:// or https://."
@@ -153,12 +167,29 @@ class FeedbackClient:
                 return response.content
             if response.status_code not in RETRIED:
                 raise _refused(response)
-            failure = f"status {response.status_code}"
+            failure, asked = f"status {response.status_code}", _pause(response)
         raise FeedbackError(
             f"{self._url} did not take the labels in {ATTEMPTS} attempts ({failure})",
             code="hub_unreachable",
             hint="Send the same labels again later; those already taken count once.",
         )
+
+
+def _first_line(path: str | Path) -> str:
+    try:
+        return Path(path).read_text("utf-8").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise FeedbackError(
+            f"No token or key can be read from {path} ({type(error).__name__})",
+            code="token_file_unreadable",
+            hint="Give a readable text file with it on its first line.",
+        ) from error
+
+
+def _pause(response: httpx.Response) -> float:
+    """Seconds the hub asks to wait; 0 where it does not say."""
+    text = response.headers.get("retry-after", "")
+    return min(float(text), LONGEST_PAUSE_SECONDS) if text.isascii() and text.isdigit() else 0.0
 
 
 def _batches(labels: Iterable[Label], size: int) -> Iterator[list[Label]]:
@@ -175,15 +206,16 @@ def _line(label: Label, now: datetime) -> bytes:
             code="naive_time",
             hint="Give an aware datetime, such as datetime.now(timezone.utc).",
         )
-    item = {"id": label.id, "label": label.label, "observed_at": observed.astimezone(UTC).isoformat()}
-    item |= {key: text for key, text in (("model", label.model), ("source", label.source)) if text}
+    item: dict[str, Any] = {"id": label.id, "label": label.label, "observed_at": observed.astimezone(UTC).isoformat()}
+    extra = (("model", label.model or None), ("source", label.source or None), ("weight", label.weight))
+    item |= {key: value for key, value in extra if value is not None}
     try:
         return orjson.dumps(item, default=_scalar)
     except orjson.JSONEncodeError as error:
         raise FeedbackError(
             "A label cannot be written as JSON",
             code="label_form",
-            hint="Give id as a string, and label as a string, number or boolean.",
+            hint="Give id as a string, and label as a string, number, boolean or list of strings.",
         ) from error
 
 

@@ -82,8 +82,8 @@ class HubClient(Protocol):
     def flush(self, flush: Flush) -> FlushReceipt:
         """Hand over one flush. Safe to repeat: a number is committed once."""
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        """Commit labels durably; receipts in the order given."""
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        """Commit labels durably; receipts in the order given. ``key``: of a request that may come again, or ""."""
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """Read-only JSON for the page and the status API: ``status``, ``series``, ``incidents``,

@@ -289,6 +289,7 @@ class Label(NamedTuple):
     observed_ns: int  # Unix ns
     model: str = ""  # "": whichever model the id names
     source: str = ""
+    weight: float = 1.0  # > 0
 
 
 class LabelStatus(StrEnum):
@@ -296,6 +297,9 @@ class LabelStatus(StrEnum):
     DUPLICATE = "duplicate"
     CORRECTED = "corrected"
     PENDING = "pending"  # the prediction is not here yet
+    AMBIGUOUS = "ambiguous"  # the id names several predictions that one label cannot be meant for
+    EXPIRED = "expired"  # observed later than labels of its model count
+    QUARANTINED = "quarantined"  # kept, not counted: its source says this class far more often than is usual
     INVALID = "invalid"
 
 
@@ -305,6 +309,14 @@ class LabelReceipt(NamedTuple):
     id: str
     status: LabelStatus
     reason: str = ""
+
+
+class Assumption(NamedTuple):
+    """What silence means: a prediction without a label by then counts as one with this label."""
+
+    label: str
+    after_ns: int  # > 0, from the prediction
+    censored: tuple[str, ...] = ()  # predicted classes whose action prevents a label: their silence means nothing
 
 
 class Erased(NamedTuple):

@@ -178,7 +178,7 @@ class StubbornHub:
         self.calls = 0
         self.taken: dict[str, TakenLabel] = {}
 
-    def labels(self, given: Any) -> list[LabelReceipt]:
+    def labels(self, given: Any, key: str = "") -> list[LabelReceipt]:
         self.calls += 1
         if self.calls == 1:
             raise HubUnavailable("away", code="hub_starting")

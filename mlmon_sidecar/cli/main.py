@@ -17,6 +17,7 @@ from mlmon_sidecar.cli.decode import decode
 from mlmon_sidecar.cli.demo import demo
 from mlmon_sidecar.cli.doctor import doctor
 from mlmon_sidecar.cli.hub import hub
+from mlmon_sidecar.cli.labels import labels_app
 from mlmon_sidecar.cli.redact import redact
 from mlmon_sidecar.cli.store import store_app
 from mlmon_sidecar.errors import MlmonError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(labels_app, name="labels")
 app.add_typer(store_app, name="store")
 app.command()(hub)
 app.command()(decode)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlmon_sidecar.config.fields import (
     ConstantOrSelector,
@@ -65,6 +65,20 @@ class PredictionSettings(Table):
     )
 
 
+class AssumeSettings(Table):
+    """Silence as a label, where only one kind of outcome is ever reported."""
+
+    label: OptionalText = Field(
+        default=None, description="The class that silence means. Not set: silence means nothing.", examples=["legit"]
+    )
+    after: Duration = Field(
+        default=timedelta(days=45),
+        json_schema_extra={"default": "45d"},
+        description="How long after the prediction, by the model's own time; shorter than `horizon`.",
+        examples=["45d"],
+    )
+
+
 class OutcomeSettings(Table):
     """How predictions are judged when labels come."""
 
@@ -80,6 +94,27 @@ class OutcomeSettings(Table):
         description="How long after the prediction a label may still come; predictions are kept as long.",
         examples=["60d"],
     )
+
+    assume: AssumeSettings = Field(default_factory=AssumeSettings, description="What silence means.")
+    censor_predicted: tuple[str, ...] = Field(
+        default=(),
+        description="Predicted classes whose action prevents a label, such as blocked payments: their silence means "
+        "nothing.",
+        examples=[["fraud"]],
+    )
+    trusted_sources: tuple[str, ...] = Field(
+        default=(),
+        description="Sources of labels that are never put into quarantine, whatever share of one class they send.",
+        examples=[["chargebacks"]],
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.assume.label and self.assume.after >= self.horizon:
+            raise ValueError("assume.after must be shorter than horizon: predictions are not kept longer")
+        if self.censor_predicted and not self.assume.label:
+            raise ValueError("censor_predicted needs assume.label: without it silence means nothing anyway")
+        return self
 
 
 class ModelSettings(Table):

@@ -168,6 +168,22 @@ class TokenSettings(Table):
     )
 
 
+class FeedbackSettings(Table):
+    """How labels are taken in."""
+
+    signing_key_file: OptionalText = Field(
+        default=None,
+        description="Path of a key; feedback must then be signed with it (docs/feedback.md). Two lines while changing.",
+        examples=["/run/secrets/label-signing"],
+    )
+    labels_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="Labels that one source of one token may send a minute. Not set: no limit.",
+        examples=[600_000],
+    )
+
+
 class AlertSettings(Table):
     """How often a false alarm is acceptable."""
 
@@ -333,6 +349,7 @@ class Settings(BaseSettings):
     hub: HubSettings = Field(default_factory=HubSettings, description="Where the hub runs.")
     tokens: TokenSettings = Field(default_factory=TokenSettings, description="Files that hold the tokens.")
     checks: CheckSettings = Field(default_factory=CheckSettings, description="Textbook rules that alarm.")
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings, description="How labels are taken in.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="How often a false alarm is acceptable.")
     export: ExportSettings = Field(default_factory=ExportSettings, description="OpenTelemetry export.")
 

@@ -277,7 +277,7 @@ _OUTCOME = (
         "mlmon.outcome.labels",
         "{label}",
         Kind.COUNTER,
-        "Labels of known predictions, by what became of them.",
+        "Labels by what became of them: matched, corrected, quarantined, or unmatched and given up.",
         (MODEL_NAME, LABEL_STATUS),
     ),
     _hub(

@@ -95,8 +95,8 @@ class EmbeddedHub:
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._reach(lambda hub: hub.flush(flush))
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._reach(lambda hub: hub.labels(labels))
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._reach(lambda hub: hub.labels(labels, key))
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._reach(lambda hub: hub.erase(ids, aliases))

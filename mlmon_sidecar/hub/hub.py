@@ -44,6 +44,7 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.contract import RecorderRow, StoredPane
+from mlmon_sidecar.store.label_rules import LabelRule
 from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
@@ -53,6 +54,7 @@ AHEAD_MINUTES = 2  # clocks of one fleet may differ by so much; a pane dated lat
 MIN_SILENCE_NS = 10_000_000_000
 SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
+NO_MODEL = "_unknown"
 RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
 FORGET_EVERY_NS = 3_600 * 1_000_000_000
 LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
@@ -95,9 +97,13 @@ class Hub:
         self.baselines = Baselines(store, plans, clock, self._privacy.policy)
         self._sizes: dict[str, int] = {}
         self._evaluators: dict[str, ModelEvaluator] = {}
+        self._rules: dict[str, LabelRule] = {}
         self._compared: dict[str, str] = {}  # model to the id of the baseline it is compared with
         for plan in self.baselines.plans_at(clock.unix_ns() // MINUTE_NS):
             self._watch(plan)
+        for plan in plans:
+            if plan.trusted_sources:
+                store.release_labels(plan.name, plan.trusted_sources)
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
         now = clock.monotonic_ns()
         self._seen = self._heard_before(now)
@@ -153,10 +159,10 @@ class Hub:
         counters = {**flush.counters, **{name: flush.counters.get(name, 0) + n for name, n in counted.items()}}
         return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         cleaned = self._privacy.clean(labels)
         fit = [item for item in cleaned if isinstance(item, Label)]
-        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns()) if fit else ())
+        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns(), self._rules, key) if fit else ())
         receipts = [next(committed) if isinstance(item, Label) else item for item in cleaned]
         # Back to the caller goes the id as it came.
         return [receipt._replace(id=label.id) for receipt, label in zip(receipts, labels, strict=True)]
@@ -193,6 +199,7 @@ class Hub:
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
         self.store.join_labels(LABELS_PER_JOIN, self._tell_evaluations)
+        self._hear_silence()
         newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
         recorders = self._live_recorders()
         sealed = 0
@@ -213,6 +220,15 @@ class Hub:
         self._deliver_outbox()
         self._tidy()
         return sealed
+
+    def _hear_silence(self) -> None:
+        """Predictions without a label for long enough get the one that silence means, by their model's own time."""
+        now_ns = self.clock.unix_ns()
+        for evaluator in self.evaluators():
+            assumption = evaluator.plan.assumption
+            if assumption is not None and evaluator.watermark >= 0:
+                watermark_ns = evaluator.watermark * MINUTE_NS
+                self.store.assume_labels(evaluator.plan.name, assumption, watermark_ns, now_ns, LABELS_PER_JOIN)
 
     def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
         if self._telling is None:
@@ -273,6 +289,7 @@ class Hub:
         self._sizes[plan.layout.hash] = plan.layout.size
         self._evaluators[plan.name] = ModelEvaluator(plan, self.store)
         self._compared[plan.name] = baseline_id(plan.baseline)
+        self._rules[plan.name] = plan.label_rule
 
     def _change_of_baseline(self, model: str) -> int | None:
         """The minute from which another baseline counts than now; None: none is waiting."""
@@ -371,6 +388,9 @@ class Hub:
             for evaluator in self._evaluators.values():
                 bins = self.options.export_bins
                 figures += model_figures(evaluator, self.store, self.clock.unix_ns(), bins=bins)
+            for status, count in self.store.label_counts("").items():  # that named no model, and no prediction came
+                attributes = (("mlmon.model.name", NO_MODEL), ("mlmon.label.status", status))
+                figures.append(Measurement("mlmon.outcome.labels", count, attributes))
             figures += [
                 Measurement("mlmon.alert.transitions", count, attributes)
                 for attributes, count in self._transitions.items()

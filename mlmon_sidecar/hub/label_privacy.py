@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
@@ -33,15 +34,16 @@ class LabelPrivacy:
 
     def clean(self, labels: Sequence[Label]) -> list[Label | LabelReceipt]:
         """Each label as it may be stored, or the answer to one whose id may not: recorders keep no such alias."""
-        return [self._clean(label) for label in labels]
+        foreign = [label.id for label in labels if not _MINTED.fullmatch(label.id)]
+        stored = iter(self._redactor.identifiers(foreign, Counter()))
+        return [self._clean(label, label.id if _MINTED.fullmatch(label.id) else next(stored)) for label in labels]
 
     def names(self, ids: Sequence[str]) -> list[str]:
         """The ids, and what the policy makes of them."""
         stored = (self._redactor.identifier(id_) for id_ in ids)
         return list(dict.fromkeys([*ids, *(name for name in stored if name is not None)]))
 
-    def _clean(self, label: Label) -> Label | LabelReceipt:
-        id_ = label.id if _MINTED.fullmatch(label.id) else self._redactor.identifier(label.id)
+    def _clean(self, label: Label, id_: str | None) -> Label | LabelReceipt:
         if id_ is None:
             return LabelReceipt("", LabelStatus.INVALID, PERSONAL_ID)
         text, source, model = (self._redactor.short("", said)[0] for said in (label.label, label.source, label.model))

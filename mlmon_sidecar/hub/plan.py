@@ -8,11 +8,14 @@ from datetime import datetime
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.interfaces import TextbookRule
 from mlmon_sidecar.outcomes.metric import Averaged, Metric, Watched
+from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
+from mlmon_sidecar.store.label_rules import LabelRule
 
 DEFAULT_FALSE_ALARM_DAYS = 90.0
 DEFAULT_HORIZON_DAYS = 60
+DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,19 @@ class ModelPlan:
     service: bool = True
     textbook: tuple[TextbookRule, ...] = ()
     confidence_floor: float | None = None
+    assumption: Assumption | None = None  # what silence means
+    trusted_sources: tuple[str, ...] = ()  # of labels; never quarantined
+
+    @property
+    def label_rule(self) -> LabelRule:
+        """What this model's labels must be like."""
+        space = self.layout.prediction
+        return LabelRule(
+            horizon_ns=self.horizon_days * DAY_NS,
+            kind=space.kind if space.kind != "none" else self.kind,
+            classes=frozenset(space.classes),
+            trusted=frozenset(self.trusted_sources),
+        )
 
     @classmethod
     def unconfigured(cls, name: str) -> ModelPlan:

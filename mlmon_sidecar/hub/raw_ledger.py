@@ -115,8 +115,8 @@ class Ledger:
             self._settle(frozen)
         return receipt
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._hub.labels(labels)
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._hub.labels(labels, key)
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._hub.erase(ids, aliases)

@@ -45,8 +45,8 @@ class SocketHubClient:
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._call(Kind.FLUSH, wire.encode_flush(flush), Kind.FLUSH_RECEIPT, wire.decode_flush_receipt)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._call(Kind.LABELS, wire.encode_labels(labels), Kind.LABEL_RECEIPTS, wire.decode_label_receipts)
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._call(Kind.LABELS, wire.encode_labels(labels, key), Kind.LABEL_RECEIPTS, wire.decode_label_receipts)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._call(Kind.QUERY, wire.encode_query(path, params), Kind.ANSWER, bytes)

@@ -224,7 +224,7 @@ class SocketServer:
             receipt = self._handler.flush(wire.decode_flush(message))
             return Kind.FLUSH_RECEIPT, wire.encode_flush_receipt(receipt)
         if kind is Kind.LABELS:
-            receipts = self._handler.labels(wire.decode_labels(message))
+            receipts = self._handler.labels(*wire.decode_labels(message))
             return Kind.LABEL_RECEIPTS, wire.encode_label_receipts(receipts)
         if kind is Kind.QUERY:
             return Kind.ANSWER, self._handler.query(*wire.decode_query(message))

@@ -76,7 +76,7 @@ __all__ = [
     "encode_vector",
 ]  # fmt: skip
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 16 * 1024 * 1024  # about 50,000 kept rows; as Python objects JSON takes up to 25 times its bytes
 MAX_PANES = 16_384  # of one flush
@@ -93,7 +93,7 @@ _KEPT_ROW = (
     _TEXT, _TEXT, _TEXT, _TEXT, _INT, _REAL, _OPTIONAL_TEXT, _REAL, _OPTIONAL_TEXT, _TEXT, _TEXT, _TEXT,
 )  # fmt: skip
 _PANE = (_TEXT, _TEXT, _TEXT, _TEXT, _INT, _INT, _INT)  # the key, bytes of the vector, bytes of the samples
-_LABEL = (_TEXT, _TEXT, _INT, _TEXT, _TEXT)
+_LABEL = (_TEXT, _TEXT, _INT, _TEXT, _TEXT, frozenset({float, int}))
 _RECEIPT = (_TEXT, _TEXT, _TEXT)
 
 Record = TypeVar("Record", KeptRow, Label)
@@ -171,12 +171,14 @@ def decode_flush_receipt(data: bytes | bytearray) -> FlushReceipt:
     return FlushReceipt(_status(FlushStatus, _field(header, "status", _TEXT)), _field(header, "lost", _INT))
 
 
-def encode_labels(labels: Sequence[Label]) -> bytes:
-    return _message(Kind.LABELS, {"labels": [list(label) for label in labels]})
+def encode_labels(labels: Sequence[Label], key: str = "") -> bytes:
+    return _message(Kind.LABELS, {"labels": [list(label) for label in labels], "key": key})
 
 
-def decode_labels(data: bytes | bytearray) -> list[Label]:
-    return _records(Label, _open_header(Kind.LABELS, data), "labels", _LABEL)
+def decode_labels(data: bytes | bytearray) -> tuple[list[Label], str]:
+    """Labels, and the key of their request."""
+    header = _open_header(Kind.LABELS, data)
+    return _records(Label, header, "labels", _LABEL), _field(header, "key", _TEXT)
 
 
 def encode_label_receipts(receipts: Sequence[LabelReceipt]) -> bytes:

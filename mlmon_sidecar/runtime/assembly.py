@@ -17,6 +17,7 @@ from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.hub.hub import HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.recorder import RecordedModel
+from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.redact.hash_keys import load_hash_keys
 from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
@@ -28,6 +29,7 @@ from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.schema import ExpectedSchema, expected_schema
 from mlmon_sidecar.telemetry import logger
 
+SECOND_NS = 1_000_000_000
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
@@ -199,7 +201,16 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         service=settings.clock_scale == 1,
         textbook=settings.checks.textbook,
         confidence_floor=settings.checks.confidence_floor,
+        assumption=_assumption(watched.settings),
+        trusted_sources=watched.settings.outcomes.trusted_sources,
     )
+
+
+def _assumption(model: ModelSettings) -> Assumption | None:
+    said = model.outcomes.assume
+    if said.label is None:
+        return None
+    return Assumption(said.label, int(said.after.total_seconds()) * SECOND_NS, model.outcomes.censor_predicted)
 
 
 def hub_options(settings: Settings, role: Literal["embedded", "separate"]) -> HubOptions:

@@ -20,11 +20,11 @@ from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
-from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens
+from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens, web_options
 from mlmon_sidecar.runtime.wiring import Origin, capture_options, make_clock, selection_options
 from mlmon_sidecar.shipper import window_of
 from mlmon_sidecar.telemetry import Telemetry, logger
-from mlmon_sidecar.web.app import WebOptions, build_web
+from mlmon_sidecar.web.app import build_web
 
 if TYPE_CHECKING:
     from mlmon_sidecar.capture.exchange_tap import ExchangeTap
@@ -69,8 +69,8 @@ class HubSlot:
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._ready().flush(flush)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._ready().labels(labels)
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._ready().labels(labels, key)
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._ready().erase(ids, aliases)
@@ -253,7 +253,7 @@ class MonitoredProcess:
         if self.settings.endpoints is None or tokens.empty:
             return None
         metrics = self._scrape if self.settings.export.scraped else None
-        options = WebOptions(tokens=tokens, clock=make_clock(self.settings), metrics=metrics, hosts=self.settings.hosts)
+        options = web_options(self.settings, tokens, make_clock(self.settings), metrics)
         return build_web(self.slot, options)
 
     def _scrape(self) -> bytes:

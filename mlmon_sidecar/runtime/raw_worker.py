@@ -40,8 +40,8 @@ class AskedHub:
     def flush(self, flush: Flush) -> FlushReceipt:
         return self._asked().flush(flush)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
-        return self._asked().labels(labels)
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._asked().labels(labels, key)
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
         return self._asked().erase(ids, aliases)

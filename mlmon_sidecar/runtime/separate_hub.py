@@ -30,12 +30,12 @@ from mlmon_sidecar.resources.gpu import GpuSource
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
-from mlmon_sidecar.runtime.tokens import page_tokens
+from mlmon_sidecar.runtime.tokens import page_tokens, web_options
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.runtime.worker import make_hub
 from mlmon_sidecar.store import store_path
 from mlmon_sidecar.telemetry import SHIPPED_PREFIX, Telemetry, logger
-from mlmon_sidecar.web.app import WebOptions, build_web
+from mlmon_sidecar.web.app import build_web
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.hub import Hub
@@ -194,7 +194,7 @@ def _page(settings: Settings) -> Callable[[Hub, Exporter, socket.socket, threadi
 
     def serve(hub: Hub, exporter: Exporter, listener: socket.socket, stopping: threading.Event) -> None:
         metrics = exporter.exposition if settings.export.scraped else None
-        options = WebOptions(tokens=tokens, clock=hub.clock, metrics=metrics, hosts=settings.hosts)
+        options = web_options(settings, tokens, hub.clock, metrics)
         web = build_web(hub, options)
         config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
         server = Server(config)

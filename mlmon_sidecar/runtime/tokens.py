@@ -6,8 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlmon_sidecar.config import Settings
+from mlmon_sidecar.interfaces import Clock
 from mlmon_sidecar.store import store_path
-from mlmon_sidecar.web.tokens import DEVELOPMENT_SCOPES, Scope, TokenSet, development_token, load_tokens
+from mlmon_sidecar.web.app import WebOptions
+from mlmon_sidecar.web.tokens import (
+    DEVELOPMENT_SCOPES,
+    Scope,
+    TokenSet,
+    development_token,
+    load_tokens,
+    read_secrets,
+)
 
 
 def page_tokens(settings: Settings) -> TokenSet:
@@ -27,6 +36,24 @@ def ignore_token(settings: Settings) -> Callable[[str], bool] | None:
         return None
     tokens = load_tokens({Scope.IGNORE: Path(path)})
     return lambda token: tokens.allows(token, Scope.IGNORE)
+
+
+def web_options(settings: Settings, tokens: TokenSet, clock: Clock, metrics: Callable[[], bytes] | None) -> WebOptions:
+    """Of the page and the feedback endpoint; ``metrics`` as in ``WebOptions``.
+
+    Raises ``ConfigError`` for a signing key that cannot be read.
+    """
+    said = settings.feedback
+    return WebOptions(
+        tokens=tokens,
+        clock=clock,
+        metrics=metrics,
+        hosts=settings.hosts,
+        signing_keys=read_secrets("feedback.signing_key_file", Path(said.signing_key_file))
+        if said.signing_key_file
+        else (),
+        labels_per_minute=said.labels_per_minute,
+    )
 
 
 def development_token_file(settings: Settings) -> Path:

@@ -20,6 +20,7 @@ import orjson
 from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import (
     MINUTE_NS,
+    Assumption,
     Erased,
     Flush,
     FlushReceipt,
@@ -40,12 +41,13 @@ from mlmon_sidecar.records import (
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_baselines, sqlite_labels, sqlite_outcomes, sqlite_retention
+from mlmon_sidecar.store import sqlite_baselines, sqlite_feedback, sqlite_labels, sqlite_outcomes, sqlite_retention
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
+from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
-SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql")  # number n leads from schema n - 1 to n
+SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql")  # number n leads from schema n - 1 to n
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
@@ -308,17 +310,41 @@ class SqliteStore:
 
     # ------------------------------------------------------------ outcomes
 
-    def commit_labels(self, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]:
-        """Durable on disk before it returns."""
+    def commit_labels(
+        self, labels: Sequence[Label], received_ns: int, rules: Rules | None = None, key: str = ""
+    ) -> list[LabelReceipt]:
+        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content."""
         with self._transaction(durable=True) as db:
-            return sqlite_labels.commit(db, labels, received_ns)
+            return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+
+    def assume_labels(
+        self, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
+    ) -> tuple[int, bool]:
+        """Make labels of the silence of at most ``limit`` predictions. Returns how many, and whether any were there."""
+        if not self._rows(
+            "SELECT 1 FROM predictions WHERE model = ? AND event_ns <= ? LIMIT 1",
+            (model, watermark_ns - assumption.after_ns),
+        ):
+            return 0, False
+        with self._transaction() as db:
+            return sqlite_feedback.assume(db, model, assumption, watermark_ns, now_ns, limit)
+
+    def release_labels(self, model: str, sources: Sequence[str]) -> int:
+        """Labels in quarantine from these sources count after all. Returns how many."""
+        if not self._rows("SELECT 1 FROM labels WHERE state = 'quarantined' LIMIT 1"):
+            return 0
+        with self._transaction() as db:
+            return sqlite_feedback.release(db, model, sources)
 
     def join_labels(self, limit: int, told: Callable[[Sequence[LabelledCompletion]], None] | None = None) -> int:
         """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait.
 
         ``told`` hears, after the commit, which of them are of language models' answers.
         """
-        if not self._rows("SELECT 1 FROM labels WHERE state IN ('pending', 'ready') LIMIT 1"):
+        if not self._rows(
+            "SELECT 1 FROM (SELECT 1 FROM labels WHERE state = 'pending' LIMIT 1) "
+            "UNION ALL SELECT 1 FROM (SELECT 1 FROM labels WHERE state = 'ready' LIMIT 1)"
+        ):
             return 0
         with self._transaction() as db:
             joined = sqlite_labels.join(db, limit, self._pending_after)

@@ -1,4 +1,4 @@
-"""Labels on SQLite: committed durably as they come, joined with their predictions by the hub alone.
+"""Labels on SQLite: taken in by ``sqlite_feedback``, joined with their predictions by the hub alone.
 
 A label names a prediction by the minted id or by the caller's alias; an alias means the latest prediction before the
 label was observed. Counts are signed: a correction takes the earlier label out of the cell it was counted in.
@@ -14,39 +14,24 @@ from typing import Any, NamedTuple
 import apsw
 import orjson
 
-from mlmon_sidecar.records import Label, LabelledCompletion, LabelReceipt, LabelStatus, OutcomeCell
+from mlmon_sidecar.records import LabelledCompletion, OutcomeCell
 from mlmon_sidecar.store import sqlite_outcomes
 from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER
 from mlmon_sidecar.store.sqlite_reading import one
 
 DAY_NS = 86_400 * 1_000_000_000
 
-_RESOLVED = """coalesce(
+RESOLVED = """coalesce(
     (SELECT p.prediction_id FROM predictions p
      WHERE p.prediction_id = item.id AND (item.model = '' OR p.model = item.model)),
     (SELECT p.prediction_id FROM predictions p INDEXED BY predictions_by_alias
      WHERE p.alias = item.id AND p.event_ns <= item.observed_ns AND (item.model = '' OR p.model = item.model)
      ORDER BY p.event_ns DESC LIMIT 1))"""
-
-_LOOK_UP = f"""
-WITH item AS (
-    SELECT key AS position, value ->> 0 AS id, value ->> 1 AS model, value ->> 2 AS observed_ns FROM json_each(?)),
-found AS (SELECT position, id, model, observed_ns, {_RESOLVED} AS prediction_id FROM item)
-SELECT json_group_array(json_array(position, prediction_id, CASE
-    WHEN prediction_id IS NULL THEN
-        (SELECT iif(l.observed_ns = found.observed_ns, label, NULL) FROM labels l
-         WHERE l.state = 'pending' AND l.id = found.id AND l.model = found.model ORDER BY label_id DESC LIMIT 1)
-    ELSE
-        (SELECT label FROM labels l WHERE l.prediction_id = found.prediction_id AND l.state IN ('ready', 'joined')
-         ORDER BY label_id DESC LIMIT 1) END)) FROM found"""  # noqa: S608 - constants only
-
-_INSERT = """
-INSERT INTO labels SELECT NULL, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-    value ->> 6, value ->> 7 FROM json_each(?)"""
+"""The prediction that a label (item) names; NULL: none yet."""
 
 _MATCH_PENDING = f"""
 UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM (
-    SELECT label_id, {_RESOLVED} AS prediction_id FROM (
+    SELECT label_id, {RESOLVED} AS prediction_id FROM (
         SELECT label_id, id, model, observed_ns FROM labels
         WHERE state = 'pending' AND label_id > :after ORDER BY label_id LIMIT :limit) AS item) AS found
 WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  # noqa: S608 - constants only
@@ -96,35 +81,6 @@ class Joined(NamedTuple):
     labels: int  # taken in: counted, or replaced by a later one
     looked_at: int  # the last pending label looked at, where the next call goes on; 0: begin again
     completions: Sequence[LabelledCompletion] = ()  # among the counted
-
-
-def commit(db: apsw.Connection, labels: Sequence[Label], received_ns: int) -> list[LabelReceipt]:
-    """Insert what is new; answer for every item in order. Runs inside a durable transaction."""
-    items = orjson.dumps([(label.id, label.model, label.observed_ns) for label in labels]).decode()
-    found = {position: (prediction, said) for position, prediction, said in orjson.loads(one(db, _LOOK_UP, (items,)))}
-    known: dict[tuple[str, str], tuple[str | None, int]] = {}  # what this request said before of the same prediction
-    receipts, new = [], []
-    for position, label in enumerate(labels):
-        prediction_id, said = found[position]
-        # While nobody knows which prediction an alias means, another time of observation may mean another one.
-        when = label.observed_ns if prediction_id is None else 0
-        subject = ("", prediction_id) if prediction_id is not None else (label.model + "\0", label.id)
-        said, said_of = known.get(subject, (said, when))
-        if (said, said_of) == (label.label, when):
-            receipts.append(LabelReceipt(label.id, LabelStatus.DUPLICATE))
-            continue
-        known[subject] = label.label, when
-        state = "pending" if prediction_id is None else "ready"
-        new.append(
-            (label.id, label.model, prediction_id, label.label, label.observed_ns, received_ns, label.source, state)
-        )
-        if prediction_id is None:
-            receipts.append(LabelReceipt(label.id, LabelStatus.PENDING, "no prediction with this id yet"))
-        else:
-            status = LabelStatus.ACCEPTED if said is None else LabelStatus.CORRECTED
-            receipts.append(LabelReceipt(label.id, status))
-    write_all(db, _INSERT, new)
-    return receipts
 
 
 def join(db: apsw.Connection, limit: int, after: int) -> Joined:

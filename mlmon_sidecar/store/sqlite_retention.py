@@ -68,12 +68,20 @@ def _delete_predictions(db: apsw.Connection, found: str) -> None:
 
 
 def forget_pending(db: apsw.Connection, before_ns: int, limit: int) -> int:
-    """Labels received before ``before_ns`` that no prediction was found for."""
-    db.execute(
-        """DELETE FROM labels WHERE label_id IN (
+    """Labels received before ``before_ns`` that no prediction was found for: counted, by the model they named."""
+    found = one(
+        db,
+        """SELECT json_group_array(label_id) FROM (
                SELECT label_id FROM labels WHERE state = 'pending' AND received_ns < ? ORDER BY label_id LIMIT ?)""",
         (before_ns, limit),
+    )
+    db.execute(
+        """INSERT INTO label_totals SELECT model, 'unmatched', count(*) FROM labels
+           WHERE label_id IN (SELECT value FROM json_each(?)) GROUP BY model
+           ON CONFLICT DO UPDATE SET count = count + excluded.count""",
+        (found,),
     ).fetchall()
+    db.execute("DELETE FROM labels WHERE label_id IN (SELECT value FROM json_each(?))", (found,)).fetchall()
     return int(db.changes())
 
 

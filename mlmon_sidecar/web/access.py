@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from mlmon_sidecar.web.tokens import Scope, TokenSet
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 ANY_HOST = "*"
 SESSION_COOKIE = "mlmon_session"
+MAX_KEY = 255  # characters of an idempotency key
 
 
 def check_host(request: Request, hosts: Collection[str]) -> None:
@@ -66,6 +68,19 @@ def has_session(request: Request, tokens: TokenSet) -> bool:
 def bearer(request: Request) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def caller_name(request: Request) -> str:
+    """Tells one token from another, without being it."""
+    return hashlib.sha256((bearer(request) or "").encode()).hexdigest()[:16]
+
+
+def idempotency_key(request: Request) -> str:
+    """The header of that name, "" without one."""
+    key: str = request.headers.get("idempotency-key", "")
+    if len(key) > MAX_KEY:
+        raise Refusal(400, "key_too_long", "The idempotency key is too long", f"At most {MAX_KEY} characters.")
+    return key
 
 
 def host_name(host: str) -> str:

@@ -18,12 +18,16 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.errors import FeedbackError, HubUnavailable
 from mlmon_sidecar.export.prometheus import CONTENT_TYPE
 from mlmon_sidecar.interfaces import Clock, HubClient
-from mlmon_sidecar.web import access, feedback
+from mlmon_sidecar.web import access
 from mlmon_sidecar.web.answers import COMMON_HEADERS, NO_STORE, Refusal, json_response, tagged
 from mlmon_sidecar.web.assets import Asset, load_assets
+from mlmon_sidecar.web.feedback import Caller, Taker
+from mlmon_sidecar.web.feedback_bodies import MAX_BODY_BYTES, reader_of
+from mlmon_sidecar.web.quota import Quota
+from mlmon_sidecar.web.signature import SIGNATURE_HEADER, check_signature
 from mlmon_sidecar.web.tokens import Scope as TokenScope
 from mlmon_sidecar.web.tokens import TokenSet
 
@@ -33,6 +37,7 @@ T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 HUB_CALLS_AT_ONCE = 4  # threads of our own: the host's sync handlers keep all of theirs
+PIECE_BYTES = 256 * 1024  # of a streamed body, taken in at once
 MAX_PARAMETER = 200  # characters
 QUERIES = {"status": (), "incidents": (), "series": ("model", "name", "label", "since")}
 
@@ -47,6 +52,8 @@ class WebOptions:
     clock: Clock
     metrics: Callable[[], bytes] | None = None  # one scrape, from any thread; None: there is no such page
     hosts: tuple[str, ...] = ()  # besides localhost, 127.0.0.1 and [::1]; without port; "*": any
+    signing_keys: tuple[str, ...] = ()  # feedback must be signed with one of them; (): need not be
+    labels_per_minute: int | None = None  # of one source; None: no limit
 
 
 def build_web(hub: HubClient, options: WebOptions) -> ASGIApp:
@@ -103,6 +110,8 @@ class _Endpoint:
             return await self._handler(request)
         except Refusal as refusal:
             return refusal.response()
+        except FeedbackError as error:
+            return Refusal(409, error.code, "The request is refused", error.hint).response()
         except HubUnavailable as error:
             hint = error.hint or "Try again; nothing was lost and nothing was acknowledged."
             return Refusal(503, error.code, "No hub answers", hint, retry_after="1").response()
@@ -119,6 +128,9 @@ class _Site:
         self._hub = hub
         self._tokens = options.tokens
         self._clock = options.clock
+        self._signing_keys = options.signing_keys
+        limit = options.labels_per_minute
+        self._quota = None if limit is None else Quota(limit, options.clock)
         self._assets = load_assets()
 
     async def page(self, request: Request) -> Response:
@@ -170,13 +182,24 @@ class _Site:
     async def feedback(self, request: Request) -> Response:
         access.check_origin(request)
         access.require_token(request, self._tokens, TokenScope.LABEL)
-        media_type = request.headers.get("content-type", "")
-        if not feedback.is_supported(media_type) or request.headers.get("content-encoding", "identity") != "identity":
-            hint = "Send application/json or application/x-ndjson, UTF-8, without content encoding."
+        reader = reader_of(request.headers.get("content-type", ""))
+        if reader is None or request.headers.get("content-encoding", "identity") != "identity":
+            hint = "Send application/json, application/x-ndjson or text/csv, UTF-8, without content encoding."
             raise Refusal(415, "unsupported_media_type", "The body's type is not supported", hint)
-        body = await _body(request)
-        taken = partial(feedback.take_feedback, body, media_type, self._hub, self._clock)
-        return json_response(await _off_loop(taken))
+        key = access.idempotency_key(request)
+        signature = request.headers.get(SIGNATURE_HEADER, "")
+        # A signature comes from one who holds the key: repeated, it is the same request, with or without a key.
+        caller = Caller(access.caller_name(request), key or (signature if self._signing_keys else ""))
+        taker = Taker(reader, self._hub, self._clock, caller, self._quota)
+        if reader.whole or self._signing_keys:
+            body = await _body(request)
+            if self._signing_keys:
+                now_ms = self._clock.unix_ns() // 1_000_000
+                check_signature(signature, body, key, self._signing_keys, now_ms)
+            await _off_loop(partial(taker.feed, body))
+        else:
+            await _stream(request, taker)
+        return json_response(await _off_loop(taker.finish))
 
 
 async def _nothing_here(request: Request) -> Response:
@@ -191,19 +214,32 @@ async def _off_loop(call: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(call, limiter=limiter)
 
 
+async def _stream(request: Request, taker: Taker) -> None:
+    """Bodies of any size in bounded memory: nothing more is read while a piece of it is taken in."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size >= PIECE_BYTES:
+            await _off_loop(partial(taker.feed, b"".join(chunks)))
+            chunks, size = [], 0
+    await _off_loop(partial(taker.feed, b"".join(chunks)))
+
+
 async def _body(request: Request) -> bytes:
     """The whole body, refused as soon as it is known to be too large."""
     refusal = Refusal(
-        413, "body_too_large", "The body is too large", f"Send at most {feedback.MAX_BODY_BYTES} bytes in one request."
+        413, "body_too_large", "The body is too large", f"Send at most {MAX_BODY_BYTES} bytes in one request."
     )
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > feedback.MAX_BODY_BYTES:
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise refusal
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > feedback.MAX_BODY_BYTES:
+        if size > MAX_BODY_BYTES:
             raise refusal
         chunks.append(chunk)
     return b"".join(chunks)

@@ -1,195 +1,152 @@
-"""Feedback bodies to labels and back to receipts. Synchronous: runs on a worker thread, never on the event loop.
+"""Feedback to committed labels and an answer. Synchronous: runs on a worker thread, never on the event loop.
 
-A body is one item, a list of items, or one item a line (NDJSON). An item that cannot be used gets the receipt
-``invalid`` with a bounded reason; the others are committed all the same. No receipt repeats unchecked input.
+Items are committed in batches as they come in, each in one durable transaction. An item that cannot be used is answered
+with its reason; the others are committed all the same. No answer repeats unchecked input.
 """
 
 from __future__ import annotations
 
-import math
-import re
+import hashlib
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
 
 import orjson
 
 from mlmon_sidecar.interfaces import Clock, HubClient
 from mlmon_sidecar.records import Label, LabelReceipt, LabelStatus
-from mlmon_sidecar.statistics.layout import category_token
 from mlmon_sidecar.web.answers import Refusal
+from mlmon_sidecar.web.feedback_bodies import MAX_ITEMS, BodyReader, Item
+from mlmon_sidecar.web.feedback_items import InvalidItem, checked_id, read_item
+from mlmon_sidecar.web.quota import WAIT_SECONDS, Quota
 
-MAX_ITEMS = 10_000
-MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_ID = 520  # characters: the longest alias that is read from a request (512), and the number of a row behind it
-MAX_TEXT = 200  # characters of label, model and source
-NDJSON_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
-ITEM_KEYS = frozenset({"id", "label", "observed_at", "model", "source"})
-MAX_UNIX_SECONDS = 4_102_444_800  # 2100-01-01: milliseconds sent as seconds lie far beyond it
+ITEMS_A_COMMIT = 5_000  # a JSON list may need two transactions; a recorder's flush waits for none longer than a second
 ITEMS_A_SLICE = 64  # between two chances for the event loop to take the interpreter
-
-_IDENTIFIER = re.compile(r"[!-~]+")  # visible ASCII: what a header, a log line and a URL can all carry
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-class InvalidItem(Exception):
-    """One item cannot be used; the text is its bounded reason."""
+REJECTS_TOLD = 1_000  # of a request with more than ``MAX_ITEMS`` items
+KEY_DIGITS = 32  # of the request's key, and of the digest of what came with it
+REJECTED = frozenset({LabelStatus.INVALID, LabelStatus.AMBIGUOUS, LabelStatus.EXPIRED, LabelStatus.QUARANTINED})
 
 
-def is_supported(media_type: str) -> bool:
-    """JSON (also ``application/*+json``) and NDJSON."""
-    kind = media_type.partition(";")[0].strip().lower()
-    return kind in NDJSON_TYPES or kind == "application/json" or bool(re.fullmatch(r"application/[\w.-]+\+json", kind))
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends, and under which key the request may come again.
 
-
-def take_feedback(body: bytes, media_type: str, hub: HubClient, clock: Clock) -> bytes:
-    """Commit the labels in ``body`` and answer the receipts as JSON, in the order of the items.
-
-    Raises ``Refusal`` (400, 413) for a body that cannot be used as a whole and passes on ``HubUnavailable``; nothing
-    is acknowledged then.
+    Attributes:
+        name: tells one token from another, without being it.
+        key: "" for none; else a text that is this caller's and this request's alone.
     """
-    ndjson = media_type.partition(";")[0].strip().lower() in NDJSON_TYPES
-    items = list(_lines(body)) if ndjson else _items(body)
-    if len(items) > MAX_ITEMS:
-        raise Refusal(413, "too_many_items", "Too many items", f"Send at most {MAX_ITEMS} items in one request.")
-    receipts: list[LabelReceipt | None] = []
-    labels: list[Label] = []
-    now_ns = clock.unix_ns()
-    for number, item in enumerate(items):
-        if number % ITEMS_A_SLICE == 0:
+
+    name: str
+    key: str = ""
+
+
+class Taker:
+    """Takes one request in: ``feed`` what arrives, then ``finish``.
+
+    Both pass on ``HubUnavailable``: what was committed before it stays so and is safe to send again, and nothing is
+    acknowledged. Raise ``Refusal`` (400, 413, 429) for a request that cannot be used as a whole.
+    """
+
+    def __init__(self, reader: BodyReader, hub: HubClient, clock: Clock, caller: Caller, quota: Quota | None) -> None:
+        self._reader = reader
+        self._hub = hub
+        self._now_ns = clock.unix_ns()
+        self._caller = caller
+        self._quota = quota
+        self._batch: list[object] = []
+        self._digest = hashlib.sha256()
+        self._batches = 0
+        self._refused = 0  # items over the quota
+        self._answer = _Answer()
+
+    def feed(self, data: bytes) -> None:
+        for item in self._reader.feed(data):
+            self._add(item)
+
+    def finish(self) -> bytes:
+        """The answer as JSON, once all is committed."""
+        for item in self._reader.end():
+            self._add(item)
+        self._commit()
+        if self._quota is not None and self._refused and self._refused == self._answer.items:
+            raise Refusal(
+                429,
+                "over_quota",
+                "The source sends too many labels",
+                f"At most {self._quota.per_minute} labels a minute of each source; send the same again later.",
+                retry_after=str(WAIT_SECONDS),
+            )
+        return self._answer.content()
+
+    def _add(self, item: Item) -> None:
+        value, raw = item
+        if len(self._batch) >= ITEMS_A_COMMIT:
+            self._commit()
+        if len(self._batch) % ITEMS_A_SLICE == 0:
             time.sleep(0)  # Lets the serving event loop run: pure Python would keep the interpreter for 5 ms.
-        try:
-            labels.append(read_item(item, now_ns))
-            receipts.append(None)
-        except InvalidItem as invalid:
-            receipts.append(LabelReceipt(_checked_id(item), LabelStatus.INVALID, str(invalid)))
-    committed = hub.labels(labels) if labels else ()
-    if len(committed) != len(labels):
-        raise RuntimeError("the hub answered another number of receipts than it was given labels")
-    order = iter(committed)
-    return _answer([receipt or next(order) for receipt in receipts])
+        self._batch.append(value)
+        if self._caller.key:
+            self._digest.update(raw + b"\n")
+
+    def _commit(self) -> None:
+        receipts: list[LabelReceipt | None] = []
+        labels: list[Label] = []
+        refused = 0
+        for number, item in enumerate(self._batch):
+            if number % ITEMS_A_SLICE == 0:
+                time.sleep(0)
+            try:
+                label = read_item(item, self._now_ns)
+                if self._quota is not None and not self._quota.take(self._caller.name, label.source):
+                    refused += 1
+                    raise InvalidItem(self._quota.reason)
+                labels.append(label)
+                receipts.append(None)
+            except InvalidItem as invalid:
+                receipts.append(LabelReceipt(checked_id(item), LabelStatus.INVALID, str(invalid)))
+        committed = self._hand_over(labels, keyed=not refused)
+        if len(committed) != len(labels):
+            raise RuntimeError("the hub answered another number of receipts than it was given labels")
+        order = iter(committed)
+        self._answer.add([receipt or next(order) for receipt in receipts])
+        self._refused += refused
+        self._batch = []
+        self._batches += 1
+        self._digest = hashlib.sha256()
+
+    def _hand_over(self, labels: list[Label], *, keyed: bool) -> list[LabelReceipt]:
+        """Where the quota took only some, the rest may come again under the same key: such a batch goes without."""
+        if not labels:
+            return []
+        if not (keyed and self._caller.key):
+            return list(self._hub.labels(labels))
+        name = hashlib.sha256(f"{self._caller.name}\n{self._batches}\n{self._caller.key}".encode()).hexdigest()
+        return list(self._hub.labels(labels, name[:KEY_DIGITS] + self._digest.hexdigest()[:KEY_DIGITS]))
 
 
-def read_item(item: object, now_ns: int) -> Label:
-    """One decoded item as a label. Raises ``InvalidItem``."""
-    if isinstance(item, InvalidItem):
-        raise item
-    if not isinstance(item, dict):
-        raise InvalidItem("not an object")
-    if not item.keys() <= ITEM_KEYS:
-        raise InvalidItem("unknown key; known are id, label, observed_at, model, source")
-    observed = item.get("observed_at")
-    return Label(
-        id=_identifier(item),
-        label=_label(item.get("label")),
-        observed_ns=now_ns if observed is None else read_time(observed),
-        model=_name(item, "model"),
-        source=_name(item, "source"),
-    )
+class _Answer:
+    """Receipts one by one, or above ``MAX_ITEMS`` a summary of bounded size."""
 
+    def __init__(self) -> None:
+        self.items = 0
+        self._counts: Counter[LabelStatus] = Counter()
+        self._receipts: list[LabelReceipt] = []
+        self._rejects: list[tuple[int, LabelReceipt]] = []
 
-def read_time(value: object) -> int:
-    """RFC 3339 text or Unix seconds as Unix nanoseconds. Raises ``InvalidItem``."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InvalidItem("observed_at is neither RFC 3339 text nor Unix seconds")
-    nanoseconds = _rfc3339(value) if isinstance(value, str) else _unix_seconds(value)
-    if not 0 <= nanoseconds < MAX_UNIX_SECONDS * 1_000_000_000:
-        raise InvalidItem("observed_at lies outside 1970 to 2100; numbers are Unix seconds")
-    return nanoseconds
+    def add(self, receipts: list[LabelReceipt]) -> None:
+        self._counts.update(receipt.status for receipt in receipts)
+        rejects = [
+            (number, receipt)
+            for number, receipt in enumerate(receipts, start=self.items + 1)
+            if receipt.status in REJECTED
+        ]
+        self._rejects += rejects[: REJECTS_TOLD - len(self._rejects)]
+        self.items += len(receipts)
+        self._receipts = self._receipts + receipts if self.items <= MAX_ITEMS else []
 
-
-def _unix_seconds(value: float) -> int:
-    if not math.isfinite(value) or abs(value) > MAX_UNIX_SECONDS:
-        return -1
-    whole = math.floor(value)
-    return whole * 1_000_000_000 + round((value - whole) * 1_000_000_000)
-
-
-def _rfc3339(text: str) -> int:
-    matched = _RFC3339.fullmatch(text)
-    if matched is None:
-        raise InvalidItem("observed_at is not RFC 3339 text with a time zone")
-    day, clock, fraction, zone = matched.groups()
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
-    except ValueError:
-        raise InvalidItem("observed_at names no real time") from None
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
-
-
-def _identifier(item: dict[str, Any]) -> str:
-    value = item.get("id")
-    if not isinstance(value, str):
-        raise InvalidItem("id is missing or not a string")
-    if not 1 <= len(value) <= MAX_ID:
-        raise InvalidItem(f"id does not have 1 to {MAX_ID} characters")
-    if not _IDENTIFIER.fullmatch(value):
-        raise InvalidItem("id has characters other than visible ASCII")
-    return value
-
-
-def _checked_id(item: object) -> str:
-    try:
-        return _identifier(item) if isinstance(item, dict) else ""
-    except InvalidItem:
-        return ""
-
-
-def _label(value: object) -> str:
-    if value is None:
-        raise InvalidItem("label is missing")
-    if not isinstance(value, (str, bool, int, float)):
-        raise InvalidItem("label is not a string, number or boolean")
-    text = category_token(value)
-    if not 1 <= len(text) <= MAX_TEXT or not _NAME.fullmatch(text):
-        raise InvalidItem(f"label does not have 1 to {MAX_TEXT} printable characters")
-    return text
-
-
-def _name(item: dict[str, Any], key: str) -> str:
-    value = item.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not _NAME.fullmatch(value):
-        raise InvalidItem(f"{key} is not a string of at most {MAX_TEXT} printable characters")
-    return value
-
-
-def _items(body: bytes) -> list[Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        hint = "Send one item, a list of items, or one item a line as application/x-ndjson."
-        raise Refusal(400, "invalid_json", "The body is not JSON", hint) from None
-    if isinstance(document, list):
-        return document
-    if isinstance(document, dict):
-        return [document]
-    raise Refusal(400, "wrong_shape", "The body is neither an item nor a list of items", "An item is a JSON object.")
-
-
-def _lines(body: bytes) -> Iterator[Any]:
-    """Items of NDJSON. A line that is not JSON spoils itself alone."""
-    number = 0
-    for line in body.split(b"\n"):
-        if not line.strip():
-            continue
-        number += 1
-        if number > MAX_ITEMS + 1:
-            return  # Enough to know that there are too many.
-        try:
-            yield orjson.loads(line)
-        except orjson.JSONDecodeError:
-            yield InvalidItem("the line is not JSON")
-    if number == 0:
-        raise Refusal(400, "empty_body", "The body holds no item", "Send one JSON object a line.")
-
-
-def _answer(receipts: list[LabelReceipt]) -> bytes:
-    counts = dict.fromkeys((str(status) for status in LabelStatus), 0)
-    for receipt in receipts:
-        counts[receipt.status] += 1
-    return orjson.dumps({**counts, "items": [receipt._asdict() for receipt in receipts]})
+    def content(self) -> bytes:
+        answer: dict[str, object] = {status.value: self._counts[status] for status in LabelStatus}
+        if self.items <= MAX_ITEMS:
+            return orjson.dumps(answer | {"items": [receipt._asdict() for receipt in self._receipts]})
+        rejects = [{"item": number, **receipt._asdict()} for number, receipt in self._rejects]
+        return orjson.dumps(answer | {"total": self.items, "rejects": rejects})

@@ -76,7 +76,28 @@ class TokenSet:
 
 def load_tokens(files: Mapping[Scope, Path]) -> TokenSet:
     """Read one file per scope, one token a line and at most two lines. Raises ``ConfigError``."""
-    return TokenSet.of({scope: _read_tokens(scope, path) for scope, path in files.items()})
+    return TokenSet.of({scope: read_secrets(f"tokens.{scope}", path) for scope, path in files.items()})
+
+
+def read_secrets(setting: str, path: Path) -> tuple[str, ...]:
+    """One secret a line, at most two. Raises ``ConfigError``."""
+    try:
+        tokens = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{setting}: {path} cannot be read ({type(error).__name__})",
+            code="token_file_unreadable",
+            hint="Give a readable text file with one token a line.",
+        ) from error
+    if not 1 <= len(tokens) <= TOKENS_PER_SCOPE:
+        raise ConfigError(
+            f"{setting}: {path} holds {len(tokens)} tokens",
+            code="token_count",
+            hint="Give one token, or two while rotating, each on its own line.",
+        )
+    for token in tokens:
+        _check(token, f"{setting}: {path}")
+    return tuple(tokens)
 
 
 def development_token(path: Path) -> str:
@@ -97,26 +118,6 @@ def _session(digest: bytes) -> str:
 def _among(given: bytes, valid: tuple[bytes, ...]) -> bool:
     # A sum, not any(): every valid digest is compared, so time does not tell which one matched.
     return sum(hmac.compare_digest(given, digest) for digest in valid) > 0
-
-
-def _read_tokens(scope: Scope, path: Path) -> list[str]:
-    try:
-        tokens = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"tokens.{scope}: {path} cannot be read ({type(error).__name__})",
-            code="token_file_unreadable",
-            hint="Give a readable text file with one token a line.",
-        ) from error
-    if not 1 <= len(tokens) <= TOKENS_PER_SCOPE:
-        raise ConfigError(
-            f"tokens.{scope}: {path} holds {len(tokens)} tokens",
-            code="token_count",
-            hint="Give one token, or two while rotating, each on its own line.",
-        )
-    for token in tokens:
-        _check(token, f"tokens.{scope}: {path}")
-    return tokens
 
 
 def _check(token: str, where: str) -> None:

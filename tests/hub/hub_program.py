@@ -39,7 +39,7 @@ class FileHub:
                 os.kill(os.getpid(), signal.SIGKILL)
             return FlushReceipt(FlushStatus.COMMITTED, 0)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         return [LabelReceipt(label.id, LabelStatus.ACCEPTED) for label in labels]
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:

@@ -137,8 +137,8 @@ def test_labels_of_a_regression_model_are_not_called_wrong(tmp_path: Path) -> No
 
 
 def test_labels_in_other_words_than_the_models_are_pointed_out(watched: Watched) -> None:
-    watched.flush(traffic(START), through=START, rows=[kept(f"p{n}", START, "yes") for n in range(3)])
     watched.hub.labels([Label(f"p{n}", said, START * 60_000_000_000) for n, said in enumerate(("1", "1", "yes"))])
+    watched.flush(traffic(START), through=START, rows=[kept(f"p{n}", START, "yes") for n in range(3)])
     watched.hub.tick()
     outcome = orjson.loads(watched.hub.query("status", {}))["models"][0]["outcome"]
     assert outcome["reason"].startswith("2 of 3 labels name a class the model does not have")

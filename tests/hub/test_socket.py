@@ -56,7 +56,7 @@ class Hub:
         self.flushes.append(flush)
         return FlushReceipt(FlushStatus.COMMITTED, 2)
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         return [LabelReceipt(label.id, LabelStatus.PENDING, "not here") for label in labels]
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:

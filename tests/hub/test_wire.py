@@ -50,7 +50,7 @@ FLUSH = st.builds(
     sent_ns=INT,
     closing=st.booleans(),
 )
-LABELS = st.lists(st.builds(Label, TEXT, TEXT, INT, TEXT, TEXT))
+LABELS = st.lists(st.builds(Label, TEXT, TEXT, INT, TEXT, TEXT, st.floats(0.1, 9)))
 RECEIPTS = st.lists(st.builds(LabelReceipt, TEXT, st.sampled_from(LabelStatus), TEXT))
 QUERY = ("series", {"model": "fraud"})
 
@@ -106,7 +106,7 @@ def test_a_flush_comes_back_equal(flush: Flush) -> None:
 @ON_A_BUSY_MACHINE
 @given(LABELS, RECEIPTS)
 def test_labels_and_receipts_come_back_equal(labels: list[Label], receipts: list[LabelReceipt]) -> None:
-    assert wire.decode_labels(wire.encode_labels(labels)) == labels
+    assert wire.decode_labels(wire.encode_labels(labels, "k")) == (labels, "k")
     decoded = wire.decode_label_receipts(wire.encode_label_receipts(receipts))
     assert decoded == receipts
     assert all(type(receipt.status) is LabelStatus for receipt in decoded)

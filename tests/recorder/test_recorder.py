@@ -100,7 +100,7 @@ class NotingHub:
         self.taken.append(flush)
         return FlushReceipt(FlushStatus.COMMITTED, flush.seq - 1 - (last or 0))
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         raise AssertionError("a recorder sends no labels")
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:

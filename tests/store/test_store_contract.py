@@ -16,6 +16,7 @@ from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import FlushReceipt, FlushStatus, Layer, Pane, PaneKey
 from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.store.contract import ModelState, Point, Seal
+from mlmon_sidecar.store.sqlite import SCHEMA_SCRIPTS
 
 Open = Callable[[], Store]
 
@@ -276,7 +277,7 @@ def test_a_store_that_was_not_taken_over_is_read_only(open_again: Open, store: S
 def test_what_was_written_is_there_after_opening_again(open_again: Open) -> None:
     store = open_again()
     store.take_over()
-    assert store.schema_version == 2
+    assert store.schema_version == len(SCHEMA_SCRIPTS)
     store.commit_flush(flush(1, [pane(4)], [row("p")], {"n": 2}), 0)
     store.close()
     again = open_again()

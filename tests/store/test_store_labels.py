@@ -14,9 +14,11 @@ from store_parts import DAY_NS, flush, label, row
 from mlmon_sidecar.records import KeptRow, Label, LabelledCompletion, LabelStatus
 from mlmon_sidecar.store import Store, open_store
 
-ACCEPTED, DUPLICATE, CORRECTED, PENDING = (
-    LabelStatus.ACCEPTED, LabelStatus.DUPLICATE, LabelStatus.CORRECTED, LabelStatus.PENDING
+ACCEPTED, DUPLICATE, CORRECTED, PENDING, AMBIGUOUS, INVALID = (
+    LabelStatus.ACCEPTED, LabelStatus.DUPLICATE, LabelStatus.CORRECTED, LabelStatus.PENDING, LabelStatus.AMBIGUOUS,
+    LabelStatus.INVALID,
 )  # fmt: skip
+RECEIVED_NS = 100 * DAY_NS
 Cell = tuple[str, int, int, str, str]  # version, day, age, predicted, actual
 
 
@@ -34,7 +36,7 @@ def predict(store: Store, *rows: KeptRow) -> None:
 
 
 def say(store: Store, *labels: Label) -> list[LabelStatus]:
-    receipts = store.commit_labels(labels, 0)
+    receipts = store.commit_labels(labels, RECEIVED_NS)
     assert [receipt.id for receipt in receipts] == [item.id for item in labels]
     return [receipt.status for receipt in receipts]
 
@@ -103,7 +105,7 @@ def test_an_alias_means_the_latest_prediction_before_the_label_was_observed(stor
 def test_one_alias_in_two_models_is_told_apart_by_the_model(store: Store) -> None:
     predict(store, row("p", event_ns=1, alias="a", model="m"), row("q", event_ns=2, alias="a", model="n"))
     assert say(store, label("a", "x", 9, model="m"), label("a", "y", 9, model="n")) == [ACCEPTED, ACCEPTED]
-    assert say(store, label("a", "y", 9)) == [DUPLICATE]  # the latest of all models is n's
+    assert say(store, label("a", "y", 9)) == [AMBIGUOUS]
     assert say(store, label("p", "x", 9, model="n")) == [PENDING]  # no such prediction in that model
     settle(store)
     assert counted(store, "m") == {("v1", 0, 0, "yes", "x"): 1}
@@ -149,7 +151,8 @@ def test_a_label_matched_late_does_not_undo_a_later_one(store: Store) -> None:
 
 def test_a_label_before_its_prediction_is_of_age_zero_and_missing_predictions_have_no_class(store: Store) -> None:
     predict(store, row("p", event_ns=5 * DAY_NS, predicted=None))
-    say(store, label("p", "x", 0))
+    assert say(store, label("p", "x", 5 * DAY_NS - 1)) == [ACCEPTED]  # clocks differ a little
+    assert say(store, label("p", "y", 4 * DAY_NS)) == [INVALID]
     settle(store)
     assert counted(store) == {("v1", 5, 0, "", "x"): 1}
 
@@ -185,6 +188,11 @@ class PlainLabels:
                 return DUPLICATE
             self.labels.append(Said(item, None))
             return PENDING
+        named = [p for p in self.predictions.values() if p.alias == item.id and p.event_ns <= item.observed_ns]
+        if prediction != item.id and not item.model and len({p.model for p in named}) > 1:
+            return AMBIGUOUS
+        if item.observed_ns < self.predictions[prediction].event_ns - 300 * 10**9:
+            return INVALID
         before = [s for s in self.labels if s.prediction == prediction]
         if before and before[-1].label.label == item.label:
             return DUPLICATE

@@ -52,7 +52,7 @@ class FakeHub:
     def close(self) -> None:
         raise AssertionError("the hub belongs to the runtime")
 
-    def labels(self, labels: Sequence[Label]) -> Sequence[LabelReceipt]:
+    def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
         self._answering()
         return [self._take(label) for label in labels]
 

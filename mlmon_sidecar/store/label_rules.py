@@ -1,0 +1,119 @@
+"""Which labels of a known prediction are taken, and which source says something strange. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from mlmon_sidecar.records import Label, LabelStatus
+
+MAX_AHEAD_NS = 300_000_000_000  # 5 min: clocks differ
+MAX_BEFORE_NS = 300_000_000_000  # 5 min before its prediction counts as at the same time
+MIN_RECENT = 200  # labels of one source and day before it can be strange
+MIN_USUAL = 500  # labels before anything counts as usual
+STRANGE_SHARE = 0.4  # by how much the share of one class exceeds the usual one: more than 11 standard errors of 200
+SOURCES_WATCHED = 100  # of one model and day; further ones go by the name of all that are not watched
+OTHER_SOURCES = "*"
+
+AHEAD = "observed_at lies more than 5 minutes ahead of the hub's clock"
+BEFORE = "observed_at lies before the prediction"
+LATE = "observed_at lies beyond the model's label horizon (outcomes.horizon)"
+SEVERAL_MODELS = "the id names predictions of several models: give model"
+BATCH = "the id names a request of several rows: add the row, as in id/0"
+NOT_A_NUMBER = "the model predicts a number: the label is none"
+NOT_A_CLASS = "the label is none of the model's classes (as its baseline has them)"
+NOT_HERE = "no prediction with this id yet"
+STRANGE = "this source says this class far more often than is usual: kept, not counted (outcomes.trusted_sources)"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """What one model's labels must be like.
+
+    Attributes:
+        kind: "binary", "multiclass", "regression", or another word where any label will do.
+        classes: empty where they are not known.
+        horizon_ns: > 0.
+        trusted: sources that are never quarantined.
+    """
+
+    horizon_ns: int
+    kind: str = ""
+    classes: frozenset[str] = frozenset()
+    trusted: frozenset[str] = frozenset()
+
+    def problem(self, text: str) -> str:
+        """Why a label cannot be this model's; "" when it can."""
+        if self.kind == "regression":
+            return "" if _is_number(text) else NOT_A_NUMBER
+        return NOT_A_CLASS if self.classes and text not in self.classes else ""
+
+
+Rules = Mapping[str, LabelRule]
+"""By model. A model without a rule takes any label."""
+
+
+def refused(
+    label: Label, rule: LabelRule | None, event_ns: int | None, received_ns: int
+) -> tuple[LabelStatus, str] | None:
+    """Why a label is not taken; None: it is. ``event_ns``: of its prediction, None while that is not known."""
+    if label.observed_ns > received_ns + MAX_AHEAD_NS:
+        return LabelStatus.INVALID, AHEAD
+    if event_ns is not None and label.observed_ns < event_ns - MAX_BEFORE_NS:
+        return LabelStatus.INVALID, BEFORE
+    problem = rule.problem(label.label) if rule is not None else ""
+    if problem:
+        return LabelStatus.INVALID, problem
+    if rule is not None and event_ns is not None and label.observed_ns - event_ns > rule.horizon_ns:
+        return LabelStatus.EXPIRED, LATE
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one source said of one model, by class."""
+
+    recent: Counter[str] = field(default_factory=Counter)  # on the day in question, in quarantine or not
+    usual: Counter[str] = field(default_factory=Counter)  # on days before, counted ones only
+
+
+def strange_classes(source: str, said: Mapping[str, Said]) -> frozenset[str]:
+    """Classes that ``source`` says far more often than before; a source without a past is compared with the others.
+
+    >>> said = {"bank": Said(Counter(no=150, yes=150), Counter(no=900, yes=100))}
+    >>> strange_classes("bank", said)
+    frozenset({'yes'})
+    """
+    recent = said[source].recent
+    rows = recent.total()
+    if rows < MIN_RECENT:
+        return frozenset()
+    usual = said[source].usual
+    if usual.total() < MIN_USUAL:
+        usual = _others(source, said)
+    known = usual.total()
+    if known < MIN_USUAL:
+        return frozenset()
+    return frozenset(name for name, count in recent.items() if count / rows - usual[name] / known > STRANGE_SHARE)
+
+
+def watched_name(source: str, known: Collection[str]) -> str:
+    """The name a source is watched by: there is a bound, so that inventing sources costs no memory."""
+    return source if source in known or len(known) < SOURCES_WATCHED else OTHER_SOURCES
+
+
+def _others(source: str, said: Mapping[str, Said]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for name, words in said.items():
+        if name != source:
+            total += words.usual + words.recent
+    return total
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
