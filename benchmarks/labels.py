@@ -216,6 +216,7 @@ def kill(folder: Path, times: int) -> None:
         db.close()
         if acknowledged - kept or rows != len(kept):
             raise SystemExit(f"run {run}: {len(acknowledged - kept)} lost, {rows - len(kept)} twice")
+        print(f"kill {run + 1}: {len(acknowledged):,} acknowledged, {len(kept):,} kept", flush=True)
     print(f"kill: {times} kills, {len(acknowledged):,} labels acknowledged, {len(kept):,} kept, 0 lost, none twice")
 
 

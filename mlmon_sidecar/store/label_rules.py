@@ -82,7 +82,7 @@ class Said:
 def strange_classes(source: str, said: Mapping[str, Said]) -> frozenset[str]:
     """Classes that ``source`` says far more often than before; a source without a past is compared with the others.
 
-    >>> said = {"bank": Said(Counter(no=150, yes=150), Counter(no=900, yes=100))}
+    >>> said = {"bank": Said(Counter(no=100, yes=200), Counter(no=900, yes=100))}
     >>> strange_classes("bank", said)
     frozenset({'yes'})
     """
