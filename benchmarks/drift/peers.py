@@ -1,6 +1,6 @@
 """What other methods do with the same rows: false alarms and delay.
 
-``python -m benchmarks.drift.peers [--features 50] [--days 30] [--streams iid,combined]``
+``python -m benchmarks.drift.peers [--features 50] [--days 30] [--streams iid,combined] [--methods KS,PSI]``
 
 Imports only numpy, scipy and river, so that it runs where the project does not. Each method sees the baseline's 30 days
 and then every hour of the numeric features; an alarm is an hour in which it says drift of any feature. It is told
@@ -9,7 +9,8 @@ nothing of nulls or categories.
 - *KS*: two-sample Kolmogorov-Smirnov (``scipy.stats.ks_2samp``) of the hour against 2,000 baseline rows, per column, at
   p < .05; with Bonferroni's correction over the columns; with Benjamini and Hochberg's (``false_discovery_control``).
 - *PSI*: population stability index over baseline deciles above .2.
-- *ADWIN*, *KSWIN*: river's, one a column, their defaults, fed the rows in order.
+- *ADWIN*, *KSWIN*: river's, one a column, their defaults, fed the rows in order. KSWIN runs only where it is named: at
+  three quarters of a millisecond a row, a month of 50 features takes a working day.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--streams", default="iid,combined")
+    parser.add_argument("--methods", default="KS,PSI,ADWIN", help="those whose names begin so")
     said = parser.parse_args()
+    chosen = {name: verdict for name, verdict in METHODS.items() if name.startswith(tuple(said.methods.split(",")))}
     for name in said.streams.split(","):
         print(f"{name:<12}{'hours with a false alarm':>28}{'hours to .5 sigma':>20}{'CPU s':>8}")
-        for method, verdict in METHODS.items():
+        for method, verdict in chosen.items():
             alarmed, total, delays, spent = 0, 0, [], 0.0
             for seed in range(1, said.seeds + 1):
                 reference, quiet = _month(STREAMS[name], seed, said.features, said.days, None)
@@ -132,7 +135,7 @@ def _by_row(make: Callable[[], object]) -> Verdict:
 
 
 METHODS: dict[str, Verdict] = {
-    "KS p<.05": _ks,
+    "KS p < .05": _ks,
     "KS, Bonferroni": _bonferroni,
     "KS, Benjamini-Hochberg": _benjamini_hochberg,
     "PSI > .2": _psi,
