@@ -85,6 +85,7 @@ class CheckContext:
         service: None before a week of traffic is known.
         quality: None without joined labels.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
+        tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
 
     model: str
@@ -101,6 +102,7 @@ class CheckContext:
     service: ServiceView | None = None
     quality: QualityView | None = None
     confidence_floor: float | None = None
+    tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def window(self, rows_cell: int) -> Window | None:
         """The shortest recent window with enough rows in a cell to tell the size of a change, else the longest."""

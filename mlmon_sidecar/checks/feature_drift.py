@@ -10,6 +10,7 @@ from mlmon_sidecar.checks.wording import change, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.figures import FeatureFigures, feature_figures
 from mlmon_sidecar.statistics.indicators import FEATURES
+from mlmon_sidecar.statistics.layout import NumericFeature
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.edetector import Alarm
@@ -52,7 +53,7 @@ class FeatureDrift:
             features=alarm.units,
             value=max(distances, default=None),
             rows=max((pair[1].rows for pair in figures if pair), default=0),
-            details={"features": _details(alarm, figures), "open_features": sorted(open_now)},
+            details={"features": _details(context, alarm, figures), "open_features": sorted(open_now)},
         )
 
 
@@ -68,10 +69,30 @@ def compared(context: CheckContext, name: str) -> tuple[FeatureFigures, FeatureF
     )
 
 
-def _details(alarm: Alarm, figures: list[tuple[FeatureFigures, FeatureFigures] | None]) -> dict[str, dict[str, Any]]:
+def _details(
+    context: CheckContext, alarm: Alarm, figures: list[tuple[FeatureFigures, FeatureFigures] | None]
+) -> dict[str, dict[str, Any]]:
+    """All that is needed to draw it: both distributions, evidence, onset, and how small a shift could be seen."""
     told: dict[str, dict[str, Any]] = {}
     for name, evidence, onset, pair in zip(alarm.units, alarm.evidence, alarm.onset, figures, strict=True):
         told[name] = {"evidence": evidence, "onset_minute": onset}
+        if (FEATURES, name) in context.tolerance:
+            told[name]["min_detectable_h"] = context.tolerance[(FEATURES, name)]
         if pair:
             told[name] |= {"reference": asdict(pair[0]), "current": asdict(pair[1])}
+            told[name] |= _drawn(context, name)
     return told
+
+
+def _drawn(context: CheckContext, name: str) -> dict[str, Any]:
+    """Counts of both sides in the layout's bins, and the edges of a numeric feature's."""
+    window = context.window(context.layout.traffic.rows)
+    assert context.reference is not None
+    assert window is not None
+    feature, bins = context.layout.feature(name), context.layout.cells[name].bins
+    edges = {"edges": list(feature.edges)} if isinstance(feature, NumericFeature) else {}
+    return edges | {
+        "reference_bins": context.reference.vector[bins].tolist(),
+        "current_bins": window.vector[bins].tolist(),
+        "window_minutes": [window.start_minute, window.end_minute],
+    }

@@ -66,8 +66,10 @@ class FrozenColumn:
 
     def resolved(self, context: CheckContext) -> tuple[str, ...]:
         """Columns that vary again over the newest hundred rows."""
+        if context.reference is None:
+            return ()
         window = next(level_windows(context), None)
-        if window is None or context.reference is None:
+        if window is None:
             return ()
         constant = set(constant_columns(context.layout, window.vector))
         return tuple(name for name in context.layout.cells if name not in constant)

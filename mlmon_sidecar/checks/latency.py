@@ -31,7 +31,8 @@ class Latency:
         return service_unready(context)
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
-        alarm, window = raised(context, SERVICE, LATENCY), context.window(context.layout.traffic.requests)
+        alarm = raised(context, SERVICE, LATENCY)
+        window = None if alarm is None else context.window(context.layout.traffic.requests)
         if alarm is None or window is None or context.service is None:
             return []
         durations = window.vector[context.layout.traffic.duration]

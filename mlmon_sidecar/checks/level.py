@@ -45,10 +45,11 @@ def value_counts(layout: Layout, vector: IntVector) -> tuple[IntVector, IntVecto
 
 def level_windows(context: CheckContext) -> Iterator[Window]:
     """The fewest newest panes with a hundred predictions, then the hour; those with more than enough rows only."""
+    if context.newest is not None and context.newest.vector[context.layout.traffic.rows] >= MORE_THAN_ROWS:
+        yield context.newest
     hour = context.recent.get("1h")
-    for window in (context.newest, hour):
-        if window is not None and window.vector[context.layout.traffic.rows] >= MORE_THAN_ROWS:
-            yield window
+    if hour is not None and hour.vector[context.layout.traffic.rows] >= MORE_THAN_ROWS:
+        yield hour
 
 
 def warming_up(context: CheckContext) -> str:

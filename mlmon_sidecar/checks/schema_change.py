@@ -64,8 +64,10 @@ class SchemaChange:
 
     def resolved(self, context: CheckContext) -> tuple[str, ...]:
         """Columns with a usable value among the newest hundred rows."""
+        if context.reference is None:
+            return ()
         window = next(level_windows(context), None)
-        if window is None or context.reference is None:
+        if window is None:
             return ()
         unusable = set(unusable_columns(context.layout, window.vector))
         return tuple(name for name in context.layout.cells if name not in unusable)

@@ -27,6 +27,7 @@ from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, 
 from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
+from mlmon_sidecar.statistics.indicator_set import tolerances
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import Store
@@ -66,6 +67,7 @@ class ModelEvaluator:
         if plan.reference is not None:
             options = DetectorOptions(plan.false_alarm_days)
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
+        self._tolerance = {} if self._detector is None else tolerances(self._detector.indicators)
         self.checks: Mapping[str, ModelCheck] = {**CHECKS, **{name: TEXTBOOK[name] for name in plan.textbook}}
         self._outcomes = OutcomeWatch(plan)
         self._label_state: tuple[tuple[int, int], LabelState] | None = None
@@ -197,6 +199,7 @@ class ModelEvaluator:
             samples=RecentSamples(self._windows, minute),
             service=service,
             confidence_floor=self.plan.confidence_floor,
+            tolerance=self._tolerance,
         )
         return self._moves(context)
 

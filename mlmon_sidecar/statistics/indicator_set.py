@@ -123,6 +123,12 @@ class IndicatorSet:
         return {(unit.stream, unit.name): i for i, unit in enumerate(self.units)}
 
 
+def tolerances(indicators: IndicatorSet) -> Mapping[tuple[str, str], float]:
+    """(stream, unit) to the Cohen's h beyond which any of its shares counts as moved: a lesser shift stays unseen."""
+    largest = np.maximum.reduceat(indicators.tolerance, indicators.unit_starts) if indicators.units else ()
+    return {(u.stream, u.name): float(h) for u, h in zip(indicators.units, largest, strict=True)}
+
+
 class IndicatorBuilder:
     """Collects indicators and freezes them. What cannot be tested is left out rather than tested wrongly."""
 

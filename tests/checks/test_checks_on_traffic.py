@@ -11,6 +11,8 @@ from mlmon_sidecar.checks import CHECKS, CheckContext
 from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.records import Finding, Layer, Tier, Window
 from mlmon_sidecar.statistics.edetector import Detector
+from mlmon_sidecar.statistics.indicator_set import tolerances
+from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.quality_detector import Part, counts, quality_indicators
 
@@ -58,7 +60,17 @@ def test_a_moved_feature_is_told_once_with_its_numbers() -> None:
     current = finding.details["features"]["income"]["current"]
     assert current["quantiles"][2] == pytest.approx(110, abs=2)
     assert current["rows"] == finding.rows == 500
+    drawn = finding.details["features"]["income"]
+    assert sum(drawn["reference_bins"]) == 8000 and sum(drawn["current_bins"]) == 500
+    assert len(drawn["edges"]) + 1 == len(drawn["current_bins"]) == len(drawn["reference_bins"])
     json.dumps(dict(finding.details))
+
+
+def test_a_finding_says_how_small_a_shift_could_be_seen() -> None:
+    context = next(context for context, _ in watch(hours(moved={"income": 1.0})) if context.step.alarms)  # type: ignore[union-attr]
+    known = tolerances(indicators(baseline().layout, baseline().reference))
+    (finding,) = CHECKS["feature_drift"].evaluate(replace(context, tolerance=known))
+    assert 0.10 < finding.details["features"]["income"]["min_detectable_h"] < 0.5
 
 
 def test_a_changed_category_is_told_with_its_shares() -> None:
