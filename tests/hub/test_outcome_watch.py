@@ -1,14 +1,16 @@
 """Labels are judged once each, by the metric that was asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from hub_parts import DAY_MINUTES, START, Watched, batch, kept, panes, plan, traffic
+from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, batch, kept, panes, plan, traffic
 
+from mlmon_sidecar.checks import CHECKS
+from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.hub.outcome_watch import History, OutcomeWatch
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.maturity import LabelCount
@@ -43,6 +45,35 @@ def test_the_point_estimate_covers_a_week_of_labels() -> None:
     assert all(j.counts[1] == 7 * 3 * 2 for j in together.judgements[8:])  # days, ages below the horizon, labels
     assert together.state is not None and alone is not None and together.state.to_bytes() == alone.to_bytes()
     assert counts(1, 2).tolist() == [1, 2]
+
+
+def alarms(right: Callable[[int], float], days: int) -> list[tuple[int, Tier]]:
+    """(day, tier) of what the check finds on 400 predictions a day; wrong answers' labels come at once, those of right
+    ones within 20 days. Baseline: .9 of 1,000 rows."""
+    watch, check = OutcomeWatch(plan(horizon_days=60)), CHECKS["quality_drop"]
+    cells = []
+    for day in range(days):
+        good = round(400 * right(day))
+        cells.append(OutcomeCell("v", day, 0, "yes", "no", 400 - good))
+        cells += [OutcomeCell("v", day, age, "yes", "yes", round(good / 20)) for age in range(20)]
+    past = History([LabelCount(cell.day, cell.age, cell.rows) for cell in cells], dict.fromkeys(range(days), 400))
+    closed = watch.close_days(watch.restore(b""), (), range(2, days), cells, past)
+    found = []
+    for judgement in closed.judgements:
+        view = watch.view(judgement)
+        context = CheckContext("m", judgement.day * DAY_MINUTES, LAYOUT, quality=view)
+        found += [(judgement.day, finding.tier) for finding in check.evaluate(context)]
+    return found
+
+
+def test_labels_of_wrong_answers_that_come_first_are_no_fall() -> None:
+    """Of a young day's labels a fifth and more are wrong, and in the end a tenth."""
+    assert alarms(lambda day: 0.9, 100) == []
+
+
+def test_a_fall_behind_such_labels_is_found_when_its_days_are_mature() -> None:
+    found = alarms(lambda day: 0.9 if day < 60 else 0.7, 100)
+    assert found and found[0][0] in range(60 + 18 + 2, 60 + 18 + 7) and Tier.P1 in {tier for _, tier in found}
 
 
 def fed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
