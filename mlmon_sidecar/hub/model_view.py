@@ -77,7 +77,7 @@ def reason(evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[Ve
     if plan.problem:
         return plan.problem
     if plan.baseline is None:
-        return "no baseline: build one with `mlmon baseline build` and name it in models.*.baseline"
+        return "no baseline: `mlmon baseline build` makes one of data, `mlmon baseline learn` of what was served"
     rows = int(window.vector[plan.layout.traffic.rows])
     if rows >= WARM_ROWS:
         return ""
