@@ -234,6 +234,11 @@ def release(db: apsw.Connection, model: str, sources: Sequence[str]) -> int:
     return int(db.changes())
 
 
+def assumed_through(model: str) -> str:
+    """Where it is kept how far silence was heard."""
+    return f"assumed:{model}"
+
+
 def assume(
     db: apsw.Connection, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
 ) -> tuple[int, bool]:
@@ -242,7 +247,7 @@ def assume(
     Where it goes on is kept with the labels, per model: at most ``limit`` predictions are looked at in one call.
     """
     through = watermark_ns - assumption.after_ns
-    place = f"assumed:{model}"
+    place = assumed_through(model)
     start = int(one(db, "SELECT value FROM meta WHERE key = ?", (place,)) or -1)
     last = one(
         db,
