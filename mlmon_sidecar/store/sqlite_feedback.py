@@ -15,7 +15,7 @@ import orjson
 from mlmon_sidecar.errors import FeedbackError
 from mlmon_sidecar.records import Assumption, Label, LabelReceipt, LabelStatus
 from mlmon_sidecar.store import label_rules
-from mlmon_sidecar.store.label_rules import Rules, Said
+from mlmon_sidecar.store.label_rules import USUAL_DAYS, Rules, Said
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, RESOLVED, one, write_all
 
 KEY_DIGITS = 32  # of a key, and as many of the digest behind it
@@ -206,6 +206,8 @@ class _Intake:
         write_all(self._db, _COUNT_TOTALS, [(model, "quarantined", n) for model, n in totals.items() if n])
 
     def _said(self, model: str) -> dict[str, Said]:
+        oldest = self._received_ns // DAY_NS - USUAL_DAYS
+        self._db.execute("DELETE FROM label_sources WHERE model = ? AND day < ?", (model, oldest)).fetchall()
         rows = one(
             self._db,
             """SELECT json_group_array(json_array(source, label, today, taken, held)) FROM (
