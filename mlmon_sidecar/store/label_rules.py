@@ -13,6 +13,7 @@ MAX_AHEAD_NS = 300_000_000_000  # 5 min: clocks differ
 MAX_BEFORE_NS = 300_000_000_000  # 5 min before its prediction counts as at the same time
 MIN_RECENT = 200  # labels of one source and day before it can be strange
 MIN_USUAL = 500  # labels before anything counts as usual
+USUAL_DAYS = 30  # what is usual is what was said on so many days before
 STRANGE_SHARE = 0.4  # by how much the share of one class exceeds the usual one: more than 11 standard errors of 200
 SOURCES_WATCHED = 100  # of one model and day; further ones go by the name of all that are not watched
 OTHER_SOURCES = "*"

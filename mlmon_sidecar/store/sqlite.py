@@ -322,8 +322,9 @@ class SqliteStore:
     ) -> tuple[int, bool]:
         """Make labels of the silence of at most ``limit`` predictions. Returns how many, and whether any were there."""
         if not self._rows(
-            "SELECT 1 FROM predictions WHERE model = ? AND event_ns <= ? LIMIT 1",
-            (model, watermark_ns - assumption.after_ns),
+            """SELECT 1 FROM predictions INDEXED BY predictions_by_time WHERE model = ? AND event_ns <= ? AND event_ns >
+                   coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), -1) LIMIT 1""",
+            (model, watermark_ns - assumption.after_ns, sqlite_feedback.assumed_through(model)),
         ):
             return 0, False
         with self._transaction() as db:

@@ -15,7 +15,7 @@ import orjson
 from mlmon_sidecar.errors import FeedbackError
 from mlmon_sidecar.records import Assumption, Label, LabelReceipt, LabelStatus
 from mlmon_sidecar.store import label_rules
-from mlmon_sidecar.store.label_rules import Rules, Said
+from mlmon_sidecar.store.label_rules import USUAL_DAYS, Rules, Said
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, RESOLVED, write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -207,6 +207,8 @@ class _Intake:
         write_all(self._db, _COUNT_TOTALS, [(model, "quarantined", n) for model, n in totals.items() if n])
 
     def _said(self, model: str) -> dict[str, Said]:
+        oldest = self._received_ns // DAY_NS - USUAL_DAYS
+        self._db.execute("DELETE FROM label_sources WHERE model = ? AND day < ?", (model, oldest)).fetchall()
         rows = one(
             self._db,
             """SELECT json_group_array(json_array(source, label, today, taken, held)) FROM (
@@ -235,6 +237,11 @@ def release(db: apsw.Connection, model: str, sources: Sequence[str]) -> int:
     return int(db.changes())
 
 
+def assumed_through(model: str) -> str:
+    """Where it is kept how far silence was heard."""
+    return f"assumed:{model}"
+
+
 def assume(
     db: apsw.Connection, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
 ) -> tuple[int, bool]:
@@ -243,7 +250,7 @@ def assume(
     Where it goes on is kept with the labels, per model: at most ``limit`` predictions are looked at in one call.
     """
     through = watermark_ns - assumption.after_ns
-    place = f"assumed:{model}"
+    place = assumed_through(model)
     start = int(one(db, "SELECT value FROM meta WHERE key = ?", (place,)) or -1)
     last = one(
         db,

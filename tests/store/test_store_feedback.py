@@ -141,6 +141,13 @@ def test_a_new_source_is_compared_with_the_others_and_a_first_one_with_nothing(s
     assert set(flood(store, 11, "thief", yes=250)) == {"quarantined"}
 
 
+def test_what_was_usual_more_than_a_month_ago_is_forgotten(store: Store) -> None:
+    flood(store, 10, "bank", no=540, yes=60)
+    assert set(flood(store, 41, "bank", yes=250)) == {"accepted"}
+    assert set(flood(store, 10, "shop", no=540, yes=60)) == {"accepted"}
+    assert set(flood(store, 40, "shop", yes=250)) == {"quarantined"}
+
+
 def test_a_shift_within_bounds_is_no_flood(store: Store) -> None:
     flood(store, 10, "bank", no=540, yes=60)
     assert set(flood(store, 11, "bank", no=210, yes=190)) == {"accepted"}  # 0.475 - 0.1 is below 0.4
