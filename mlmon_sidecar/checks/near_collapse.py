@@ -18,14 +18,14 @@ from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.indicators import PREDICTIONS
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector
+    from mlmon_sidecar.records import IntVector, Window
     from mlmon_sidecar.statistics.layout import Layout
 
 LEFT = 0.25
 
 
 class NearCollapse:
-    """Silent while predictions are identical, and until those of such a run have left the window: ``collapse``'s."""
+    """Silent while predictions are becoming identical, and until such a run has left the window: ``collapse``'s."""
 
     name = "near_collapse"
     layer = Layer.PREDICTION
@@ -40,7 +40,7 @@ class NearCollapse:
         window = context.newest
         if self.ready(context) or window is None or context.reference is None or context.step is None:
             return []
-        if is_identical(context.layout, window.vector) or window.start_minute < context.differs_since:
+        if _is_collapse(context, window):
             return []
         before = variety(context.layout, context.reference.vector)
         if "score" in before:
@@ -74,6 +74,14 @@ class NearCollapse:
     def resolved(self, context: CheckContext) -> tuple[str, ...]:
         """Units that are distributed as in the reference again."""
         return closed_names(context.step, PREDICTIONS)
+
+
+def _is_collapse(context: CheckContext, window: Window) -> bool:
+    """Whether the window's lack of variety is that of a run of identical predictions, one that goes on or is over."""
+    if is_identical(context.layout, window.vector) or window.start_minute < context.differs_since:
+        return True
+    run, rows = context.identical, context.layout.outputs.rows
+    return run is not None and 2 * int(run.vector[rows]) >= int(window.vector[rows])
 
 
 def variety(layout: Layout, vector: IntVector) -> dict[str, dict[str, float]]:

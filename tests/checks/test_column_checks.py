@@ -179,6 +179,9 @@ def test_near_collapse_leaves_collapse_and_its_end_alone() -> None:
     assert CHECKS["near_collapse"].evaluate(replace(context, differs_since=10_000)) == []
     identical = pane(200, rows(3, 200, score=0.4))
     assert CHECKS["near_collapse"].evaluate(replace(context, newest=identical)) == []
+    begun = summed([pane(199, rows(4, 40)), identical])
+    assert CHECKS["near_collapse"].evaluate(replace(context, newest=begun, identical=None))
+    assert CHECKS["near_collapse"].evaluate(replace(context, newest=begun, identical=identical)) == []
 
 
 def test_half_the_variance_is_no_near_collapse() -> None:
