@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlmon_sidecar.baseline.cuts import FIGURE_BINS, cut
+from mlmon_sidecar.baseline.sketch import Cells
 from mlmon_sidecar.checks import CheckContext
 from mlmon_sidecar.checks.textbook import TEXTBOOK
 from mlmon_sidecar.interfaces import TextbookRule
@@ -60,7 +61,7 @@ def test_binned_ks_is_near_the_exact_one_and_never_above(
     rng = np.random.default_rng(seed)
     before = np.where(rng.random(4000) < atom, 0.5, rng.normal(size=4000))
     after = np.where(rng.random(3000) < atom, 0.5 - moved, rng.normal(shift, spread, 3000))
-    edges = cut(before, FIGURE_BINS).edges
+    edges = cut(Cells.of(before), FIGURE_BINS).edges
     found = kolmogorov_smirnov(binned(edges, before), binned(edges, after))
     exact = stats.ks_2samp(before, after, method="asymp").statistic
     assert found is not None

@@ -160,9 +160,7 @@ def test_enough_rows_need_no_reason(watched: Watched) -> None:
     assert model(watched)["sentence"] == "m: no open incident"
 
 
-@pytest.mark.parametrize(
-    ("problem", "reason"), [("", "no baseline: "), ("the file is gone", "the file is gone")]
-)
+@pytest.mark.parametrize(("problem", "reason"), [("", "no baseline: "), ("the file is gone", "the file is gone")])
 def test_without_a_baseline_it_says_so(tmp_path: Path, problem: str, reason: str) -> None:
     watched = Watched(tmp_path, [plan(baseline=None, layout=Layout.bare("m"), problem=problem)])
     watched.flush(panes(batch([START] * 150, score=0.9), layout=Layout.bare("m"))[0], through=START)

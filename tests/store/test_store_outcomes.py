@@ -1,6 +1,7 @@
 """Labelled scores and errors: what is counted is what scikit-learn says of the labels in force."""
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import apsw
@@ -23,6 +24,7 @@ from mlmon_sidecar.statistics.error_scale import STEPS, Scale
 from mlmon_sidecar.statistics.score_grid import bin_of
 from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.store.contract import Keep
+from mlmon_sidecar.store.sqlite import SCHEMA_SCRIPTS
 
 
 @pytest.fixture(name="store", params=["sqlite"])
@@ -37,7 +39,7 @@ def fill(store: Store, rows: list[KeptRow], *batches: list[Label]) -> None:
     """Every batch of labels is joined before the next."""
     store.commit_flush(flush(1, rows=rows, recorder=str(len(store.recorders()))), 0)
     for labels in batches:
-        store.commit_labels(labels, 0)
+        store.commit_labels(labels, 10 * DAY_NS)
         while store.join_labels(70):
             pass
 
@@ -108,14 +110,11 @@ def test_figures_of_old_days_are_forgotten(store: Store) -> None:
 
 def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "mlmon.db"
-    store = open_store(f"sqlite:///{path}")
-    store.take_over()
-    fill(store, [scored(1, 0.3)], [label("p1", "no", 4 * DAY_NS)])
-    store.close()
     with apsw.Connection(str(path)) as old:
-        for table in ("scores", "losses", "scales", "errors"):
-            old.execute(f"DROP TABLE outcome_{table}")
-        old.execute("PRAGMA user_version = 1")
+        old.execute((files("mlmon_sidecar.store") / "schema" / SCHEMA_SCRIPTS[0]).read_text()).fetchall()
+        old.execute("INSERT INTO meta VALUES ('epoch', '1')").fetchall()
+        old.execute("INSERT INTO outcome_panes VALUES ('m', 'v1', 3, 1, 'no', 'no', 1, 0)").fetchall()
+        old.execute("PRAGMA user_version = 1").fetchall()
     old.close()
     store = open_store(f"sqlite:///{path}")
     store.take_over()
