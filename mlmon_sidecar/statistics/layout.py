@@ -16,12 +16,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from mlmon_sidecar.errors import BaselineError
-from mlmon_sidecar.statistics.bin_table import BinTable
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.statistics.bin_table import BinTable
 
 LAYOUT_FORMAT = 1
 
@@ -199,10 +201,14 @@ class Layout:
 
     @cached_property
     def numeric_bins(self) -> BinTable:
+        from mlmon_sidecar.statistics.bin_table import BinTable  # a server that ships raw loads no numpy
+
         return BinTable.of((feature.name, cells.bins) for feature, cells in self.numeric())
 
     @cached_property
     def categorical_bins(self) -> BinTable:
+        from mlmon_sidecar.statistics.bin_table import BinTable
+
         return BinTable.of((feature.name, cells.bins) for feature, cells in self.categorical())
 
     def categorical(self) -> Iterator[tuple[CategoricalFeature, CategoricalCells]]:
