@@ -17,6 +17,14 @@ def in_text(policy: RedactionPolicy, entity: str, text: str) -> str:
     return "" if action is Action.DROP else _replacement(policy, action, entity, text, f"<{entity}>")
 
 
+def in_every_text(policy: RedactionPolicy, entity: str) -> str | None:
+    """What ``in_text`` gives whatever the value is; None if it depends on the value."""
+    action = policy.action(entity)
+    if action is Action.PARTIAL or (action is Action.HASH and policy.hash_keys is not None):
+        return None
+    return in_text(policy, entity, "")
+
+
 def of_value(policy: RedactionPolicy, action: Action, entity: str, value: object) -> object:
     """In place of a whole value under a personal name. ``Action.DROP`` is the caller's."""
     if value == MASK or (isinstance(value, str) and is_placeholder(value)):

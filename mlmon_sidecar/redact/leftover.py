@@ -27,10 +27,8 @@ def outside(loose: Sequence[Span], found: Sequence[tuple[int, int, str]], shadow
         if not is_within(shadow, start, end, found[at]):
             rest.append((start, end))
     for start, end, _ in found:
-        if (start and _is_of_word(shadow[start - 1])) or (end < len(shadow) and _is_of_word(shadow[end])):
+        before = shadow[start - 1] if start else " "
+        after = shadow[end] if end < len(shadow) else " "
+        if before.isalnum() or after.isalnum() or before == "_" or after == "_":
             rest.append((start, end))
     return rest
-
-
-def _is_of_word(character: str) -> bool:
-    return character.isalnum() or character == "_"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mlmon_sidecar.records import PredictionBatch
-from mlmon_sidecar.redact.actions import in_text, of_value
+from mlmon_sidecar.redact.actions import in_every_text, in_text, of_value
 from mlmon_sidecar.redact.document import KEY, Act, Document, Slot
 from mlmon_sidecar.redact.placeholders import MASK
 from mlmon_sidecar.redact.policy import PLAIN_NAMES, Action, RedactionPolicy
@@ -177,11 +177,14 @@ class Redactor:
         return [writable(text) for text in texts]
 
     def _replaced(self, text: str, spans: Sequence[Found], counts: Counter[str]) -> str:
-        parts, after = [], 0
+        parts: list[str] = []
+        after = 0
+        fixed = {name: in_every_text(self.policy, name) for name in {one.name for one in spans}}
         for start, end, name in spans:
-            parts += [text[after:start], in_text(self.policy, name, text[start:end])]
+            instead = fixed[name]
+            parts += (text[after:start], in_text(self.policy, name, text[start:end]) if instead is None else instead)
             after = end
-            counts[name] += 1
+        counts.update(one.name for one in spans)
         return "".join([*parts, text[after:]])
 
 

@@ -127,19 +127,11 @@ class Scanner:
             OutOfTime: the deadline has passed.
             TextTooLong: the standard ``re`` is given no more.
         """
-        found: dict[int, list[Found]] = {}
         if self._gate is None or not texts:
-            return Scanned(found, set())
+            return Scanned({}, set())
         page, places = _page(texts, hints, deadline)
         loose: list[Span] = []
-        for start, end, name in self._spans(page, worded, loose):
-            index = page.index(start)
-            begin = page.starts[index]
-            first, last = start - begin, end - begin
-            shown = places[index] if places else None
-            if shown is not None:
-                first, last = shown[first], shown[last - 1] + 1
-            found.setdefault(index, []).append(Found(first, last, name))
+        found = _by_text(page, places, self._spans(page, worded, loose))
         unsettled = {page.index(start) for start, _ in loose}
         unsettled.update(index for index in found if worded[index])
         return Scanned(found, unsettled)
@@ -151,16 +143,20 @@ class Scanner:
         """
         found: list[Found] = []
         assert self._gate is not None
-        shadow, look = page.shadow, page.look
+        shadow, look, grant = page.shadow, page.look, page.grant
         for start, end in self._gate(shadow):
             look()
-            if end - start < MIN_NUMBER and shadow[start].isdigit() and _is_short(shadow, start, end):
+            first = shadow[start]
+            if end - start < MIN_NUMBER and first.isdigit() and _is_short(shadow, start, end):
                 continue
-            if end <= page.taken or (start == page.taken and shadow[start] == "@"):
+            if end <= page.taken or (start == page.taken and first == "@"):
                 continue
-            for one in self._look(page, start, end):
-                page.grant(SECONDS_FOR_FOUND)
-                _add(found, one)
+            for one in self._look(page, start, end, first):
+                grant(SECONDS_FOR_FOUND)
+                if one.start < page.taken:
+                    _add(found, one)
+                else:
+                    found.append(one)
                 page.taken = found[-1].end
                 page.last = found[-1].name
             if not found or not is_within(shadow, start, end, found[-1]):
@@ -171,13 +167,12 @@ class Scanner:
         loose[:] = outside(loose, found, shadow) if found else ()
         return found
 
-    def _look(self, page: Page, start: int, end: int) -> Sequence[Found]:
+    def _look(self, page: Page, start: int, end: int, first: str) -> Sequence[Found]:
         shadow = page.shadow
-        first = shadow[start]
         for token in self._tokens.get(first, ()):
             span = token.find(page, start, end)
             if span is not None:
-                return (Found(span[0], span[1], token.name),)
+                return (Found(*span, token.name),)
         if first.isdigit():
             return self._look_at_digits(page, max(start, page.taken), end)
         if (first == "@" or shadow[end - 1].isdigit()) and (group := _GROUP.search(shadow, start, end)) is not None:
@@ -247,16 +242,19 @@ class Scanner:
         """The longest number that begins here."""
         shadow, form, best, after = page.shadow, "", None, start
         for group in islice(_GROUP.finditer(shadow, start, end), MAX_GROUPS):
-            form += f"{shadow[after : group.start()]}{group.end() - group.start()}"
+            first, last = group.span()
+            form += f"{shadow[after:first]}{last - first}"
             if form not in self._prefixes:
                 break
-            after = group.end()
+            after = last
             if form in self._numbers and right_free(shadow, after):
                 best = self._confirmed(page, form, start, after) or best
         return best
 
     def _confirmed(self, page: Page, form: str, start: int, end: int) -> Found | None:
-        digits = "".join(_GROUP.findall(page.shadow, start, end))
+        digits = page.shadow[start:end]
+        if not digits.isdigit():
+            digits = "".join(_GROUP.findall(digits))
         named = self._numbers[form]
         by_form = [entity for entity, enough in named if enough and entity.valid(digits)]
         if by_form and len(named) == 1:
@@ -266,6 +264,27 @@ class Scanner:
                 if entity in by_form or (not enough and entity.valid(digits)):
                     return Found(start, end, entity.name)
         return Found(start, end, by_form[0].name) if by_form else None
+
+
+def _by_text(
+    page: Page, places: Sequence[Sequence[int] | None] | None, spans: Iterable[Found]
+) -> dict[int, list[Found]]:
+    """Spans of the page, at offsets of the texts they lie in."""
+    found: dict[int, list[Found]] = {}
+    starts = [*page.starts, len(page.shadow) + 1]
+    begin = stop = 0
+    for one in spans:
+        if one.start >= stop:
+            index = page.index(one.start)
+            begin, stop = starts[index], starts[index + 1]
+            shown = places[index] if places else None
+            within = found[index] = []
+        if shown is not None:
+            one = Found(shown[one.start - begin], shown[one.end - begin - 1] + 1, one.name)
+        elif begin:
+            one = Found(one.start - begin, one.end - begin, one.name)
+        within.append(one)
+    return found
 
 
 def _page(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain
+
 from mlmon_sidecar.redact.entities.checksums import luhn
 from mlmon_sidecar.redact.entities.kinds import CONTEXT, FORM, Number
 from mlmon_sidecar.redact.page import Words
+
+LONGEST_PREFIX = 4  # digits
 
 _RANGES = (
     # first and last prefix, lengths
@@ -24,11 +29,14 @@ _RANGES = (
 
 def is_card(digits: str) -> bool:
     """Whether an issuer gives out numbers like this one, and its last digit is right."""
-    return (
-        len(set(digits)) > 1
-        and luhn(digits)
-        and any(len(digits) in lengths and first <= digits[: len(first)] <= last for first, last, lengths in _RANGES)
-    )
+    return len(digits) in _lengths(digits[:LONGEST_PREFIX]) and luhn(digits) and digits.strip(digits[0]) != ""
+
+
+@cache
+def _lengths(beginning: str) -> frozenset[int]:
+    """Of the numbers that an issuer gives out under these first digits."""
+    given = (lengths for first, last, lengths in _RANGES if first <= beginning[: len(first)] <= last)
+    return frozenset(chain.from_iterable(given))
 
 
 CARD = Number(

@@ -15,7 +15,7 @@ _LOCAL_EDGE = ".'`*~-!?#&+$%^{}"  # punctuation around an address in prose, neve
 _LOCAL = re.compile(r"""[^\s@<>()\[\],;:"|=/\\\x1d\x1e\x7f]+""")
 _FOREIGN_LOCAL = re.compile(rf"[\w.+\-{FOREIGN}]+", re.ASCII)
 _PLAIN_DOMAIN = re.compile(
-    rf"(?:[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}[A-Za-z]{{2,63}}(?![A-Za-z0-9_{FOREIGN}-]|\.[A-Za-z0-9_{FOREIGN}.-])"
+    rf"(?:[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}([A-Za-z]{{2,63}})(?![A-Za-z0-9_{FOREIGN}-]|\.[A-Za-z0-9_{FOREIGN}.-])"
 )  # what most are
 _DOMAIN = re.compile(r"[A-Za-z0-9_.\-]+")
 _FOREIGN_DOMAIN = re.compile(rf"[A-Za-z0-9{FOREIGN}.\-]+")
@@ -34,17 +34,21 @@ def _find(page: Page, start: int, end: int) -> Span | None:
     shadow = page.shadow
     plain = _PLAIN_DOMAIN.match(shadow, start + 1, start + 1 + MAX_DOMAIN)
     if plain is not None:
-        domain = plain[0]
-        if domain[domain.rfind(".") + 1 :].lower() in _FILE_ENDINGS or _VERSION.match(domain):
+        domain, top = plain.group(0, 1)
+        if top.lower() in _FILE_ENDINGS or (domain[0] == "v" and _VERSION.match(domain)):
             return None
     else:
         domain = _domain(_DOMAIN, shadow, start + 1) or _domain(_FOREIGN_DOMAIN, shadow, start + 1)
         if not domain:
             return None
-    window = shadow[max(0, start - MAX_LOCAL - 1) : start][::-1]
+    window = shadow[start - MAX_LOCAL - 1 if start > MAX_LOCAL else 0 : start][::-1]
     before = _LOCAL.match(window) or _FOREIGN_LOCAL.match(window)
-    local = before[0][::-1].lstrip(_LOCAL_EDGE) if before else ""
-    return (start - len(local), start + 1 + len(domain)) if _is_local(local) else None
+    if before is None:
+        return None
+    local = before[0][::-1].lstrip(_LOCAL_EDGE)
+    if not local or local[-1] == "." or len(local) > MAX_LOCAL or ".." in local or local in _NOBODY:
+        return None
+    return start - len(local), start + 1 + len(domain)
 
 
 def _domain(form: re.Pattern[str], shadow: str, start: int) -> str:
@@ -53,10 +57,6 @@ def _domain(form: re.Pattern[str], shadow: str, start: int) -> str:
         return ""
     domain = match[0].rstrip("._-")
     return domain if _is_domain(domain) else ""
-
-
-def _is_local(local: str) -> bool:
-    return 0 < len(local) <= MAX_LOCAL and not local.endswith(".") and ".." not in local and local not in _NOBODY
 
 
 def _is_domain(domain: str) -> bool:
