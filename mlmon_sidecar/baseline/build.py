@@ -24,6 +24,7 @@ from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
 from mlmon_sidecar.baseline.rows import RowFilter, RowReader
+from mlmon_sidecar.baseline.segments import with_segments
 from mlmon_sidecar.baseline.survey import Purpose, Survey, survey
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
@@ -81,11 +82,14 @@ def build_baseline(
     _require_rows(found.rows)
     keep = None if base_rate is None else _filter(found, roles, base_rate)
     reader = RowReader(table, found, roles, redact_category, step, keep)
-    look = _looked(reader, found, roles, redact_category, progress)
+    look = _looked(reader, found, roles, purpose, redact_category, progress)
     _require_rows(look.rows)
     kept, notes = _features(look)
     space = prediction_space(found.kind, look.classes, look.scores, found.options, redact_category)
-    layout = _layout(purpose.model, kept, space, notes)
+    layout, remarks = with_segments(
+        _layout(purpose.model, kept, space, notes), look.dimensions, importances or {}, MAX_CELLS
+    )
+    notes += remarks
     judge = Judge(space)
     vector = count_all(layout, reader, redact_category, _stage(progress, _SECOND, _COUNT), judge)
     calibration, calibrated = judge.calibration()
@@ -149,9 +153,12 @@ def _filter(found: Survey, roles: Roles, rate: float) -> RowFilter:
     return at_base_rate(found.labels, found.options.positive, rate)
 
 
-def _looked(reader: RowReader, found: Survey, roles: Roles, redact: RedactCategory, progress: Progress) -> Look:
+def _looked(
+    reader: RowReader, found: Survey, roles: Roles, purpose: Purpose, redact: RedactCategory, progress: Progress
+) -> Look:
     names = [name for name in found.names if name not in roles.named()]
-    look = Look(names, redact, timed=bool(roles.timestamp), classes=found.kind in ("binary", "multiclass"))
+    classes = found.kind in ("binary", "multiclass")
+    look = Look(names, redact, timed=bool(roles.timestamp), classes=classes, dimensions=purpose.segments)
     look.first(reader, _stage(progress, _SURVEY, _FIRST))
     if look.needs_second:
         look.second(reader, _stage(progress, _FIRST, _SECOND))
