@@ -75,6 +75,7 @@ class ModelState:
     detector: bytes
     quality: bytes
     progress: Mapping[str, Any] = field(default_factory=dict)
+    segments: bytes | None = None  # of the segments' detector; in a seal, None leaves what is stored as it is
 
 
 @dataclass(frozen=True, slots=True)
