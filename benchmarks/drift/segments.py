@@ -10,7 +10,7 @@ cut from rows, and replayed through the hub's evaluation. Every incident without
 
 from __future__ import annotations
 
-import statistics
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,6 +43,11 @@ RHYTHM, OWN, NULLS = 0.3, 0.3, 0.01  # sigma of the day's wave; spread of the se
 LAYOUT_ROWS = 20_000
 QUIET_HOURS, LOOKED_HOURS = 72, 48
 BEGINS = (0, 13, 26, 39, 52)  # minutes into its hour at which the drift of each seed begins
+
+
+def value_of(dimension: str, at: int) -> str:
+    """As rows have it; ascending in ``at``."""
+    return f"c{at:02}" if dimension == COUNTRY else f"p{at}"
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,8 @@ class Service:
             column_of(at): [None if gone else v for v, gone in zip(column.tolist(), lost.tolist(), strict=True)]
             for at, (column, lost) in enumerate(zip(values.T[:-1], missing.T[:-1], strict=True))
         }
-        table[COUNTRY] = [f"c{place:02}" for place in (place // PLANS).tolist()]
-        table["plan"] = [f"p{place}" for place in (place % PLANS).tolist()]
+        table[COUNTRY] = [value_of(COUNTRY, at) for at in (place // PLANS).tolist()]
+        table["plan"] = [value_of(PLAN, at) for at in (place % PLANS).tolist()]
         table["score"] = values[:, -1].tolist()
         return table
 
@@ -172,9 +177,7 @@ class Model:
             blocks = self.layout.segment_cells.of(name)
             start = {block.value: block.start for block in blocks}
             for at, cells in enumerate(by_value):
-                begins = start.get(
-                    f"{'c' if name == COUNTRY else 'p'}{at:0{2 if name == COUNTRY else 1}}", blocks[-1].start
-                )
+                begins = start.get(value_of(name, at), blocks[-1].start)
                 vector[begins : begins + len(cells)] += cells
 
     def _fill_figures(self, vector: Array, counts: list[Array], rows: Array) -> None:
@@ -195,7 +198,8 @@ class Model:
         """Of each country, its place among the alarm cells, and among the bins, of its column."""
         feature = self.layout.feature(COUNTRY)
         listed: tuple[str, ...] = getattr(feature, "categories", ())[: getattr(feature, "alarm", 0)]
-        return [listed.index(f"c{at:02}") if f"c{at:02}" in listed else len(listed) for at in range(COUNTRIES)]
+        names = [value_of(COUNTRY, at) for at in range(COUNTRIES)]
+        return [listed.index(name) if name in listed else len(listed) for name in names]
 
     def baseline(self, days: int) -> Baseline:
         """What ``mlmon baseline build`` learns from whole days of this traffic."""
@@ -223,7 +227,7 @@ class Model:
         rng = np.random.default_rng([self.service.seed, 5])
         for at in range(0, (QUIET_HOURS + LOOKED_HOURS) * 60, 60):
             edges = sorted({at, at + 1, at + 60, *([onset] if at < onset < at + 60 else [])})
-            for begins, ends in zip(edges, edges[1:], strict=False):
+            for begins, ends in itertools.pairwise(edges):
                 counts = self.drawn(rng, first_day * 1440 + begins, ends - begins, SHIFT if begins >= onset else 0.0)
                 minute = FIRST_MINUTE + first_day * 1440 + ends - 1
                 yield Delta(minute, self.vector(counts), {}, ends - begins)
@@ -245,8 +249,6 @@ def main(models: int, seeds: int, days: int, columns: int) -> None:
     print(f"{models} models of {columns} columns and a score, {LISTED + PLANS} segments ({watched} with _other)")
     print(f"without drift, {days} days: {found.total()} incidents, {found['segment_drift']} of them segment_drift")
     print(f".5 sigma in one segment of {ROWS_PER_HOUR:g} rows an hour: {told_hours(delays)} (median, worst)")
-    known = [each for each in delays if each is not None]
-    print(f"mean {statistics.mean(known):.1f} h over {len(delays)} seeds")
 
 
 def incidents(plan: ModelPlan, deltas: Iterator[Delta]) -> Mapping[str, int]:
@@ -258,7 +260,7 @@ def incidents(plan: ModelPlan, deltas: Iterator[Delta]) -> Mapping[str, int]:
 def delay(model: Model, plan: ModelPlan, first_day: int, onset: int) -> float | None:
     """Hours from the drift's first minute to the end of the pane that told it."""
     (alerts,) = replay([plan], model.drifted(first_day, onset)).alerts
-    name = f"{COUNTRY}=c{DRIFTED:02}: {column_of(0)}"
+    name = f"{COUNTRY}={value_of(COUNTRY, DRIFTED)}: {column_of(0)}"
     moves: list[Any] = [move for alert in alerts for move in alert.moves if name in move.incident.features]
     begins = FIRST_MINUTE + first_day * 1440 + onset
     told = [move.minute + 1 - begins for move in moves if move.minute >= begins]
