@@ -79,7 +79,7 @@ class HeldSegment(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentView:
+class SegmentsView:
     """What the detector of the segments said about hours that are over.
 
     Attributes:
@@ -126,7 +126,7 @@ class CheckContext:
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     service: ServiceView | None = None
     quality: QualityView | None = None
-    segments: SegmentView | None = None
+    segments: SegmentsView | None = None
     confidence_floor: float | None = None
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 

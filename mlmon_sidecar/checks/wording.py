@@ -64,7 +64,7 @@ def by_segment(splits: Sequence[Split]) -> str:
     ', by country 10% another mix and 90% within segments, most in DE'
     """
     told = ""
-    for each in splits:
+    for each in splits[:SHOWN]:
         most = f", most in {each.segment}" if each.segment else ""
         parts = f"{percent(each.mix_part)} another mix and {percent(1 - each.mix_part)} within segments"
         told += f", by {each.dimension} {parts}{most}"

@@ -89,7 +89,7 @@ class ModelEvaluator:
         self._newest = NewestPredictions(self.plan.layout)
         self._service = ServiceWatch(self.plan, self._progress.get("service")) if self.plan.service else None
         segments = b"" if stored is None else stored.segments or b""
-        self._segments = SegmentWatch.of(self.plan, segments, self._progress.get("segments", -1))
+        self.segments = SegmentWatch.of(self.plan, segments, self._progress.get("segments", -1))
         self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
         self._looked_through = 0  # id of the newest open pane in them
         self._unseen_through = -1  # up to this minute the seal alone sees
@@ -129,8 +129,8 @@ class ModelEvaluator:
         self._early = {minute: delta for minute, delta in self._early.items() if minute > self.watermark}
         if self._service is not None:
             self._progress = {**self._progress, "service": self._service.document}
-        if self._segments is not None:
-            self._progress = {**self._progress, "segments": self._segments.through}
+        if self.segments is not None:
+            self._progress = {**self._progress, "segments": self.segments.through}
         return Seal(
             model=self.plan.name,
             consumed=sums.consumed,
@@ -140,7 +140,7 @@ class ModelEvaluator:
                 detector=b"" if self._state is None else self._state.to_bytes(),
                 quality=b"" if self._quality is None else self._quality.to_bytes(),
                 progress=self._progress,
-                segments=None if self._segments is None else self._segments.changed_state(),
+                segments=None if self.segments is None else self.segments.changed_state(),
             ),
             series=points,
             incidents=[(move.incident, move.kind, move.minute) for move in moves],
@@ -155,8 +155,8 @@ class ModelEvaluator:
                 points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._newest.add(delta.minute, delta.vector, delta.samples, delta.minutes)
         self._windows.add(delta.minute, delta.vector, delta.samples)
-        if late and self._segments is not None:
-            self._segments.late(delta.vector, delta.minute)
+        if late and self.segments is not None:
+            self.segments.late(delta.vector, delta.minute)
         self._gained += delta.vector[self.plan.layout.outputs.classes]
         service = None if self._service is None else self._service.take(delta.vector, delta.minute, late=late)
         moves += self._judge(self._step(delta, late), delta.minute, service)
@@ -181,8 +181,8 @@ class ModelEvaluator:
         last_day = self._progress.get("day", day)
         if hour > last_hour and self._service is not None:
             self._service.turn(self._windows.by_hour, hour)
-        if hour > last_hour and self._segments is not None:
-            self._segments.turn(self._windows.by_hour, hour)
+        if hour > last_hour and self.segments is not None:
+            self.segments.turn(self._windows.by_hour, hour)
         if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
@@ -209,7 +209,7 @@ class ModelEvaluator:
             differs_since=self._newest.differs_since,
             samples=RecentSamples(self._windows, minute),
             service=service,
-            segments=None if self._segments is None else self._segments.view(self._told(SEGMENTS)),
+            segments=None if self.segments is None else self.segments.view(self._told(SEGMENTS)),
             confidence_floor=self.plan.confidence_floor,
             tolerance=self._tolerance,
         )

@@ -7,10 +7,10 @@ only by a seal that changed it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.checks.context import HeldSegment, SegmentView
+from mlmon_sidecar.checks.context import HeldSegment, SegmentsView
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.segment_indicators import segment_indicators
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.statistics.reference import Reference
+    from mlmon_sidecar.statistics.segment_indicators import SegmentUnit
 
 HOUR = 60
 
@@ -61,7 +62,7 @@ class SegmentWatch:
         if minute // HOUR <= self.through:
             self._take(vector, minute, 0.0)
 
-    def view(self, told: frozenset[str]) -> SegmentView | None:
+    def view(self, told: frozenset[str]) -> SegmentsView | None:
         """What the detector said since the last time; None where it was not asked. ``told``: names of units that open
         incidents name."""
         step = self._step
@@ -73,7 +74,7 @@ class SegmentWatch:
             held[key] = HeldSegment(self._watched.units[key], step.evidence[key], int(step.state.onset[at]))
         closed = tuple(self._watched.units[key].name for key in self._closed)
         self._step, self._closed = None, []
-        return SegmentView(held, closed, told)
+        return SegmentsView(held, closed, told)
 
     def changed_state(self) -> bytes | None:
         """The detector's state where it changed since the last time, else None."""
@@ -82,9 +83,12 @@ class SegmentWatch:
         self._changed = False
         return self._state.to_bytes()
 
-    def evidence(self) -> Mapping[tuple[str, str], float]:
-        """(stream, unit name) -> evidence now; 1 alone is the alarm line."""
-        return self._detector.evidence(self._state)
+    def figures(self) -> Iterator[tuple[SegmentUnit, float, bool]]:
+        """Each unit, its evidence now (1 alone is the alarm line), and whether it is held."""
+        evidence = self._detector.evidence(self._state)
+        for unit, held in zip(self._watched.indicators.units, self._state.held.tolist(), strict=True):
+            key = unit.stream, unit.name
+            yield self._watched.units[key], evidence[key], bool(held)
 
     def _take(self, vector: IntVector, minute: int, hours: float) -> None:
         self._step = self._detector.step(self._state, vector, minute=minute, hours=hours)
