@@ -71,6 +71,7 @@ class ModelEvaluator:
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._tolerance = {} if self._detector is None else tolerances(self._detector.indicators)
         self.checks: Mapping[str, ModelCheck] = {**CHECKS, **{name: TEXTBOOK[name] for name in plan.textbook}}
+        self.segments = SegmentWatch.of(plan)
         self._outcomes = OutcomeWatch(plan)
         self._label_state: tuple[tuple[int, int], LabelState] | None = None
         self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
@@ -88,8 +89,9 @@ class ModelEvaluator:
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
         self._service = ServiceWatch(self.plan, self._progress.get("service")) if self.plan.service else None
-        segments = b"" if stored is None else stored.segments or b""
-        self.segments = SegmentWatch.of(self.plan, segments, self._progress.get("segments", -1))
+        if self.segments is not None:
+            segments = b"" if stored is None else stored.segments or b""
+            self.segments.restore(segments, self._progress.get("segments", -1))
         self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
         self._looked_through = 0  # id of the newest open pane in them
         self._unseen_through = -1  # up to this minute the seal alone sees

@@ -26,26 +26,28 @@ HOUR = 60
 
 
 class SegmentWatch:
-    """One model's. Goes on elsewhere from ``state`` and ``through``."""
+    """One model's, from the beginning; ``restore`` goes on from elsewhere."""
 
-    def __init__(
-        self, layout: Layout, reference: Reference, false_alarm_days: float, state: bytes = b"", through: int = -1
-    ) -> None:
+    def __init__(self, layout: Layout, reference: Reference, false_alarm_days: float) -> None:
         self._watched = segment_indicators(layout, reference)
         self._detector = Detector(self._watched.indicators, DetectorOptions(false_alarm_days))
+        self.restore(b"", -1)
+
+    @classmethod
+    def of(cls, plan: ModelPlan) -> SegmentWatch | None:
+        """None where the baseline knows no segments."""
+        if plan.reference is None or not plan.layout.segments.dimensions:
+            return None
+        return cls(plan.layout, plan.reference, plan.false_alarm_days)
+
+    def restore(self, state: bytes, through: int) -> None:
+        """Go on from what ``changed_state`` gave last and from ``through`` then; empty and -1: from nothing."""
         stored = DetectorState.from_bytes(state) if state else self._detector.initial()
         self._state = stored if self._detector.accepts(stored) else self._detector.initial()
         self.through = through  # the newest hour that was judged, by whichever baseline
         self._closed: list[tuple[str, str]] = []  # since the last view
         self._step: Step | None = None
         self._changed = False
-
-    @classmethod
-    def of(cls, plan: ModelPlan, state: bytes, through: int) -> SegmentWatch | None:
-        """None where the baseline knows no segments."""
-        if plan.reference is None or not plan.layout.segments.dimensions:
-            return None
-        return cls(plan.layout, plan.reference, plan.false_alarm_days, state, through)
 
     def turn(self, hours: Mapping[int, IntVector], hour: int) -> None:
         """At the first pane of ``hour``: judge the hours before it.

@@ -183,13 +183,13 @@ def test_counts_that_come_late_are_judged_once() -> None:
 
 
 def _watch() -> SegmentWatch:
-    made = SegmentWatch.of(split_plan(), b"", -1)
+    made = SegmentWatch.of(split_plan())
     assert made is not None
     return made
 
 
 def test_without_segments_there_is_nothing_to_watch() -> None:
-    assert SegmentWatch.of(plan(), b"", -1) is None
+    assert SegmentWatch.of(plan()) is None
 
 
 def test_the_status_shows_each_segment(watched: Split) -> None:
