@@ -57,6 +57,7 @@ class SampledRow(NamedTuple):
     predicted: str | None
     label: str | None  # None: not there yet
     features: Mapping[str, Any]  # those that were stored
+    segment: str = ""  # redacted; "" where none was said
 
 
 class Keep(NamedTuple):
