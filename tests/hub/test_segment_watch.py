@@ -174,12 +174,29 @@ def test_counts_that_come_late_are_judged_once() -> None:
     split.late(missed, START + 7)
     split.late(missed, START + 61)  # of an hour that is not over: comes with it
     assert {unit.name: value for unit, value, _ in split.figures()} == pytest.approx(
-        {unit.name: value for unit, value, _ in whole.figures()}, abs=0.02
+        {unit.name: value for unit, value, _ in whole.figures()}, rel=1e-9
     )
     before = whole.changed_state()
     assert (before is not None, whole.changed_state()) == (True, None)
     whole.turn(hours, hour + 1)  # type: ignore[arg-type]
     assert whole.changed_state() is None  # no hour twice
+
+
+def test_a_late_pane_reaches_the_segments(tmp_path: Path) -> None:
+    in_order, behind = (Split(tmp_path / name) for name in ("a", "b"))
+    history = traffic(3, moved="B", shift=0.3)[:62]
+    in_order.feed(history)
+    behind.feed([each for each in history if each.key.minute != START + 7])
+    before = dict(_figures(behind))
+    behind.flush(history[7], through=START + 61)
+    behind.hub.tick()
+    assert _figures(behind) != before
+    assert _figures(behind) == pytest.approx(_figures(in_order), rel=1e-9)
+
+
+def _figures(watched: Split) -> dict[str, float]:
+    assert watched.evaluator.segments is not None
+    return {unit.name: value for unit, value, _ in watched.evaluator.segments.figures()}
 
 
 def _watch() -> SegmentWatch:

@@ -32,8 +32,8 @@ def stored_service(folder: Path, rows: int = ROWS, hours: float = HOURS) -> dict
     said = np.where(score >= 0.5, "yes", "no")
     ids = [f"{at:08x}-0000-7000-8000-{rng.integers(1 << 47):012x}" for at in range(rows)]
     kept = [
-        KeptRow(ids[at], "loans", "v3", "gold" if at % 4 else "", int(times[at]), float(score[at]), str(said[at]), None, None, "", "",
-                json.dumps({"income": float(income[at]), "town": str(town[at])}))
+        KeptRow(ids[at], "loans", "v3", "gold" if at % 4 else "", int(times[at]), float(score[at]), str(said[at]), None,
+                None, "", "", json.dumps({"income": float(income[at]), "town": str(town[at])}))
         for at in range(rows)
     ]  # fmt: skip
     store = SqliteStore(folder / "mlmon.db")
@@ -77,9 +77,8 @@ def test_segments_are_those_that_were_kept(tmp_path: Path) -> None:
     with (tmp_path / "mlmon.toml").open("a") as config:
         config.write("segments = ['town', 'segment']\n")
     learned = learn_baseline(tmp_path / "mlmon.toml")
-    rows = {
-        block.value: int(learned.reference.vector[block.start]) for block in learned.layout.segment_cells.blocks[3:]
-    }
+    vector, said = learned.reference.vector, learned.layout.segment_cells.of("segment")
+    rows = {block.value: int(vector[block.start]) for block in said}
     assert [dimension.name for dimension in learned.layout.segments.dimensions] == ["town", "segment"]
     assert rows == {"gold": ROWS * 3 // 4, "_other": ROWS // 4}
 
