@@ -36,10 +36,11 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30, help="of the baseline, and of quiet traffic")
     parser.add_argument("--streams", default="", help="names, comma-separated; all for quiet streams")
     parser.add_argument("--no-minutes", action="store_true", help="hourly panes alone")
+    parser.add_argument("--zones", action="store_true", help="segments that are busy at other hours")
     said = parser.parse_args()
     names = said.streams.split(",") if said.streams else []
     if said.what == "segments":
-        segments.main(said.models, said.seeds or 5, said.days, said.features or 5)
+        segments.main(said.models, said.seeds or 5, said.days, said.features or 5, zones=said.zones)
         return
     said.features = said.features or 50
     if said.what == "quiet":

@@ -1,11 +1,12 @@
 """Many models whose traffic is watched by segment: false alarms, and how long a drift in one segment stays unseen.
 
-``python -m benchmarks.drift segments [--seeds 5] [--models 20] [--days 30] [--features 5]``
+``python -m benchmarks.drift segments [--seeds 5] [--models 20] [--days 30] [--features 5] [--zones]``
 
 A model has numeric columns and a score, and two dimensions: twenty countries (a column; two rare ones more are
 ``_other``) and ten plans (what handlers say). Columns of a country and a plan have means of their own; all follow the
 hour of day. Counts are drawn by country and plan, half hour by half hour, put into the layout that the product's build
-cut from rows, and replayed through the hub's evaluation. Every incident without drift is a false one.
+cut from rows, and replayed through the hub's evaluation. Every incident without drift is a false one. With ``--zones``
+each country is busy at other hours of the day, so that the whole moves where no country does.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import Layout, NumericFeature
 from mlmon_sidecar.statistics.profile import slot_of
 from mlmon_sidecar.statistics.reference import Reference
+from mlmon_sidecar.statistics.segment_indicators import segment_indicators
+from mlmon_sidecar.statistics.segment_wander import learn_segment_wander, sampled
 from mlmon_sidecar.statistics.wander import learn_wander
 
 COUNTRIES, LISTED, PLANS = 22, 20, 10
@@ -40,6 +43,7 @@ COUNTRY, PLAN = "country", "segment"
 DRIFTED = 9  # the country whose share of the traffic is ``ROWS_PER_HOUR``
 ROWS_PER_HOUR, SHIFT = 200.0, 0.5
 RHYTHM, OWN, NULLS = 0.3, 0.3, 0.01  # sigma of the day's wave; spread of the segments' own means; share of nulls
+ZONES = 0.9  # how much more or less than its mean a country is asked, by hour of day
 LAYOUT_ROWS = 20_000
 QUIET_HOURS, LOOKED_HOURS = 72, 48
 BEGINS = (0, 13, 26, 39, 52)  # minutes into its hour at which the drift of each seed begins
@@ -56,6 +60,7 @@ class Service:
 
     seed: int
     columns: int
+    zones: bool = False
 
     @cached_property
     def mean(self) -> Array:
@@ -71,6 +76,14 @@ class Service:
         plan = 1 / (np.arange(PLANS) + 3.0)
         rates: Array = np.outer(country / country[DRIFTED], plan / plan.sum()) * ROWS_PER_HOUR
         return rates
+
+    def rows_per_hour(self, hour: int) -> Array:
+        """(countries, plans) of one Unix hour."""
+        if not self.zones:
+            return self.rate
+        noon = np.arange(COUNTRIES) / COUNTRIES * 24
+        busy: Array = self.rate * (1 + ZONES * np.sin(2 * np.pi * (hour - noon) / 24))[:, None]
+        return busy
 
     def moved(self, slot: int) -> Array:
         """(columns,) what the hour of day and the weekend add."""
@@ -104,8 +117,8 @@ class Model:
     layout: Layout
 
     @classmethod
-    def of(cls, seed: int, columns: int) -> Model:
-        service = Service(seed, columns)
+    def of(cls, seed: int, columns: int, *, zones: bool = False) -> Model:
+        service = Service(seed, columns, zones)
         built = build_baseline(
             service.rows(LAYOUT_ROWS), Roles(score="score", segment="plan"),
             Purpose("drift", kind="regression", segments=(COUNTRY, PLAN)),
@@ -138,8 +151,9 @@ class Model:
 
     def drawn(self, rng: np.random.Generator, minute: int, minutes: int, shift: float = 0.0) -> list[Array]:
         """The counts of some minutes of one hour, as ``shares`` has them."""
-        rows = rng.poisson(self.service.rate * minutes / 60)
-        slot = slot_of((FIRST_MINUTE + minute) // 60)
+        hour = (FIRST_MINUTE + minute) // 60
+        rows = rng.poisson(self.service.rows_per_hour(hour) * minutes / 60)
+        slot = slot_of(hour)
         key = slot, shift
         if key not in self._shares:
             self._shares[key] = self.shares(slot, shift)
@@ -209,9 +223,18 @@ class Model:
         watched = indicators(self.layout, reference)
         hits = np.array([watched.hits.of_vector(vector) for vector in halves])
         totals = np.array([watched.totals.of_vector(vector) for vector in halves])
-        learned = learn_wander(watched, np.arange(len(halves)) + FIRST_MINUTE // 30, hits, totals)
+        at = np.arange(len(halves)) + FIRST_MINUTE // 30
+        learned = learn_wander(watched, at, hits, totals)
         reference = replace(
             reference, hours=24 * days, tau=learned.tau, deff=learned.deff, profile=learned.profile
+        )  # fmt: skip
+        by_segment = segment_indicators(self.layout, reference)
+        telling = sampled(by_segment)
+        hits = np.array([telling.hits.of_vector(vector) for vector in halves])
+        totals = np.array([telling.totals.of_vector(vector) for vector in halves])
+        own = learn_segment_wander(by_segment, telling, reference, at, hits, totals)
+        reference = replace(
+            reference, tau={**reference.tau, **own.tau}, profile={**reference.profile, **own.profile}
         )  # fmt: skip
         return Baseline(self.layout, reference, created="2024-01-01T00:00:00+00:00")
 
@@ -233,11 +256,11 @@ class Model:
                 yield Delta(minute, self.vector(counts), {}, ends - begins)
 
 
-def main(models: int, seeds: int, days: int, columns: int) -> None:
+def main(models: int, seeds: int, days: int, columns: int, *, zones: bool) -> None:
     found: Counter[str] = Counter()
     delays: list[float | None] = []
     for seed in range(1, models + 1):
-        model = Model.of(seed, columns + 1)
+        model = Model.of(seed, columns + 1, zones=zones)
         baseline = model.baseline(days)
         plan = ModelPlan("drift", model.layout, baseline, service=False)
         rules = incidents(plan, model.quiet(days, days))

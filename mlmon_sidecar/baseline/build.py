@@ -30,6 +30,8 @@ from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
+from mlmon_sidecar.statistics.segment_indicators import segment_indicators
+from mlmon_sidecar.statistics.segment_wander import learn_segment_wander, sampled
 from mlmon_sidecar.statistics.wander import learn_wander
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ __all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
 MAX_CELLS = 65_536  # a layout beyond it keeps alarm edges only
 MIN_ROWS = 100
-_SURVEY, _FIRST, _SECOND, _COUNT = 0.15, 0.45, 0.6, 0.8  # where each pass ends, as a part of all; then the hours
+# Where each pass ends, as a part of all; then the hours of segments.
+_SURVEY, _FIRST, _SECOND, _COUNT, _HOURS = 0.15, 0.45, 0.6, 0.8, 0.95
 
 Progress = Callable[[float], None]
 
@@ -105,10 +108,12 @@ def build_baseline(
     if roles.timestamp:
         watched = indicators(layout, reference)
         halves = counted_half_hours(look.half_hours, watched)
-        seen = count_half_hours(layout, reader, redact_category, watched, halves, _stage(progress, _COUNT, 1.0))
+        seen = count_half_hours(layout, reader, redact_category, watched, halves, _stage(progress, _COUNT, _HOURS))
         learned = learn_wander(watched, seen.half_hour, seen.hits, seen.totals)
         hours, learned_from = len(np.unique(look.half_hours // 2)), len(np.unique(halves // 2))
         reference = replace(reference, hours=hours, tau=learned.tau, deff=learned.deff, profile=learned.profile)
+        if layout.segments.dimensions:
+            reference = _own_wander(reference, layout, reader, redact_category, look, _stage(progress, _HOURS, 1.0))
         if learned_from < hours:
             notes.append(f"wander is learned from the last {learned_from} of {hours} hours")
     if importances is not None:
@@ -187,6 +192,18 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
     notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
     features = (coarse(each) if isinstance(each, NumericFeature) else each for each in layout.features)
     return Layout(model, tuple(features), space)
+
+
+def _own_wander(
+    reference: Reference, layout: Layout, reader: RowReader, redact: RedactCategory, look: Look, progress: Progress
+) -> Reference:
+    """With the wander of segments that move otherwise than the whole."""
+    watched = segment_indicators(layout, reference)
+    telling = sampled(watched)
+    halves = counted_half_hours(look.half_hours, telling)
+    seen = count_half_hours(layout, reader, redact, telling, halves, progress)
+    own = learn_segment_wander(watched, telling, reference, seen.half_hour, seen.hits, seen.totals)
+    return replace(reference, tau={**reference.tau, **own.tau}, profile={**reference.profile, **own.profile})
 
 
 def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """What of each segment the detector watches, and how the split of the traffic itself is watched.
 
 Each segment has its own reference shares, from its own rows of the reference; profile, wander and clustering are those
-that the whole column has. With m requests of the segment, M of the whole reference and k parameters of the profile the
-tolerance is ``floor + 3 * sqrt(deff * (1 / m + (k - 1) / M) + tau^2)``: only the mean is the segment's own.
+that the whole column has, unless ``segment_wander`` learned that the segment moves otherwise. With m requests of the
+segment, M of the whole reference and k parameters of the profile the tolerance is
+``floor + 3 * sqrt(deff * (1 / m + (k - 1) / M) + tau^2)``: only the mean is the segment's own. A dimension's own column
+is not watched by that dimension.
 """
 
 from __future__ import annotations
@@ -57,6 +59,16 @@ class SegmentUnit(NamedTuple):
         return f"{self.block.dimension}={self.block.value}"
 
     @property
+    def key(self) -> str:
+        """Key of what a reference has learned of it alone."""
+        return key_of(self.stream, self.name)
+
+    @property
+    def whole_key(self) -> str:
+        """Key of what it has learned of the same in the whole traffic."""
+        return key_of(WHOLE[self.stream], self.column)
+
+    @property
     def name(self) -> str:
         """As incidents name it."""
         word = {SEGMENTS: "", SEGMENT_NULLS: "missing ", SEGMENT_PREDICTIONS: "predicted "}[self.stream]
@@ -96,10 +108,12 @@ class _Watching:
 
     def features(self, block: Block) -> None:
         for column in self._layout.segments.columns:
-            cells = self._layout.cells[column]
+            if column == block.dimension:
+                continue
+            cells, unit = self._layout.cells[column], SegmentUnit(block, SEGMENTS, column)
             span = self._cells.span(block, cells.alarm)
-            self._unit(SegmentUnit(block, SEGMENTS, column), self._weights[column], column)
-            slack = self._slack(column, span, cells.alarm)
+            self._unit(unit, self._weights[column], column)
+            slack = self._slack(unit, column, span, cells.alarm)
             watch = ordered if isinstance(cells, NumericCells) else known_categories
             watch(self.builder, span, self._reference.vector, slack)
 
@@ -109,6 +123,8 @@ class _Watching:
         if weight == 0:
             return
         for column in self._layout.segments.columns:
+            if column == block.dimension:
+                continue
             cells = self._layout.cells[column]
             self._unit(SegmentUnit(block, SEGMENT_NULLS, column), self._weights[column], None)
             slack = slack_of(self._reference, key_of(NULLS, column))
@@ -125,14 +141,15 @@ class _Watching:
             ("class", outputs.class_weight if space.classes else None, each_cell),
         ):
             if source is not None:
-                key = key_of(PREDICTIONS, column)
+                key, unit = key_of(PREDICTIONS, column), SegmentUnit(block, SEGMENT_PREDICTIONS, column)
                 span = self._cells.span(block, source)
-                self._unit(SegmentUnit(block, SEGMENT_PREDICTIONS, column), 1.0, key)
-                watch(self.builder, span, self._reference.vector, self._slack(key, span, source))
+                self._unit(unit, 1.0, key)
+                watch(self.builder, span, self._reference.vector, self._slack(unit, key, span, source))
 
     def _unit(self, unit: SegmentUnit, weight: float, profile_key: str | None) -> None:
         self.units[unit.stream, unit.name] = unit
-        profile = None if profile_key is None else self._reference.profile.get(profile_key)
+        known = self._reference.profile
+        profile = None if profile_key is None else known.get(unit.key, known.get(profile_key))
         moved = None if profile is None else self._shifted(profile, unit.block)
         self.builder.unit(unit.stream, unit.name, weight, moved)
 
@@ -140,7 +157,10 @@ class _Watching:
         """The column's own profile, for the cells of one block."""
         return replace(profile, cells=tuple(self._cells.cell(block, cell) for cell in profile.cells))
 
-    def _slack(self, key: str, span: slice, source: slice) -> Slack:
+    def _slack(self, unit: SegmentUnit, key: str, span: slice, source: slice) -> Slack:
         known = slack_of(self._reference, key)
+        known = replace(known, tau=self._reference.tau.get(unit.key, known.tau))
+        if unit.key in self._reference.profile:
+            return replace(known, parameters=self._reference.profile[unit.key].parameters)
         own, whole = int(self._reference.vector[span].sum()), int(self._reference.vector[source].sum())
         return replace(known, parameters=1 + (known.parameters - 1) * own / whole) if whole else known

@@ -65,7 +65,9 @@ def reference(**more: object) -> Reference:
 def test_units_are_the_segments_that_the_reference_has_rows_of() -> None:
     watched = segment_indicators(LAYOUT, reference())
     names = [(unit.stream, unit.name) for unit in watched.indicators.units]
-    assert names[:2] == [("segments", "town=A: age"), ("segments", "town=A: town")]
+    assert names[:3] == [("segments", "town=A: age"), ("segments", "town=B: age"), ("segments", "segment=gold: age")]
+    assert ("segments", "segment=gold: town") in names
+    assert ("segments", "town=A: town") not in names  # there is one town in it
     assert ("segment_nulls", "segment=gold: missing age") in names
     assert ("segment_predictions", "segment=_other: predicted score") in names
     assert not any("town=_other" in name or "unwatched" in name for _, name in names)
@@ -101,7 +103,7 @@ def test_the_tolerance_is_that_of_its_own_rows_and_of_the_shared_profile() -> No
     assert these.tolerance[at].tolist() == pytest.approx([expected] * 2)
     assert these.deff[at].tolist() == [2.0, 2.0]
     assert these.offsets[5, at].tolist() == pytest.approx([0.05, -0.05])  # the column's own, in every segment
-    assert not these.offsets[5, these.unit == these.index["segments", "town=A: town"]].any()
+    assert not these.offsets[5, these.unit == these.index["segments", "segment=gold: town"]].any()
 
 
 def test_the_mix_of_a_dimension_is_a_unit_unless_it_is_a_feature() -> None:
