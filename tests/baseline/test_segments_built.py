@@ -122,6 +122,30 @@ def test_how_the_table_is_read_changes_nothing() -> None:
         assert part.reference.vector.tobytes() == whole.reference.vector.tobytes()
 
 
+def test_wander_of_segments_is_learned_in_any_order_and_pieces() -> None:
+    hours, rng = 400, np.random.default_rng(9)
+    count = hours * 40
+    at = np.arange(count) // 40
+    place = rng.choice(["A", "B"], count)
+    wave = np.sin(2 * np.pi * at / 24) * np.where(place == "A", 0.6, -0.6)  # the whole stands still
+    table: dict[str, list[object]] = {
+        "at": (at * 3_600_000_000_000).tolist(), "x": (rng.normal(size=count) + wave).tolist(), "place": place.tolist()
+    }  # fmt: skip
+    shuffled = rng.permutation(count).tolist()
+
+    def learned(order: list[int], rows: int) -> Baseline:
+        return build_baseline(
+            {name: [column[k] for k in order] for name, column in table.items()}, Roles(timestamp="at"),
+            Purpose("m", segments=("place",)), redact_category=redact, policy="p", created="", chunk_rows=rows,
+        )  # fmt: skip
+
+    whole, part = learned(list(range(count)), count), learned(shuffled, 1_111)
+    assert whole.to_document() == part.to_document()
+    own = {key for key in whole.reference.tau if key.startswith("@segment")}
+    assert own == {"@segments:place=A: x", "@segments:place=B: x"}
+    assert whole.reference.tau["@segments:place=A: x"] > 0.2 > whole.reference.tau["x"]
+
+
 def test_more_texts_than_a_first_look_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlmon_sidecar.baseline.look.CAP", 512)
     monkeypatch.setitem(TABLE, "key", [f"k{k}" if k % 4 else "often" for k in range(ROWS)])
