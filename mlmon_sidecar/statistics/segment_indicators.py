@@ -53,6 +53,7 @@ class SegmentUnit(NamedTuple):
     @property
     def segment(self) -> str:
         """
+        >>> from mlmon_sidecar.statistics.segments import Block
         >>> SegmentUnit(Block("country", "DE", 0), SEGMENTS, "income").segment
         'country=DE'
         """
