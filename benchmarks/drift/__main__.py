@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.drift [--seeds 3] [--features 50] [--days 30] [--streams iid,combined] [--no-minutes]``
 ``python -m benchmarks.drift delays [--seeds 5]``
+``python -m benchmarks.drift segments [--seeds 5] [--models 20]`` (``benchmarks.drift.segments``)
 
 Each stream runs 30 healthy days as the baseline and 30 as traffic without drift: every incident is a false one.
 *detectable KS* is the mean over features of the smallest movement the layout lets the detector find.
@@ -15,6 +16,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+from benchmarks.drift import segments
 from benchmarks.drift.delays import LOOKED_DAYS, QUIET_DAYS, TWINS, delay, second_delay
 from benchmarks.drift.monitoring import Month, month_of, steps
 from benchmarks.drift.streams import STREAMS
@@ -27,14 +29,20 @@ HOUR, MINUTE = 60, 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("quiet", "delays"), default="quiet")
-    parser.add_argument("--seeds", type=int, default=0, help="3 for quiet streams, 5 for delays")
-    parser.add_argument("--features", type=int, default=50)
+    parser.add_argument("what", nargs="?", choices=("quiet", "delays", "segments"), default="quiet")
+    parser.add_argument("--seeds", type=int, default=0, help="3 for quiet streams, 5 for delays and segments")
+    parser.add_argument("--models", type=int, default=20, help="for segments")
+    parser.add_argument("--features", type=int, default=0, help="50; 5 for segments")
     parser.add_argument("--days", type=int, default=30, help="of the baseline, and of quiet traffic")
     parser.add_argument("--streams", default="", help="names, comma-separated; all for quiet streams")
     parser.add_argument("--no-minutes", action="store_true", help="hourly panes alone")
+    parser.add_argument("--zones", action="store_true", help="segments that are busy at other hours")
     said = parser.parse_args()
     names = said.streams.split(",") if said.streams else []
+    if said.what == "segments":
+        segments.main(said.models, said.seeds or 5, said.days, said.features or 5, zones=said.zones)
+        return
+    said.features = said.features or 50
     if said.what == "quiet":
         rows = quiet(names or list(STREAMS), said.seeds or 3, said.features, said.days, minutes=not said.no_minutes)
         print("\n".join([QUIET_HEAD, *map(quiet_line, rows)]))

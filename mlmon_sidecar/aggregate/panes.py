@@ -13,6 +13,7 @@ from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
+from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
 from mlmon_sidecar.aggregate.traffic import count_exchanges, exchanges_by_pane
 from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
@@ -45,11 +46,13 @@ class RowCounter:
         self._numeric = NumericCounter(layout)
         self._categorical = CategoricalCounter(layout, redact_category)
         self._outputs = OutputCounter(layout, redact_category)
+        self._segments = SegmentCounter(layout, redact_category) if layout.segments.dimensions else None
         self._lines = self._numeric.lines + self._categorical.lines + self._outputs.lines
 
     def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
-        tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines)
+        mirror = None if self._segments is None else self._segments.mirror(batch, rows, len(group))
+        tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines, mirror)
         # Without a layout of features, every column tells rows apart.
         names = self._numeric.names if self.layout.features else sorted(batch.features)
         columns = _columns(batch, names, rows, len(group))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+class Mirror(NamedTuple):
+    """Cells that count a row a second time, in the blocks of its segments.
+
+    Attributes:
+        place: (size,) of each cell of the whole traffic in a block; -1 for those that a block does not repeat.
+        starts: of each dimension (rows,), where the block of each row begins.
+    """
+
+    place: IntVector
+    starts: Sequence[IntVector]
+
+
 class Tally:
     """Integer cells (groups, size) int64, and which group and weight each row of the chunk has.
 
@@ -25,7 +37,9 @@ class Tally:
     thousand rows.
     """
 
-    def __init__(self, group: IntVector, groups: int, weight: IntVector, size: int, lines: int) -> None:
+    def __init__(
+        self, group: IntVector, groups: int, weight: IntVector, size: int, lines: int, mirror: Mirror | None = None
+    ) -> None:
         self.group = group  # (rows,) in [0, groups)
         self.groups = groups
         self.weight = weight  # (rows,)
@@ -34,12 +48,15 @@ class Tally:
         self._cell: IntVector = np.empty((lines, len(group)), dtype=np.int64)
         self._amount: IntVector = np.empty_like(self._cell)
         self._used = 0
+        self._mirror = mirror
 
     @property
     def cells(self) -> IntVector:
         """(groups, size), everything added so far."""
         if self._used:
             index = self._cell[: self._used]
+            if self._mirror is not None:
+                self._repeat_lines(self._mirror, index)
             index += self._start
             np.add.at(self._cells.reshape(-1), index.reshape(-1), self._amount[: self._used].reshape(-1))
             self._used = 0
@@ -63,6 +80,26 @@ class Tally:
             picked = index[where]
             np.add.at(flat, picked, 1)
             np.add.at(flat, picked + 1, self.weight[rows])
+            if self._mirror is not None:
+                self._repeat_weights(self._mirror, np.broadcast_to(cell, where.shape)[where] + 1, rows)
+
+    def _repeat_lines(self, mirror: Mirror, cell: IntVector) -> None:
+        """``cell`` (lines, rows), of the whole traffic. All cells of a line are repeated, or none of them is: a line is
+        one column's weights, or something that blocks do not hold."""
+        repeated = np.flatnonzero(mirror.place[cell[:, :1]].max(axis=1, initial=-1) >= 0)
+        place = mirror.place[cell[repeated]]
+        amount = self._amount[repeated].reshape(-1)
+        for start in mirror.starts:
+            np.add.at(self._cells.reshape(-1), (place + (start + self._start)).reshape(-1), amount)
+
+    def _repeat_weights(self, mirror: Mirror, cell: IntVector, rows: IntVector) -> None:
+        """``cell`` and ``rows`` (n,): the cell of the whole traffic that the weight of each of these rows was added
+        to."""
+        place = mirror.place[cell]
+        held = place >= 0
+        place, rows = place[held], rows[held]
+        for start in mirror.starts:
+            np.add.at(self._cells.reshape(-1), place + (start + self._start)[rows], self.weight[rows])
 
     def by_group(self) -> Iterator[tuple[int, Any]]:
         """Each group that has rows, and which rows those are, as an index."""

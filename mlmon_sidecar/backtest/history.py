@@ -124,6 +124,7 @@ def _batch(
 
     counted = {feature.name for feature in layout.features}
     counted |= {name.partition(".")[0] for name in counted}  # columns that texts and vectors become
+    counted |= {dimension.name for dimension in layout.segments.dimensions}
     return batch_from_columns(
         options.name,
         now_ns=0,
@@ -134,6 +135,7 @@ def _batch(
         },
         predictions=role(roles.prediction),
         scores=role(roles.score),
+        segments=role(roles.segment),
         ids=role(roles.id),
         times=times,
         options=options,

@@ -24,11 +24,14 @@ from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
 from mlmon_sidecar.baseline.rows import RowFilter, RowReader
+from mlmon_sidecar.baseline.segments import with_segments
 from mlmon_sidecar.baseline.survey import Purpose, Survey, survey
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
+from mlmon_sidecar.statistics.segment_indicators import segment_indicators
+from mlmon_sidecar.statistics.segment_wander import learn_segment_wander, sampled
 from mlmon_sidecar.statistics.wander import learn_wander
 
 if TYPE_CHECKING:
@@ -38,7 +41,8 @@ __all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
 MAX_CELLS = 65_536  # a layout beyond it keeps alarm edges only
 MIN_ROWS = 100
-_SURVEY, _FIRST, _SECOND, _COUNT = 0.15, 0.45, 0.6, 0.8  # where each pass ends, as a part of all; then the hours
+# Where each pass ends, as a part of all; then the hours of segments.
+_SURVEY, _FIRST, _SECOND, _COUNT, _HOURS = 0.15, 0.45, 0.6, 0.8, 0.95
 
 Progress = Callable[[float], None]
 
@@ -81,11 +85,14 @@ def build_baseline(
     _require_rows(found.rows)
     keep = None if base_rate is None else _filter(found, roles, base_rate)
     reader = RowReader(table, found, roles, redact_category, step, keep)
-    look = _looked(reader, found, roles, redact_category, progress)
+    look = _looked(reader, found, roles, purpose, redact_category, progress)
     _require_rows(look.rows)
     kept, notes = _features(look)
     space = prediction_space(found.kind, look.classes, look.scores, found.options, redact_category)
-    layout = _layout(purpose.model, kept, space, notes)
+    layout, remarks = with_segments(
+        _layout(purpose.model, kept, space, notes), look.dimensions, importances or {}, MAX_CELLS
+    )
+    notes += remarks
     judge = Judge(space)
     vector = count_all(layout, reader, redact_category, _stage(progress, _SECOND, _COUNT), judge)
     calibration, calibrated = judge.calibration()
@@ -101,10 +108,12 @@ def build_baseline(
     if roles.timestamp:
         watched = indicators(layout, reference)
         halves = counted_half_hours(look.half_hours, watched)
-        seen = count_half_hours(layout, reader, redact_category, watched, halves, _stage(progress, _COUNT, 1.0))
+        seen = count_half_hours(layout, reader, redact_category, watched, halves, _stage(progress, _COUNT, _HOURS))
         learned = learn_wander(watched, seen.half_hour, seen.hits, seen.totals)
         hours, learned_from = len(np.unique(look.half_hours // 2)), len(np.unique(halves // 2))
         reference = replace(reference, hours=hours, tau=learned.tau, deff=learned.deff, profile=learned.profile)
+        if layout.segments.dimensions:
+            reference = _own_wander(reference, layout, reader, redact_category, look, _stage(progress, _HOURS, 1.0))
         if learned_from < hours:
             notes.append(f"wander is learned from the last {learned_from} of {hours} hours")
     if importances is not None:
@@ -149,9 +158,12 @@ def _filter(found: Survey, roles: Roles, rate: float) -> RowFilter:
     return at_base_rate(found.labels, found.options.positive, rate)
 
 
-def _looked(reader: RowReader, found: Survey, roles: Roles, redact: RedactCategory, progress: Progress) -> Look:
+def _looked(
+    reader: RowReader, found: Survey, roles: Roles, purpose: Purpose, redact: RedactCategory, progress: Progress
+) -> Look:
     names = [name for name in found.names if name not in roles.named()]
-    look = Look(names, redact, timed=bool(roles.timestamp), classes=found.kind in ("binary", "multiclass"))
+    classes = found.kind in ("binary", "multiclass")
+    look = Look(names, redact, timed=bool(roles.timestamp), classes=classes, dimensions=purpose.segments)
     look.first(reader, _stage(progress, _SURVEY, _FIRST))
     if look.needs_second:
         look.second(reader, _stage(progress, _FIRST, _SECOND))
@@ -180,6 +192,18 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
     notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
     features = (coarse(each) if isinstance(each, NumericFeature) else each for each in layout.features)
     return Layout(model, tuple(features), space)
+
+
+def _own_wander(
+    reference: Reference, layout: Layout, reader: RowReader, redact: RedactCategory, look: Look, progress: Progress
+) -> Reference:
+    """With the wander of segments that move otherwise than the whole."""
+    watched = segment_indicators(layout, reference)
+    telling = sampled(watched)
+    halves = counted_half_hours(look.half_hours, telling)
+    seen = count_half_hours(layout, reader, redact, telling, halves, progress)
+    own = learn_segment_wander(watched, telling, reference, seen.half_hour, seen.hits, seen.totals)
+    return replace(reference, tau={**reference.tau, **own.tau}, profile={**reference.profile, **own.profile})
 
 
 def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:

@@ -130,6 +130,12 @@ class ColumnLook:
         """The frozen cutting of a column that is not ``unfit``."""
         return self._numeric() if self.is_numeric else self._categorical()
 
+    def frequent(self, most: int) -> tuple[str, ...]:
+        """At most ``most`` values as they may be kept, the commonest first; none that fewer than 20 rows hold."""
+        counts = self._tallied()
+        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        return tuple(token for token in ranked[:most] if counts[token] >= MIN_CATEGORY_ROWS)
+
     def unseen(self) -> float:
         """Probability that a row brings a category never seen; > 0."""
         return self._tokens.tallied().unseen if self._tokens.is_crowded else unseen_rate(self._tallied().values())

@@ -159,6 +159,7 @@ def _figures(before: Baseline, after: Baseline) -> list[tuple[str, object, objec
             "threshold": side.layout.prediction.threshold,
             "accuracy": accuracy_of(side),
             "labelled rows": int(np.array(side.reference.confusion).sum()),
+            "segments": ", ".join(f"{each.name} ({len(each.values)})" for each in side.layout.segments.dimensions),
             "calibration rows": side.reference.calibration_rows,
         }
 

@@ -48,6 +48,20 @@ class FeatureDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class DimensionDescription:
+    """What rows are split by.
+
+    Attributes:
+        shares: of the rows, for each segment, the others last.
+        columns: features that are counted by segment.
+    """
+
+    name: str
+    shares: tuple[tuple[str, float], ...]
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """The whole baseline.
 
@@ -75,6 +89,7 @@ class Description:
     features: tuple[FeatureDescription, ...]
     full_volume: float
     collapse_rows: int | None
+    segments: tuple[DimensionDescription, ...]
     notes: tuple[str, ...]
 
     def to_document(self) -> dict[str, Any]:
@@ -102,6 +117,7 @@ def describe(baseline: Baseline) -> Description:
         features=tuple(_described(baseline, feature) for feature in layout.features),
         full_volume=FULL_CLOCK_REQUESTS,
         collapse_rows=_collapse_rows(max(classes.values(), default=0.0)),
+        segments=tuple(_dimension(baseline, each.name) for each in layout.segments.dimensions),
         notes=baseline.notes,
     )
 
@@ -173,6 +189,13 @@ def _described(baseline: Baseline, feature: NumericFeature | CategoricalFeature)
         detectable=math.sin(min(h, math.pi / 2)) / 2,
         weight=feature_weights(layout, reference)[feature.name],
     )
+
+
+def _dimension(baseline: Baseline, name: str) -> DimensionDescription:
+    layout, vector = baseline.layout, baseline.reference.vector
+    rows = max(1, int(vector[layout.traffic.rows]))
+    shares = ((block.value, int(vector[block.start]) / rows) for block in layout.segment_cells.of(name))
+    return DimensionDescription(name, tuple(shares), len(layout.segments.columns))
 
 
 def _score_quantiles(baseline: Baseline) -> tuple[float, ...]:

@@ -30,6 +30,7 @@ class Roles:
     score: str = ""
     label: str = ""
     weight: str = ""
+    segment: str = ""
 
     def named(self) -> frozenset[str]:
         return frozenset(asdict(self).values()) - {""}

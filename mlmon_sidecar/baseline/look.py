@@ -10,6 +10,7 @@ import numpy as np
 from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory, number_of, rank_correlation
 from mlmon_sidecar.baseline.counting import HALF_HOUR_NS
 from mlmon_sidecar.baseline.predictions import texts
+from mlmon_sidecar.baseline.segments import crowded, look_at, look_closer_at
 from mlmon_sidecar.baseline.sketch import Cells, Numbers
 from mlmon_sidecar.baseline.tokens import Texts
 
@@ -29,13 +30,26 @@ CLASS_CAP = 8192
 class Look:
     """What all rows show."""
 
-    def __init__(self, names: Sequence[str], redact: RedactCategory, *, timed: bool, classes: bool) -> None:
-        """``names``: of the table's feature columns, in the order their features are to have. ``classes``: whether
-        predictions and labels name classes."""
+    def __init__(
+        self,
+        names: Sequence[str],
+        redact: RedactCategory,
+        *,
+        timed: bool,
+        classes: bool,
+        dimensions: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            names: of the table's feature columns, in the order their features are to have.
+            classes: whether predictions and labels name classes.
+            dimensions: what rows are split by.
+        """
         width = max(1, len(names))
         self._names, self._redact, self._timed, self._classed = names, redact, timed, classes
         self._cap = max(LEAST_CAP, min(CAP, ALL_CELLS // width))
         self._columns: dict[str, ColumnLook] = {}
+        self.dimensions = {name: ColumnLook(name, redact, self._cap) for name in dimensions}
         self._scores, self._classes = Numbers(CAP), Texts(CLASS_CAP)
         self._sample = TimeSample(max(LEAST_SAMPLED_ROWS, min(SAMPLED_ROWS, SAMPLED_CELLS // width)))
         self._half_hours: IntVector = np.zeros(0, dtype=np.int64)
@@ -48,6 +62,7 @@ class Look:
                 if name not in self._columns:
                     self._columns[name] = ColumnLook(name, self._redact, self._cap)
                 self._columns[name].add(column, rows.counts)
+            look_at(self.dimensions, rows)
             self._scores.add(*_scores(rows))
             self._classes.add(self._class_counts(rows))
             if self._timed:
@@ -56,7 +71,8 @@ class Look:
 
     @property
     def needs_second(self) -> bool:
-        return bool(self._closer()) or self._scores.is_crowded or self._classes.is_crowded
+        columns = self._closer() or crowded(self.dimensions)
+        return bool(columns) or self._scores.is_crowded or self._classes.is_crowded
 
     def second(self, reader: RowReader, progress: Callable[[float], None]) -> None:
         """Where it ``needs_second``."""
@@ -65,6 +81,7 @@ class Look:
             for name, column in closer.items():
                 if name in rows.batch.features:
                     column.look_closer(rows.batch.features[name], rows.counts)
+            look_closer_at(self.dimensions, rows)
             if self._scores.is_crowded:
                 self._scores.look_closer(*_scores(rows))
             if self._classes.is_crowded:

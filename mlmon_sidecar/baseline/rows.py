@@ -122,6 +122,7 @@ class RowReader:
             confidences=role(self._roles.score) if self._found.kind == "multiclass" else None,
             ids=role(self._roles.id),
             times=role(self._roles.timestamp),
+            segments=role(self._roles.segment),
             options=self._found.options,
         )
         labels = role(self._roles.label)

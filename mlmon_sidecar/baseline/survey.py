@@ -32,6 +32,7 @@ class Purpose:
         threshold: a binary class is ``positive`` when score >= threshold; None: 0.5.
         positive: "" to tell by the classes.
         text, embedder: as in ``DecodeOptions``.
+        segments: dimensions to split by.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Purpose:
     positive: str = ""
     text: frozenset[str] = frozenset()
     embedder: Embedder = hashing_embedding
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.edetector import Alarm, Step
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.statistics.reference import Reference
+    from mlmon_sidecar.statistics.segment_indicators import SegmentUnit
     from mlmon_sidecar.statistics.service import ServiceReference
 
 FIGURE_ROWS = 50  # a window with fewer rows says little about how large a change is
@@ -69,6 +70,29 @@ class ServiceView:
     silence: Silence | None = None
 
 
+class HeldSegment(NamedTuple):
+    """A unit of the segments that is out of its tolerance."""
+
+    unit: SegmentUnit
+    evidence: float
+    onset: int  # the last minute without evidence
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsView:
+    """What the detector of the segments said about hours that are over.
+
+    Attributes:
+        held: by (stream, unit name).
+        closed: names of units back within their tolerance.
+        told: names that open incidents have already.
+    """
+
+    held: Mapping[tuple[str, str], HeldSegment]
+    closed: tuple[str, ...]
+    told: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class CheckContext:
     """One model at one minute.
@@ -84,6 +108,7 @@ class CheckContext:
         samples: of the newest 24 h, by name (``statistics.samples``).
         service: None before a week of traffic is known.
         quality: None without joined labels.
+        segments: at the first pane after an hour, and where an hour gained late; None else and without segments.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
@@ -101,6 +126,7 @@ class CheckContext:
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     service: ServiceView | None = None
     quality: QualityView | None = None
+    segments: SegmentsView | None = None
     confidence_floor: float | None = None
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.checks.context import CheckContext, closed_names
-from mlmon_sidecar.checks.wording import change, together
+from mlmon_sidecar.checks.wording import by_segment, change, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.figures import FeatureFigures, feature_figures
 from mlmon_sidecar.statistics.indicators import FEATURES
 from mlmon_sidecar.statistics.layout import NumericFeature
+from mlmon_sidecar.statistics.mix import Split, split_change
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.edetector import Alarm
@@ -39,8 +40,10 @@ class FeatureDrift:
     def _finding(self, context: CheckContext, alarm: Alarm) -> Finding:
         open_now = context.open_features | set(alarm.units)
         figures = [compared(context, name) for name in alarm.units]
+        splits = [_splits(context, name) for name in alarm.units]
         clauses = [
-            change(*pair) if pair else f"{name} changed" for name, pair in zip(alarm.units, figures, strict=True)
+            (change(*pair) if pair else f"{name} changed") + by_segment(split)
+            for name, pair, split in zip(alarm.units, figures, splits, strict=True)
         ]
         distances = [pair[1].distance for pair in figures if pair and pair[1].distance is not None]
         return Finding(
@@ -53,7 +56,7 @@ class FeatureDrift:
             features=alarm.units,
             value=max(distances, default=None),
             rows=max((pair[1].rows for pair in figures if pair), default=0),
-            details={"features": _details(context, alarm, figures), "open_features": sorted(open_now)},
+            details={"features": _details(context, alarm, figures, splits), "open_features": sorted(open_now)},
         )
 
 
@@ -70,7 +73,10 @@ def compared(context: CheckContext, name: str) -> tuple[FeatureFigures, FeatureF
 
 
 def _details(
-    context: CheckContext, alarm: Alarm, figures: list[tuple[FeatureFigures, FeatureFigures] | None]
+    context: CheckContext,
+    alarm: Alarm,
+    figures: list[tuple[FeatureFigures, FeatureFigures] | None],
+    splits: list[list[Split]],
 ) -> dict[str, dict[str, Any]]:
     """All that is needed to draw it: both distributions, evidence, onset, and how small a shift could be seen."""
     told: dict[str, dict[str, Any]] = {}
@@ -81,7 +87,18 @@ def _details(
         if pair:
             told[name] |= {"reference": asdict(pair[0]), "current": asdict(pair[1])}
             told[name] |= _drawn(context, name)
+    for name, split in zip(alarm.units, splits, strict=True):
+        if split:
+            told[name]["segments"] = {each.dimension: asdict(each) for each in split}
     return told
+
+
+def _splits(context: CheckContext, name: str) -> list[Split]:
+    """The change by each dimension: another mix of segments, or change within them."""
+    window = context.window(context.layout.traffic.rows)
+    if context.reference is None or window is None:
+        return []
+    return split_change(context.layout, name, context.reference.vector, window.vector)
 
 
 def _drawn(context: CheckContext, name: str) -> dict[str, Any]:

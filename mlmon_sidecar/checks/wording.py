@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.figures import FeatureFigures
+    from mlmon_sidecar.statistics.mix import Split
 
 MEDIAN = 2  # position in figures.QUANTILES
 SHOWN = 3  # features told one by one; the rest are counted
@@ -53,6 +54,21 @@ def movement(figure: str, before: float, after: float) -> str:
     told = number(before), number(after)
     verb = "changed" if told[0] == told[1] else "moved up" if after > before else "moved down"
     return f"{verb}: {figure} {told[0]} -> {told[1]}"
+
+
+def by_segment(splits: Sequence[Split]) -> str:
+    """Behind a clause: what of a change is another mix of segments, by each dimension; "" without any.
+
+    >>> from mlmon_sidecar.statistics.mix import Split
+    >>> by_segment([Split("country", "<= 3", 0.5, 0.7, 0.02, 0.18, "DE", 0.15)])
+    ', by country 10% another mix and 90% within segments, most in DE'
+    """
+    told = ""
+    for each in splits[:SHOWN]:
+        most = f", most in {each.segment}" if each.segment else ""
+        parts = f"{percent(each.mix_part)} another mix and {percent(1 - each.mix_part)} within segments"
+        told += f", by {each.dimension} {parts}{most}"
+    return told
 
 
 def together(clauses: Sequence[str]) -> str:

@@ -40,6 +40,7 @@ def build(
     score: Annotated[str, typer.Option(metavar="COLUMN", help="Score of the prediction.")] = "",
     label: Annotated[str, typer.Option(metavar="COLUMN", help="What turned out to be true.")] = "",
     weight: Annotated[str, typer.Option(metavar="COLUMN", help="How many rows a row stands for.")] = "",
+    segment: Annotated[str, typer.Option(metavar="COLUMN", help="What `annotate` says of the segment.")] = "",
     base_rate: Annotated[
         float | None, typer.Option(metavar="R", help="The population's share of positives, if the data's is another.")
     ] = None,
@@ -62,6 +63,7 @@ def build(
             score=score,
             label=label,
             weight=weight,
+            segment=segment,
             base_rate=base_rate,
             importances=importances,
             progress=lambda part: bar.update(task, completed=part),

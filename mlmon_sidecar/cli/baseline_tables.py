@@ -40,6 +40,12 @@ def print_description(described: Description) -> None:
         )  # fmt: skip
     out.print(table)
     out.print("[dim]values: 5 %, 25 %, 50 %, 75 % and 95 % of a number; smallest shift: of a share of one half[/]")
+    for dimension in described.segments:
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in dimension.shares)
+        out.print(
+            f"segments by {escape(dimension.name)} ({dimension.columns} of {len(described.features)} features): "
+            f"{escape(listed)}"
+        )
     out.print(f"minimum volume: below {described.full_volume:g} requests an hour alarms come later than they could")
     if described.collapse_rows is not None:
         out.print(f"a collapse is told from {described.collapse_rows:,} identical predictions on")

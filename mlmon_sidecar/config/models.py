@@ -152,6 +152,12 @@ class ModelSettings(Table):
         "language model: `input.text`, `output.text`.",
         examples=[["request.note"]],
     )
+    segments: tuple[str, ...] = Field(
+        default=(),
+        description="Columns by whose values traffic is also watched apart, one column at a time; `segment` is what "
+        "`annotate` or `prediction.segment` says. `mlmon baseline build` freezes the 20 commonest values of each.",
+        examples=[["country", "segment"]],
+    )
     embedder: OptionalText = Field(
         default=None,
         description="Texts to vectors: `module:function` of your own, or a sentence-transformers model on this "

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlmon_sidecar.alerts.incidents import IncidentBook, Transition
+from mlmon_sidecar.alerts.incidents import WAITING, IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS, ModelCheck
 from mlmon_sidecar.checks.context import CheckContext, ServiceView
 from mlmon_sidecar.checks.textbook import TEXTBOOK, Figures
@@ -22,6 +22,7 @@ from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
+from mlmon_sidecar.hub.segment_watch import SegmentWatch
 from mlmon_sidecar.hub.service_watch import ServiceWatch
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
@@ -38,6 +39,7 @@ EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is 
 LOADED_MINUTES = 60  # read back at once
 RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is looked for after a restart
 COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
+SEGMENTS = CHECKS["segment_drift"].name
 SILENCE = CHECKS["throughput_zero"]  # and the one that looks at minutes that never came
 
 
@@ -69,6 +71,7 @@ class ModelEvaluator:
             self._detector = Detector(indicators(plan.layout, plan.reference), options)
         self._tolerance = {} if self._detector is None else tolerances(self._detector.indicators)
         self.checks: Mapping[str, ModelCheck] = {**CHECKS, **{name: TEXTBOOK[name] for name in plan.textbook}}
+        self.segments = SegmentWatch.of(plan)
         self._outcomes = OutcomeWatch(plan)
         self._label_state: tuple[tuple[int, int], LabelState] | None = None
         self._classes = np.zeros(len(plan.layout.prediction.classes) + 1, np.int64)  # of seals that committed
@@ -86,6 +89,9 @@ class ModelEvaluator:
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
         self._service = ServiceWatch(self.plan, self._progress.get("service")) if self.plan.service else None
+        if self.segments is not None:
+            segments = b"" if stored is None else stored.segments or b""
+            self.segments.restore(segments, self._progress.get("segments", -1))
         self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
         self._looked_through = 0  # id of the newest open pane in them
         self._unseen_through = -1  # up to this minute the seal alone sees
@@ -125,6 +131,8 @@ class ModelEvaluator:
         self._early = {minute: delta for minute, delta in self._early.items() if minute > self.watermark}
         if self._service is not None:
             self._progress = {**self._progress, "service": self._service.document}
+        if self.segments is not None:
+            self._progress = {**self._progress, "segments": self.segments.through}
         return Seal(
             model=self.plan.name,
             consumed=sums.consumed,
@@ -134,6 +142,7 @@ class ModelEvaluator:
                 detector=b"" if self._state is None else self._state.to_bytes(),
                 quality=b"" if self._quality is None else self._quality.to_bytes(),
                 progress=self._progress,
+                segments=None if self.segments is None else self.segments.changed_state(),
             ),
             series=points,
             incidents=[(move.incident, move.kind, move.minute) for move in moves],
@@ -148,6 +157,8 @@ class ModelEvaluator:
                 points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._newest.add(delta.minute, delta.vector, delta.samples, delta.minutes)
         self._windows.add(delta.minute, delta.vector, delta.samples)
+        if late and self.segments is not None:
+            self.segments.late(delta.vector, delta.minute)
         self._gained += delta.vector[self.plan.layout.outputs.classes]
         service = None if self._service is None else self._service.take(delta.vector, delta.minute, late=late)
         moves += self._judge(self._step(delta, late), delta.minute, service)
@@ -172,6 +183,8 @@ class ModelEvaluator:
         last_day = self._progress.get("day", day)
         if hour > last_hour and self._service is not None:
             self._service.turn(self._windows.by_hour, hour)
+        if hour > last_hour and self.segments is not None:
+            self.segments.turn(self._windows.by_hour, hour)
         if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
@@ -198,10 +211,15 @@ class ModelEvaluator:
             differs_since=self._newest.differs_since,
             samples=RecentSamples(self._windows, minute),
             service=service,
+            segments=None if self.segments is None else self.segments.view(self._told(SEGMENTS)),
             confidence_floor=self.plan.confidence_floor,
             tolerance=self._tolerance,
         )
         return self._moves(context)
+
+    def _told(self, rule: str) -> frozenset[str]:
+        """Names that open incidents of a rule have, and that have not ended."""
+        return frozenset(name for i in self._book.open if i.rule == rule for name in i.details[WAITING])
 
     def _judge_outcomes(self, first: int, last: int) -> list[Transition]:
         """Labels of cohorts that are mature on days ``first`` to ``last``. What the detector has taken is marked in

@@ -10,6 +10,7 @@ from mlmon_sidecar.alerts.incidents import WAITING
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.outcome_view import outcome_view
+from mlmon_sidecar.hub.segment_view import segment_views
 from mlmon_sidecar.hub.view import (
     BaselineView,
     ClassView,
@@ -44,6 +45,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "baseline": baseline_view(evaluator, now_ns),
         "reason": trouble or reason(evaluator, window, seen),
         "features": feature_views(evaluator, window),
+        "segments": segment_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
         "textbook": textbook_views(evaluator),

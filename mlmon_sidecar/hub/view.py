@@ -93,6 +93,19 @@ class ClassView(TypedDict):
     reference_ratio: float | None
 
 
+class SegmentView(TypedDict):
+    """One part of the traffic, over the window."""
+
+    dimension: str
+    value: str  # "_other": of all that have no cells of their own
+    rows: int
+    share: float | None  # of the requests' weight
+    reference_share: float | None
+    evidence: float | None  # the largest of its figures; 1 alone is the alert
+    held: list[str]  # names of its figures that an alarm named and that are not yet back
+    reason: str
+
+
 class PredictionView(TypedDict):
     kind: str
     mean_score: float | None
@@ -226,6 +239,7 @@ class ModelView(TypedDict):
     baseline: BaselineView | None
     reason: str
     features: list[FeatureView]
+    segments: list[SegmentView]  # empty where the baseline knows none
     prediction: PredictionView
     outcome: OutcomeView
     textbook: list[TextbookView]

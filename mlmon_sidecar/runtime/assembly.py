@@ -53,10 +53,16 @@ def watched_models(settings: Settings, origin: Origin) -> list[Watched]:
 
 
 def log_problems(watched: Sequence[Watched]) -> None:
-    """One error for each model that lacks the baseline it was given."""
+    """One error for each model that lacks the baseline it was given, and a warning for segments it does not know."""
     for model in watched:
         if model.problem:
             logger.error("mlmon: watching without this baseline: %s", model.problem)
+        elif model.baseline is not None:
+            counted = {dimension.name for dimension in model.layout.segments.dimensions}
+            if unknown := sorted(set(model.settings.segments) - counted):
+                logger.warning(
+                    "mlmon: model %r: its baseline knows no segments by %s; build it again", model.name, unknown
+                )
 
 
 def _watched(name: str, model: ModelSettings, settings: Settings, origin: Origin) -> Watched:

@@ -30,6 +30,7 @@ def build_baseline(
     score: str = "",
     label: str = "",
     weight: str = "",
+    segment: str = "",
     base_rate: float | None = None,
     importances: object = None,
     progress: Callable[[float], None] = lambda part: None,
@@ -59,7 +60,7 @@ def build_baseline(
     path = Path(data) if isinstance(data, (str, Path)) else None
     return build(
         data if path is None else open_table(path),
-        Roles(timestamp=timestamp, id=id, prediction=prediction, score=score, label=label, weight=weight),
+        Roles(timestamp, id, prediction, score, label, weight, segment),
         _purpose(settings),
         redact_category=redactor.category,
         policy=redactor.policy.hash,
@@ -95,6 +96,9 @@ def problems_of(
         problems.append(_differs("prediction.kind", space.kind, said.kind))
     if said.positive is not None and space.positive not in ("", said.positive):
         problems.append(_differs("prediction.positive", space.positive, said.positive))
+    counted = {dimension.name for dimension in baseline.layout.segments.dimensions}
+    if not set(served.segments) <= counted:
+        problems.append(_differs("segments", sorted(counted), sorted(served.segments)))
     if said.threshold is not None and space.threshold not in (None, said.threshold):
         problems.append(_differs("prediction.threshold", space.threshold, said.threshold))
     return problems
@@ -136,6 +140,7 @@ def _purpose(settings: Settings) -> Purpose:
         threshold=model.prediction.threshold,
         text=text_columns(model),
         embedder=make_embedder(model.embedder),
+        segments=model.segments,
         **{field: text for field, text in given.items() if text is not None},
     )
 

@@ -19,6 +19,7 @@ MIN_HOURS = 24
 MAX_ROWS = 50_000
 HOUR_NS = 3_600_000_000_000
 TIME, SCORE, PREDICTED, LABEL = "mlmon.time", "mlmon.score", "mlmon.predicted", "mlmon.label"
+SEGMENT = "mlmon.segment"
 
 
 def learn_baseline(
@@ -61,6 +62,7 @@ def learn_baseline(
         prediction=PREDICTED if any(row.predicted is not None for row in rows) else "",
         score=SCORE if any(row.score is not None for row in rows) else "",
         label=LABEL if any(row.label is not None for row in rows) else "",
+        segment=SEGMENT if any(row.segment for row in rows) else "",
     )  # fmt: skip
     return learned.named(source="served traffic", version=rows[-1].version)
 
@@ -73,6 +75,7 @@ def columns_of(rows: Sequence[SampledRow]) -> dict[str, list[object]]:
     columns[SCORE] = [row.score for row in rows]
     columns[PREDICTED] = [row.predicted for row in rows]
     columns[LABEL] = [row.label for row in rows]
+    columns[SEGMENT] = [row.segment or None for row in rows]
     return {name: column for name, column in columns.items() if any(value is not None for value in column)}
 
 

@@ -6,8 +6,7 @@ boundaries of their own, stated at their functions; to both the same ``3 * sqrt(
 small reference is not blamed on the present.
 
 The false-alarm budget belongs to the model and is split over everything that may alert. The parts below sum to 1
-with ``BUDGET_RESERVE``, which later streams (segments, versions) draw from: adding one never loosens those already
-running.
+with ``BUDGET_RESERVE``, which the comparison of versions draws from: adding one never loosens those already running.
 """
 
 from __future__ import annotations
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 FEATURES, NULLS, PREDICTIONS, CONFIDENCE, QUALITY = "features", "nulls", "predictions", "confidence", "quality"
 NEW, RANGE, SERVICE, VOLUME = "new", "range", "service", "volume"
+MIX, SEGMENTS = "segment_mix", "segments"
+SEGMENT_NULLS, SEGMENT_PREDICTIONS = "segment_nulls", "segment_predictions"
 
 STREAM_WEIGHT: Mapping[str, float] = {
     FEATURES: 0.30,
@@ -47,8 +48,12 @@ STREAM_WEIGHT: Mapping[str, float] = {
     QUALITY: 0.15,
     SERVICE: 0.05,
     VOLUME: 0.05,
+    MIX: 0.01,
+    SEGMENTS: 0.025,
+    SEGMENT_NULLS: 0.005,
+    SEGMENT_PREDICTIONS: 0.01,
 }
-BUDGET_RESERVE = 0.10  # segments .05, versions .05
+BUDGET_RESERVE = 0.05  # versions
 
 RARE_STREAMS = frozenset({NULLS, NEW, RANGE})
 """Events too rare to tell wander by: they have burstiness instead."""
@@ -73,7 +78,7 @@ class Slack:
 
     deff: float
     tau: float
-    parameters: int = 1
+    parameters: float = 1
 
     def h(self, requests: float) -> float:
         """Cohen's h, three standard errors; ``requests`` > 0."""
@@ -98,9 +103,9 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
     for name, cells in layout.cells.items():
         builder.unit(FEATURES, name, weights[name], reference.profile.get(name))
         if isinstance(cells, NumericCells):
-            _ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
+            ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
         else:
-            _categorical(builder, reference, name, cells)
+            known_categories(builder, cells.alarm, reference.vector, slack_of(reference, name))
     for name, cells in layout.cells.items():
         builder.unit(NULLS, name, weights[name])
         _missing(builder, layout, reference, name, cells)
@@ -113,6 +118,7 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
             _unseen(builder, reference, name, cells)
     _predictions(builder, layout, reference)
     _confidence(builder, layout, reference)
+    _mix(builder, layout, reference)
     return builder.build()
 
 
@@ -154,7 +160,7 @@ def shrunk_shares(bins: FloatVector, chance: float, shrink: float) -> FloatVecto
     return shares
 
 
-def _ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+def ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
     """``x <= edge`` for every alarm edge."""
     cells = list(range(span.start, span.stop))
     total = int(vector[span].sum())
@@ -166,7 +172,7 @@ def _ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: S
         builder.two_sided(cells[:k], cells, float(shares[k - 1]), h, slack.deff)
 
 
-def _each(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+def each_cell(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
     """Each cell of a span."""
     total = int(vector[span].sum())
     if total == 0:
@@ -177,16 +183,15 @@ def _each(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slac
         builder.two_sided([cell], cells, int(vector[cell]) / total, h, slack.deff)
 
 
-def _categorical(builder: IndicatorBuilder, reference: Reference, name: str, cells: CategoricalCells) -> None:
+def known_categories(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
     """Each known category, and the unlisted together. Those never seen have a stream of their own."""
-    span, slack = cells.alarm, slack_of(reference, name)
-    total = int(reference.vector[span].sum())
+    total = int(vector[span].sum())
     if total == 0:
         return
     everything = list(range(span.start, span.stop))
     h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
     for cell in everything[:-1]:
-        builder.two_sided([cell], everything, int(reference.vector[cell]) / total, h, slack.deff)
+        builder.two_sided([cell], everything, int(vector[cell]) / total, h, slack.deff)
 
 
 def _unseen(builder: IndicatorBuilder, reference: Reference, name: str, cells: CategoricalCells) -> None:
@@ -237,10 +242,26 @@ def _predictions(builder: IndicatorBuilder, layout: Layout, reference: Reference
     outputs = layout.outputs
     if layout.prediction.score_edges:
         _output(builder, PREDICTIONS, "score", reference)
-        _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
+        ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
     if layout.prediction.classes:
         _output(builder, PREDICTIONS, "class", reference)
-        _each(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+        each_cell(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+
+
+def _mix(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """The share of each segment in the traffic. A dimension that is a categorical feature has no unit: there the mix
+    is that feature."""
+    categorical = {feature.name for feature, _ in layout.categorical()}
+    total = int(reference.vector[layout.traffic.rows + 1])
+    for dimension in layout.segments.dimensions:
+        if dimension.name in categorical or not total:
+            continue
+        slack = slack_of(reference, key_of(MIX, dimension.name))
+        h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
+        _output(builder, MIX, dimension.name, reference)
+        for block in layout.segment_cells.of(dimension.name):
+            share = int(reference.vector[block.start + 1]) / total
+            builder.two_sided([block.start + 1], [layout.traffic.rows + 1], share, h, slack.deff)
 
 
 def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:

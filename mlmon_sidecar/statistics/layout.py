@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlmon_sidecar.errors import BaselineError
+from mlmon_sidecar.statistics.segments import NO_SEGMENTS, SegmentCells, SegmentSpace, block_sources
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.bin_table import BinTable
@@ -139,6 +140,7 @@ class Layout:
     model: str
     features: tuple[Feature, ...]
     prediction: PredictionSpace
+    segments: SegmentSpace = NO_SEGMENTS
 
     @cached_property
     def hash(self) -> str:
@@ -181,10 +183,18 @@ class Layout:
         return {feature.name: _feature_cells(feature, at) for feature in self.features}
 
     @cached_property
+    def segment_cells(self) -> SegmentCells:
+        """Blocks of the segments, behind all other cells; none where rows are not split."""
+        ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
+        first = max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
+        columns = [self.cells[name] for name in self.segments.columns]
+        sources = block_sources(self.traffic.rows, self.prediction, self.outputs, columns)
+        return SegmentCells(self.segments, tuple(sources), first)
+
+    @cached_property
     def size(self) -> int:
         """Length of the vector."""
-        ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
-        return max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
+        return self.segment_cells.end
 
     def feature(self, name: str) -> Feature:
         return self._by_name[name]
@@ -219,11 +229,13 @@ class Layout:
 
     def to_document(self) -> dict[str, Any]:
         """JSON-able; ``from_document`` reads it back to an equal layout with an equal hash."""
+        split = {"segments": asdict(self.segments)} if self.segments.dimensions else {}
         return {
             "format": LAYOUT_FORMAT,
             "model": self.model,
             "features": [asdict(feature) for feature in self.features],
             "prediction": asdict(self.prediction),
+            **split,  # absent where there is nothing to say: layouts without segments keep their hash
         }
 
     @classmethod
@@ -238,7 +250,8 @@ class Layout:
         try:
             features = tuple(_read_feature(item) for item in document["features"])
             space = PredictionSpace(**_tuples(document["prediction"]))
-            layout = cls(model=document["model"], features=features, prediction=space)
+            segments = SegmentSpace.from_document(document["segments"]) if "segments" in document else NO_SEGMENTS
+            layout = cls(model=document["model"], features=features, prediction=space, segments=segments)
         except (KeyError, TypeError, AttributeError) as error:
             raise BaselineError(
                 "the layout is incomplete", code="layout_invalid", hint=f"Missing or wrong: {error}"
@@ -312,6 +325,7 @@ def _validate(layout: Layout) -> None:
             if not (math.isfinite(feature.scale) and feature.scale > 0):
                 raise BaselineError(f"feature {feature.name!r}: scale must be > 0", code="layout_invalid")
     _ascending("score", layout.prediction.score_edges)
+    layout.segments.require_valid(names)
 
 
 def _ascending(name: str, edges: tuple[float, ...]) -> None:

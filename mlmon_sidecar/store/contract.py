@@ -57,6 +57,7 @@ class SampledRow(NamedTuple):
     predicted: str | None
     label: str | None  # None: not there yet
     features: Mapping[str, Any]  # those that were stored
+    segment: str = ""  # redacted; "" where none was said
 
 
 class Keep(NamedTuple):
@@ -75,6 +76,7 @@ class ModelState:
     detector: bytes
     quality: bytes
     progress: Mapping[str, Any] = field(default_factory=dict)
+    segments: bytes | None = None  # of the segments' detector; in a seal, None leaves what is stored as it is
 
 
 @dataclass(frozen=True, slots=True)

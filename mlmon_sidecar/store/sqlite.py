@@ -47,7 +47,7 @@ from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
-SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql")  # number n leads from schema n - 1 to n
+SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql", "segments.sql")  # number n leads from schema n - 1 to n
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
@@ -214,8 +214,15 @@ class SqliteStore:
         return [_stored_pane(row) for row in orjson.loads(packed[0][0])]
 
     def model_state(self, model: str) -> ModelState | None:
-        rows = self._rows("SELECT watermark, detector, quality, progress FROM model_state WHERE model = ?", (model,))
-        return ModelState(rows[0][0], rows[0][1], rows[0][2], orjson.loads(rows[0][3])) if rows else None
+        rows = self._rows(
+            """SELECT watermark, detector, quality, progress, segment_states.state
+               FROM model_state LEFT JOIN segment_states USING (model) WHERE model = ?""",
+            (model,),
+        )
+        if not rows:
+            return None
+        watermark, detector, quality, progress, segments = rows[0]
+        return ModelState(watermark, detector, quality, orjson.loads(progress), segments)
 
     def seal(self, seal: Seal) -> None:
         """One fenced transaction: fleet panes, detector state, watermark, series, incidents and outbox, or nothing."""
@@ -230,6 +237,8 @@ class SqliteStore:
                 "INSERT OR REPLACE INTO model_state VALUES (?, ?, ?, ?, ?)",
                 (seal.model, state.watermark, state.detector, state.quality, _json(state.progress)),
             )
+            if state.segments is not None:
+                db.execute("INSERT OR REPLACE INTO segment_states VALUES (?, ?)", (seal.model, state.segments))
             write_all(
                 db,
                 """INSERT OR REPLACE INTO series

@@ -55,7 +55,7 @@ def sample(db: apsw.Connection, model: str, since_ns: int, rows: int) -> list[Sa
     """The rows whose id's last digits are the smallest: a UUIDv7 ends in random ones. Rows of one batch have one id
     before the slash, and are taken or left by their number."""
     found: Any = db.execute(
-        """SELECT p.event_ns, p.version, p.score, p.predicted, l.label, p.features FROM (
+        """SELECT p.event_ns, p.version, p.score, p.predicted, l.label, p.features, p.segment FROM (
                SELECT prediction_id FROM predictions WHERE model = ? AND event_ns >= ?
                ORDER BY substr(prediction_id, 25), prediction_id LIMIT ?) AS chosen
            JOIN predictions p USING (prediction_id)

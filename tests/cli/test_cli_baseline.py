@@ -54,7 +54,15 @@ def test_build_writes_what_show_reads(folder: Path) -> None:
     assert built.returncode == 0, built.stderr
     assert "wrote new/b.json: 400 rows, 2 features" in built.stdout
     document = json.loads((folder / "new" / "b.json").read_text())
-    roles = {"timestamp": "at", "id": "tx", "prediction": "", "score": "score", "label": "label", "weight": ""}
+    roles = {
+        "timestamp": "at",
+        "id": "tx",
+        "prediction": "",
+        "score": "score",
+        "label": "label",
+        "weight": "",
+        "segment": "",
+    }
     assert document["roles"] == roles
     assert (document["model"], document["reference"]["version"]) == ("fraud", "v18")
     assert document["policy"] == RedactionPolicy.of("strict").hash

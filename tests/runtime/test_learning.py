@@ -32,8 +32,8 @@ def stored_service(folder: Path, rows: int = ROWS, hours: float = HOURS) -> dict
     said = np.where(score >= 0.5, "yes", "no")
     ids = [f"{at:08x}-0000-7000-8000-{rng.integers(1 << 47):012x}" for at in range(rows)]
     kept = [
-        KeptRow(ids[at], "loans", "v3", "", int(times[at]), float(score[at]), str(said[at]), None, None, "", "",
-                json.dumps({"income": float(income[at]), "town": str(town[at])}))
+        KeptRow(ids[at], "loans", "v3", "gold" if at % 4 else "", int(times[at]), float(score[at]), str(said[at]), None,
+                None, "", "", json.dumps({"income": float(income[at]), "town": str(town[at])}))
         for at in range(rows)
     ]  # fmt: skip
     store = SqliteStore(folder / "mlmon.db")
@@ -48,6 +48,7 @@ def stored_service(folder: Path, rows: int = ROWS, hours: float = HOURS) -> dict
     return {
         "income": income.tolist(), "town": town.tolist(), "time": times.tolist(), "score": score.tolist(),
         "said": said.tolist(), "label": labelled,
+        "plan": ["gold" if at % 4 else None for at in range(rows)],
     }  # fmt: skip
 
 
@@ -63,11 +64,23 @@ def test_equal_to_the_baseline_of_the_same_rows_in_a_table(tmp_path: Path) -> No
     columns = stored_service(tmp_path)
     learned = learn_baseline(tmp_path / "mlmon.toml")
     built = build_baseline(
-        columns, config=tmp_path / "mlmon.toml", timestamp="time", prediction="said", score="score", label="label"
-    )
+        columns, config=tmp_path / "mlmon.toml", timestamp="time", prediction="said", score="score", label="label",
+        segment="plan",
+    )  # fmt: skip
     assert as_counted(learned) == as_counted(built)
     assert (learned.rows, learned.source, learned.reference.version) == (ROWS, "served traffic", "v3")
     assert {feature.name for feature in learned.layout.features} == {"income", "town"}
+
+
+def test_segments_are_those_that_were_kept(tmp_path: Path) -> None:
+    stored_service(tmp_path)
+    with (tmp_path / "mlmon.toml").open("a") as config:
+        config.write("segments = ['town', 'segment']\n")
+    learned = learn_baseline(tmp_path / "mlmon.toml")
+    vector, said = learned.reference.vector, learned.layout.segment_cells.of("segment")
+    rows = {block.value: int(vector[block.start]) for block in said}
+    assert [dimension.name for dimension in learned.layout.segments.dimensions] == ["town", "segment"]
+    assert rows == {"gold": ROWS * 3 // 4, "_other": ROWS // 4}
 
 
 def test_proposed_by_the_command_and_counted_by_nobody_yet(tmp_path: Path) -> None:

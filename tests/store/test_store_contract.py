@@ -162,6 +162,12 @@ def test_a_seal_writes_everything_and_takes_only_what_it_summed(store: Store) ->
     assert [(key, move) for _, key, move, _ in store.outbox(0)] == [("m:collapse:1", "opened")]
 
 
+def test_a_seal_that_says_nothing_of_segments_leaves_their_state(store: Store) -> None:
+    for watermark, said, kept in ((1, None, None), (2, b"a\x00", b"a\x00"), (3, None, b"a\x00"), (4, b"b", b"b")):
+        store.seal(Seal("m", (), (), ModelState(watermark, b"d", b"q", {}, said), (), ()))
+        assert store.model_state("m") == ModelState(watermark, b"d", b"q", {}, kept)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

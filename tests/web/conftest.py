@@ -125,6 +125,7 @@ def model() -> ModelView:
             feature("driver_tenure", None, reason="constant column"),
             feature(HOSTILE, 0.05, kind="categorical"),
         ],
+        "segments": [],
         "prediction": {"kind": "binary", "mean_score": 0.534, "confidence_mean": 0.871, "drift": 0.091,
                        "evidence": 0.83,
                        "classes": [{"name": "repaid", "ratio": 0.61, "reference_ratio": 0.52},
