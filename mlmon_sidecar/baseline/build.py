@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
 from mlmon_sidecar.baseline.counting import count_all, count_half_hours, counted_half_hours
 from mlmon_sidecar.baseline.cuts import coarse
 from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.baseline.groups import correlated_groups
 from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
@@ -30,9 +30,6 @@ from mlmon_sidecar.statistics.indicators import indicators
 from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.statistics.wander import learn_wander
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
@@ -97,6 +94,7 @@ def build_baseline(
         calibration=calibration,
         calibration_rows=calibrated,
         confusion=judge.confusion(),
+        groups=_groups(layout, look),
     )
     if roles.timestamp:
         watched = indicators(layout, reference)
@@ -180,6 +178,11 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
     notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
     features = (coarse(each) if isinstance(each, NumericFeature) else each for each in layout.features)
     return Layout(model, tuple(features), space)
+
+
+def _groups(layout: Layout, look: Look) -> tuple[tuple[str, ...], ...]:
+    names = [feature.name for feature, _ in layout.numeric()]
+    return correlated_groups(names, look.sample.matrix(names))
 
 
 def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:

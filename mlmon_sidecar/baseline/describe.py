@@ -57,6 +57,7 @@ class Description:
         score: quantiles at ``SHARES``; empty without a score.
         accuracy: of the labelled rows; None without.
         full_volume: requests an hour below which alarms come later than they could.
+        groups: features that say the same, two or more each: together one of the groups that an alert counts.
         collapse_rows: identical predictions that are told as a collapse, where each is of the commonest class.
     """
 
@@ -73,6 +74,7 @@ class Description:
     labelled: int
     calibrated: int
     features: tuple[FeatureDescription, ...]
+    groups: tuple[tuple[str, ...], ...]
     full_volume: float
     collapse_rows: int | None
     notes: tuple[str, ...]
@@ -100,6 +102,7 @@ def describe(baseline: Baseline) -> Description:
         labelled=int(confusion.sum()),
         calibrated=reference.calibration_rows,
         features=tuple(_described(baseline, feature) for feature in layout.features),
+        groups=reference.groups,
         full_volume=FULL_CLOCK_REQUESTS,
         collapse_rows=_collapse_rows(max(classes.values(), default=0.0)),
         notes=baseline.notes,

@@ -1,7 +1,12 @@
-"""The distribution of a feature has left its tolerance. P3; P2 when more than three features move within a day."""
+"""The distribution of a feature has left its tolerance. P3; P2 when more than three groups of features do within a day.
+
+A group is what says the same in the reference (``Reference.groups``): a length in metres and in feet is one thing that
+moves. Groups of little importance stay P3 however many they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +14,14 @@ from mlmon_sidecar.checks.context import CheckContext, closed_names
 from mlmon_sidecar.checks.wording import change, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.figures import FeatureFigures, feature_figures
-from mlmon_sidecar.statistics.indicators import FEATURES
+from mlmon_sidecar.statistics.indicators import FEATURES, feature_weights
 from mlmon_sidecar.statistics.layout import NumericFeature
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.edetector import Alarm
 
-MANY_FEATURES = 3  # more than this many within a day is more urgent
+MANY_GROUPS = 3  # more than this many within a day are more urgent,
+MUCH_WEIGHT = 0.05  # if their features have this part of all importance
 
 
 class FeatureDrift:
@@ -40,21 +46,45 @@ class FeatureDrift:
         open_now = context.open_features | set(alarm.units)
         figures = [compared(context, name) for name in alarm.units]
         clauses = [
-            change(*pair) if pair else f"{name} changed" for name, pair in zip(alarm.units, figures, strict=True)
+            (change(*pair) if pair else f"{name} changed") + _company(context, name, alarm.units)
+            for name, pair in zip(alarm.units, figures, strict=True)
         ]
+        groups = sorted({_group(context, name) for name in open_now})
         distances = [pair[1].distance for pair in figures if pair and pair[1].distance is not None]
         return Finding(
             rule=self.name,
             layer=self.layer,
-            tier=Tier.P2 if len(open_now) > MANY_FEATURES else Tier.P3,
+            tier=_tier(context, groups, open_now),
             minute=context.minute,
             summary=together(clauses),
             evidence=max(alarm.evidence),
             features=alarm.units,
             value=max(distances, default=None),
             rows=max((pair[1].rows for pair in figures if pair), default=0),
-            details={"features": _details(context, alarm, figures), "open_features": sorted(open_now)},
+            details={
+                "features": _details(context, alarm, figures),
+                "open_features": sorted(open_now),
+                "groups": [list(group) for group in groups],
+            },
         )
+
+
+def _group(context: CheckContext, name: str) -> tuple[str, ...]:
+    return (name,) if context.reference is None else context.reference.group_of(name)
+
+
+def _tier(context: CheckContext, groups: Sequence[tuple[str, ...]], moved: Iterable[str]) -> Tier:
+    if context.reference is None or len(groups) <= MANY_GROUPS:
+        return Tier.P3
+    weights = feature_weights(context.layout, context.reference)
+    return Tier.P2 if sum(weights.get(name, 0.0) for name in moved) >= MUCH_WEIGHT else Tier.P3
+
+
+def _company(context: CheckContext, name: str, units: Sequence[str]) -> str:
+    """Which stronger feature of its group has said it already."""
+    group = _group(context, name)
+    first = next(unit for unit in units if unit in group)
+    return "" if first == name else f", as {first} did: they say the same"
 
 
 def compared(context: CheckContext, name: str) -> tuple[FeatureFigures, FeatureFigures] | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.baseline.describe import Description, FeatureDescription
 
 SHOWN_CATEGORIES = 4
+SHOWN_MEMBERS = 12  # of a group of features
 WORTH_SHOWING = 0.005  # distance or change of a null share below which a column is not listed
 
 
@@ -40,6 +41,9 @@ def print_description(described: Description) -> None:
         )  # fmt: skip
     out.print(table)
     out.print("[dim]values: 5 %, 25 %, 50 %, 75 % and 95 % of a number; smallest shift: of a share of one half[/]")
+    for group in described.groups:
+        more = f" and {len(group) - SHOWN_MEMBERS} more" if len(group) > SHOWN_MEMBERS else ""
+        out.print(f"one group: {escape(', '.join(group[:SHOWN_MEMBERS]))}{more}")
     out.print(f"minimum volume: below {described.full_volume:g} requests an hour alarms come later than they could")
     if described.collapse_rows is not None:
         out.print(f"a collapse is told from {described.collapse_rows:,} identical predictions on")

@@ -9,6 +9,7 @@ import pytest
 
 from mlmon_sidecar.checks import CHECKS, CheckContext
 from mlmon_sidecar.checks.context import QualityView
+from mlmon_sidecar.checks.feature_drift import _tier
 from mlmon_sidecar.records import Finding, Layer, Tier, Window
 from mlmon_sidecar.statistics.edetector import Detector
 from mlmon_sidecar.statistics.indicator_set import tolerances
@@ -93,6 +94,30 @@ def test_more_than_three_features_within_a_day_are_more_urgent() -> None:
     assert CHECKS["feature_drift"].evaluate(with_one_open)[0].tier is Tier.P2
     with_the_same_open = replace(context, open_features=frozenset({"age"}))
     assert CHECKS["feature_drift"].evaluate(with_the_same_open)[0].tier is Tier.P3
+
+
+def test_features_that_say_the_same_count_once() -> None:
+    spoilt = {"age": 1.0, "income": 1.0, "height": -1.0, "weight": 1.0}
+    context = next(context for context, _ in watch(hours(moved=spoilt)))
+    check, before = CHECKS["feature_drift"], baseline().reference
+    (apart,) = check.evaluate(context)
+    assert (apart.tier, len(apart.details["groups"])) == (Tier.P2, 4)
+    (joined,) = check.evaluate(replace(context, reference=replace(before, groups=(("height", "weight"),))))
+    assert joined.tier is Tier.P3
+    assert joined.details["groups"] == [["age"], ["height", "weight"], ["income"]]
+    assert joined.summary.count("they say the same") <= 1
+    told = [f"{clause}".split(" ")[0] for clause in joined.summary.split("; ") if "they say the same" in clause]
+    assert told in ([], ["height"], ["weight"])
+
+
+def test_many_features_of_little_importance_are_not_urgent() -> None:
+    context = next(context for context, _ in watch(hours()))
+    layout, four = context.layout, ("age", "income", "height", "weight")
+    more = tuple(replace(layout.features[0], name=f"f{k}") for k in range(85))
+    wide = replace(context, layout=Layout(layout.model, layout.features + more, layout.prediction))  # 90 features
+    assert _tier(wide, [(name,) for name in four], four) is Tier.P3
+    assert _tier(wide, [(name,) for name in (*four, "town")], (*four, "town")) is Tier.P2
+    assert _tier(context, [(name,) for name in four], four) is Tier.P2
 
 
 def test_drift_resolves_after_recovery() -> None:
