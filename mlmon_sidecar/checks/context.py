@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import Sample, Window
     from mlmon_sidecar.statistics.edetector import Alarm, Step
     from mlmon_sidecar.statistics.layout import Layout
+    from mlmon_sidecar.statistics.onset_shape import Shape
     from mlmon_sidecar.statistics.reference import Reference
     from mlmon_sidecar.statistics.service import ServiceReference
 
@@ -85,6 +86,7 @@ class CheckContext:
         service: None before a week of traffic is known.
         quality: None without joined labels.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
+        shapes: of features that alarm at this minute, where a step or a ramp is clear.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
 
@@ -102,6 +104,7 @@ class CheckContext:
     service: ServiceView | None = None
     quality: QualityView | None = None
     confidence_floor: float | None = None
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def window(self, rows_cell: int) -> Window | None:

@@ -6,7 +6,7 @@ moves. Groups of little importance stay P3 however many they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,13 @@ from mlmon_sidecar.statistics.layout import NumericFeature
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.edetector import Alarm
+    from mlmon_sidecar.statistics.onset_shape import Shape
 
 MANY_GROUPS = 3  # more than this many within a day are more urgent,
 MUCH_WEIGHT = 0.05  # if their features have this part of all importance
+
+SHAPE = "shape"
+_SHAPE_WORDS = {"step": "in one step", "ramp": "gradually"}
 
 
 class FeatureDrift:
@@ -56,7 +60,7 @@ class FeatureDrift:
             layer=self.layer,
             tier=_tier(context, groups, open_now),
             minute=context.minute,
-            summary=together(clauses),
+            summary=with_shape(together(clauses), context.shapes),
             evidence=max(alarm.evidence),
             features=alarm.units,
             value=max(distances, default=None),
@@ -67,6 +71,20 @@ class FeatureDrift:
                 "groups": [list(group) for group in groups],
             },
         )
+
+
+def with_shape(summary: str, shapes: Mapping[str, Shape]) -> str:
+    """The clauses of these features, each with the shape of its change."""
+    clauses = summary.split("; ")
+    for name, shape in shapes.items():
+        words = ", " + _SHAPE_WORDS[shape.kind]
+        clauses = [c + words if c.startswith(f"{name} ") and not c.endswith(words) else c for c in clauses]
+    return "; ".join(clauses)
+
+
+def told_shape(shape: Shape) -> dict[str, Any]:
+    """Its kind, when it began, and by how many nats it is likelier than the other kind."""
+    return {SHAPE: shape.kind, "shape_nats": round(shape.nats, 2), "shape_from_minute": shape.since_hour * 60}
 
 
 def _group(context: CheckContext, name: str) -> tuple[str, ...]:
@@ -106,6 +124,8 @@ def _details(
     told: dict[str, dict[str, Any]] = {}
     for name, evidence, onset, pair in zip(alarm.units, alarm.evidence, alarm.onset, figures, strict=True):
         told[name] = {"evidence": evidence, "onset_minute": onset}
+        if name in context.shapes:
+            told[name] |= told_shape(context.shapes[name])
         if (FEATURES, name) in context.tolerance:
             told[name]["min_detectable_h"] = context.tolerance[(FEATURES, name)]
         if pair:
