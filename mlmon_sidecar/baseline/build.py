@@ -19,7 +19,9 @@ from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
 from mlmon_sidecar.baseline.counting import count_all, count_half_hours, counted_half_hours
 from mlmon_sidecar.baseline.cuts import coarse
 from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.baseline.embeddings import embedding_spaces
 from mlmon_sidecar.baseline.groups import correlated_groups
+from mlmon_sidecar.baseline.held_out import without_fitted
 from mlmon_sidecar.baseline.importances import weights_of
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
@@ -82,9 +84,10 @@ def build_baseline(
     _require_rows(look.rows)
     kept, notes = _features(look)
     space = prediction_space(found.kind, look.classes, look.scores, found.options, redact_category)
-    layout = _layout(purpose.model, kept, space, notes)
+    layout = _related(_layout(purpose.model, kept, space, notes), look)
     judge = Judge(space)
     vector = count_all(layout, reader, redact_category, _stage(progress, _SECOND, _COUNT), judge)
+    vector = without_fitted(layout, vector, look.sample)
     calibration, calibrated = judge.calibration()
     reference = Reference(
         layout=layout.hash,
@@ -178,6 +181,12 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
     notes.append(f"{layout.size} cells are more than {MAX_CELLS}: numbers are counted at the edges of alarms only")
     features = (coarse(each) if isinstance(each, NumericFeature) else each for each in layout.features)
     return Layout(model, tuple(features), space)
+
+
+def _related(layout: Layout, look: Look) -> Layout:
+    """With what is counted of several features together."""
+    names = [feature.name for feature, _ in layout.numeric()]
+    return replace(layout, embeddings=embedding_spaces(names, look.sample))
 
 
 def _groups(layout: Layout, look: Look) -> tuple[tuple[str, ...], ...]:

@@ -1,8 +1,8 @@
 """Features that say the same: what moves one of them moves the others, and that is one thing that happened.
 
 Two numeric features belong together where the absolute value of Spearman's rank correlation exceeds .8, and a group is
-all that hang together so (the connected components). Categories have no order: each categorical feature is a group of
-its own.
+all that hang together so (the connected components). The parts of one embedding are one group, correlated or not.
+Categories have no order: each categorical feature is a group of its own.
 
 Ranks are taken over the values that a column has, and correlated over the rows in which both columns have one, so that
 nulls that come by chance change nothing but the number of rows. Ranks are doubled, which makes them whole numbers, and
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mlmon_sidecar.statistics.embedding_space import embedded_columns, part_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +35,7 @@ def correlated_groups(names: Sequence[str], values: FloatVector) -> tuple[tuple[
         values: (names, rows), NaN where a row has none; at most 4,096 rows.
     """
     group = np.arange(len(names))
-    for first, second in _pairs(values):
+    for first, second in [*_pairs(values), *_parts(names)]:
         one, other = group[first], group[second]
         if one != other:
             group[group == max(one, other)] = min(one, other)
@@ -53,6 +55,12 @@ def _pairs(values: FloatVector) -> list[tuple[int, int]]:
         first, second = np.nonzero(np.abs(_correlations(ranks, known, slice(start, start + BLOCK))) > SAME)
         pairs += [(a + start, b) for a, b in zip(first.tolist(), second.tolist(), strict=True) if a + start < b]
     return pairs
+
+
+def _parts(names: Sequence[str]) -> list[tuple[int, int]]:
+    place = {name: at for at, name in enumerate(names)}
+    columns = map(part_names, embedded_columns(names))
+    return [(place[parts[0]], place[part]) for parts in columns for part in parts[1:]]
 
 
 def _correlations(ranks: FloatVector, known: NDArray[np.float64], rows: slice) -> FloatVector:

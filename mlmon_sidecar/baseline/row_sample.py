@@ -56,3 +56,7 @@ class RowSample:
         order = np.argsort(self._hashes)
         absent = np.full(len(order), np.nan)
         return np.array([self._values.get(name, absent)[order] for name in names]).reshape(len(names), len(order))
+
+    def fitted(self, names: Sequence[str]) -> FloatVector:
+        """The half of the rows that models of them are fitted on, as ``matrix`` has them."""
+        return self.matrix(names)[:, : len(self._hashes) // 2]

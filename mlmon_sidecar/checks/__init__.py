@@ -13,6 +13,7 @@ from typing import Protocol
 from mlmon_sidecar.checks.collapse import Collapse
 from mlmon_sidecar.checks.confidence_drop import ConfidenceDrop
 from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.embedding_drift import EmbeddingDrift
 from mlmon_sidecar.checks.error_rate import ErrorRate
 from mlmon_sidecar.checks.feature_drift import FeatureDrift
 from mlmon_sidecar.checks.frozen_column import FrozenColumn
@@ -48,7 +49,7 @@ class ModelCheck(Protocol):
 CHECKS: Mapping[str, ModelCheck] = {
     check.name: check
     for check in (
-        FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
+        FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(), EmbeddingDrift(),
         PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
         Latency(), ErrorRate(), Volume(), ThroughputZero(),
     )

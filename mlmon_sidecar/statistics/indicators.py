@@ -50,6 +50,11 @@ STREAM_WEIGHT: Mapping[str, float] = {
 }
 BUDGET_RESERVE = 0.10  # segments .05, versions .05
 
+EMBEDDINGS = "embeddings"
+OUT_OF_FEATURES: Mapping[str, float] = {EMBEDDINGS: 0.03}
+"""What a layout that has them takes out of the features' part: they are features seen together. A layout without them
+keeps all of it."""
+
 RARE_STREAMS = frozenset({NULLS, NEW, RANGE})
 """Events too rare to tell wander by: they have burstiness instead."""
 
@@ -93,12 +98,12 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
             code="layout_mismatch",
             hint="Build the reference on this layout, or activate the layout it was built on.",
         )
-    builder = IndicatorBuilder(WEIGHT_UNIT, STREAM_WEIGHT)
+    builder = IndicatorBuilder(WEIGHT_UNIT, stream_weights(layout))
     weights = feature_weights(layout, reference)
     for name, cells in layout.cells.items():
         builder.unit(FEATURES, name, weights[name], reference.profile.get(name))
         if isinstance(cells, NumericCells):
-            _ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
+            ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
         else:
             _categorical(builder, reference, name, cells)
     for name, cells in layout.cells.items():
@@ -113,7 +118,16 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
             _unseen(builder, reference, name, cells)
     _predictions(builder, layout, reference)
     _confidence(builder, layout, reference)
+    _embeddings(builder, layout, reference)
     return builder.build()
+
+
+def stream_weights(layout: Layout) -> Mapping[str, float]:
+    """Parts of the budget of what this layout counts."""
+    taken = {stream: OUT_OF_FEATURES[stream] for stream, there in ((EMBEDDINGS, layout.embeddings),) if there}
+    if not taken:
+        return STREAM_WEIGHT
+    return {**STREAM_WEIGHT, FEATURES: STREAM_WEIGHT[FEATURES] - sum(taken.values()), **taken}
 
 
 def feature_weights(layout: Layout, reference: Reference) -> Mapping[str, float]:
@@ -154,7 +168,7 @@ def shrunk_shares(bins: FloatVector, chance: float, shrink: float) -> FloatVecto
     return shares
 
 
-def _ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+def ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
     """``x <= edge`` for every alarm edge."""
     cells = list(range(span.start, span.stop))
     total = int(vector[span].sum())
@@ -166,7 +180,7 @@ def _ordered(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: S
         builder.two_sided(cells[:k], cells, float(shares[k - 1]), h, slack.deff)
 
 
-def _each(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
+def each_cell(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
     """Each cell of a span."""
     total = int(vector[span].sum())
     if total == 0:
@@ -237,10 +251,19 @@ def _predictions(builder: IndicatorBuilder, layout: Layout, reference: Reference
     outputs = layout.outputs
     if layout.prediction.score_edges:
         _output(builder, PREDICTIONS, "score", reference)
-        _ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
+        ordered(builder, outputs.score_alarm, reference.vector, slack_of(reference, key_of(PREDICTIONS, "score")))
     if layout.prediction.classes:
         _output(builder, PREDICTIONS, "class", reference)
-        _each(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+        each_cell(builder, outputs.class_weight, reference.vector, slack_of(reference, key_of(PREDICTIONS, "class")))
+
+
+def _embeddings(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """Where vectors lie, and how far from what is known there."""
+    for name, cells in layout.embedding_cells.items():
+        _output(builder, EMBEDDINGS, name, reference)
+        slack = slack_of(reference, key_of(EMBEDDINGS, name))
+        each_cell(builder, cells.cluster_weight, reference.vector, slack)
+        ordered(builder, cells.distance_weight, reference.vector, slack)
 
 
 def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:

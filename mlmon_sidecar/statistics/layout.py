@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlmon_sidecar.errors import BaselineError
+from mlmon_sidecar.statistics.embedding_space import EmbeddingCells, EmbeddingSpace, embedding_cells
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.bin_table import BinTable
@@ -139,6 +140,7 @@ class Layout:
     model: str
     features: tuple[Feature, ...]
     prediction: PredictionSpace
+    embeddings: tuple[EmbeddingSpace, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -181,10 +183,23 @@ class Layout:
         return {feature.name: _feature_cells(feature, at) for feature in self.features}
 
     @cached_property
-    def size(self) -> int:
-        """Length of the vector."""
+    def _after_features(self) -> int:
         ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
         return max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
+
+    @cached_property
+    def embedding_cells(self) -> Mapping[str, EmbeddingCells]:
+        """Cells of each embedded column, by name."""
+        at, found = self._after_features, dict[str, EmbeddingCells]()
+        for space in self.embeddings:
+            found[space.name] = embedding_cells(space, at)
+            at = found[space.name].end
+        return found
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the vector."""
+        return max((cells.end for cells in self.embedding_cells.values()), default=self._after_features)
 
     def feature(self, name: str) -> Feature:
         return self._by_name[name]
@@ -224,7 +239,12 @@ class Layout:
             "model": self.model,
             "features": [asdict(feature) for feature in self.features],
             "prediction": asdict(self.prediction),
+            **self._sections(),
         }
+
+    def _sections(self) -> dict[str, Any]:
+        """Those that there is something to say of: a layout without them keeps the hash it always had."""
+        return {"embeddings": [asdict(space) for space in self.embeddings]} if self.embeddings else {}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Layout:
@@ -238,8 +258,9 @@ class Layout:
         try:
             features = tuple(_read_feature(item) for item in document["features"])
             space = PredictionSpace(**_tuples(document["prediction"]))
-            layout = cls(model=document["model"], features=features, prediction=space)
-        except (KeyError, TypeError, AttributeError) as error:
+            embeddings = tuple(map(EmbeddingSpace.from_document, document.get("embeddings", ())))
+            layout = cls(model=document["model"], features=features, prediction=space, embeddings=embeddings)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BaselineError(
                 "the layout is incomplete", code="layout_invalid", hint=f"Missing or wrong: {error}"
             ) from error
@@ -312,8 +333,13 @@ def _validate(layout: Layout) -> None:
             if not (math.isfinite(feature.scale) and feature.scale > 0):
                 raise BaselineError(f"feature {feature.name!r}: scale must be > 0", code="layout_invalid")
     _ascending("score", layout.prediction.score_edges)
+    numeric = {feature.name for feature, _ in layout.numeric()}
+    for space in layout.embeddings:
+        _ascending(space.name, space.edges)
+        if not numeric.issuperset(space.parts) or len(space.centroids) < 2:
+            raise BaselineError(f"{space.name!r}: parts or centroids are missing", code="layout_invalid")
 
 
-def _ascending(name: str, edges: tuple[float, ...]) -> None:
+def _ascending(name: str, edges: Sequence[float]) -> None:
     if any(not math.isfinite(edge) for edge in edges) or any(a >= b for a, b in itertools.pairwise(edges)):
         raise BaselineError(f"{name!r}: edges must ascend and be finite", code="layout_invalid")
