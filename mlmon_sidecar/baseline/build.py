@@ -23,6 +23,7 @@ from mlmon_sidecar.baseline.embeddings import embedding_spaces
 from mlmon_sidecar.baseline.groups import correlated_groups
 from mlmon_sidecar.baseline.held_out import without_fitted
 from mlmon_sidecar.baseline.importances import weights_of
+from mlmon_sidecar.baseline.joint import joint_space
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
 from mlmon_sidecar.baseline.rows import RowFilter, RowReader
@@ -186,7 +187,8 @@ def _layout(model: str, kept: Sequence[ColumnLook], space: PredictionSpace, note
 def _related(layout: Layout, look: Look) -> Layout:
     """With what is counted of several features together."""
     names = [feature.name for feature, _ in layout.numeric()]
-    return replace(layout, embeddings=embedding_spaces(names, look.sample))
+    joint = joint_space(layout, look.sample)
+    return replace(layout, embeddings=embedding_spaces(names, look.sample), joint=joint)
 
 
 def _groups(layout: Layout, look: Look) -> tuple[tuple[str, ...], ...]:

@@ -48,6 +48,17 @@ def rank_correlations(values: FloatVector, rows: slice) -> FloatVector:
     return _correlations(*_ranks(values), rows)
 
 
+def closest(values: FloatVector) -> FloatVector:
+    """(names,) the largest absolute rank correlation of each column with any other."""
+    ranks, known = _ranks(values)
+    found = np.zeros(len(values))
+    for start in range(0, len(values), BLOCK):
+        block = np.abs(_correlations(ranks, known, slice(start, start + BLOCK)))
+        block[np.arange(len(block)), np.arange(len(block)) + start] = 0.0
+        found[start : start + BLOCK] = block.max(axis=1)
+    return found
+
+
 def _pairs(values: FloatVector) -> list[tuple[int, int]]:
     ranks, known = _ranks(values)
     pairs = []
@@ -64,8 +75,12 @@ def _parts(names: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _correlations(ranks: FloatVector, known: NDArray[np.float64], rows: slice) -> FloatVector:
-    both = known[rows] @ known.T
-    spread = np.sqrt((ranks[rows] ** 2 @ known.T) * (known[rows] @ (ranks**2).T))
+    if known.all():
+        squares = (ranks**2).sum(axis=1)
+        both, spread = known.shape[1], np.sqrt(squares[rows, None] * squares)
+    else:
+        both = known[rows] @ known.T
+        spread = np.sqrt((ranks[rows] ** 2 @ known.T) * (known[rows] @ (ranks**2).T))
     usable = (both >= LEAST_ROWS) & (spread > 0)
     found: FloatVector = np.where(usable, ranks[rows] @ ranks.T / np.where(usable, spread, 1.0), 0.0)
     return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from mlmon_sidecar.aggregate.convert import INVALID, VALID
 from mlmon_sidecar.aggregate.embeddings import EmbeddingCounter
+from mlmon_sidecar.aggregate.joint import JointCounter
 from mlmon_sidecar.aggregate.tally import Tally
 from mlmon_sidecar.records import WEIGHT_UNIT
 
@@ -26,7 +27,7 @@ def without_fitted(layout: Layout, vector: IntVector, sample: RowSample) -> IntV
     values = sample.fitted([feature.name for feature, _ in layout.numeric()])
     rows = values.shape[1]
     known = np.isfinite(values)
-    counters = [EmbeddingCounter(layout)]
+    counters = (EmbeddingCounter(layout), JointCounter(layout))
     weight = np.full(rows, WEIGHT_UNIT, dtype=np.int64)
     tally = Tally(np.zeros(rows, dtype=np.int64), 1, weight, layout.size, sum(counter.lines for counter in counters))
     codes = np.where(known, np.int8(VALID), np.int8(INVALID))

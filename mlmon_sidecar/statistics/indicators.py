@@ -50,8 +50,8 @@ STREAM_WEIGHT: Mapping[str, float] = {
 }
 BUDGET_RESERVE = 0.10  # segments .05, versions .05
 
-EMBEDDINGS = "embeddings"
-OUT_OF_FEATURES: Mapping[str, float] = {EMBEDDINGS: 0.03}
+EMBEDDINGS, JOINT = "embeddings", "joint"
+OUT_OF_FEATURES: Mapping[str, float] = {EMBEDDINGS: 0.03, JOINT: 0.03}
 """What a layout that has them takes out of the features' part: they are features seen together. A layout without them
 keeps all of it."""
 
@@ -119,12 +119,14 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
     _predictions(builder, layout, reference)
     _confidence(builder, layout, reference)
     _embeddings(builder, layout, reference)
+    _joint(builder, layout, reference)
     return builder.build()
 
 
 def stream_weights(layout: Layout) -> Mapping[str, float]:
     """Parts of the budget of what this layout counts."""
-    taken = {stream: OUT_OF_FEATURES[stream] for stream, there in ((EMBEDDINGS, layout.embeddings),) if there}
+    there = {EMBEDDINGS: bool(layout.embeddings), JOINT: layout.joint is not None}
+    taken = {stream: part for stream, part in OUT_OF_FEATURES.items() if there[stream]}
     if not taken:
         return STREAM_WEIGHT
     return {**STREAM_WEIGHT, FEATURES: STREAM_WEIGHT[FEATURES] - sum(taken.values()), **taken}
@@ -264,6 +266,13 @@ def _embeddings(builder: IndicatorBuilder, layout: Layout, reference: Reference)
         slack = slack_of(reference, key_of(EMBEDDINGS, name))
         each_cell(builder, cells.cluster_weight, reference.vector, slack)
         ordered(builder, cells.distance_weight, reference.vector, slack)
+
+
+def _joint(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """What features leave of each other unexplained, in rows that have all of them."""
+    for name, cells in layout.joint_cells.items():
+        _output(builder, JOINT, name, reference)
+        ordered(builder, cells.alarm, reference.vector, slack_of(reference, key_of(JOINT, name)))
 
 
 def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:

@@ -22,6 +22,7 @@ import orjson
 
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.statistics.embedding_space import EmbeddingCells, EmbeddingSpace, embedding_cells
+from mlmon_sidecar.statistics.joint_space import ALL_TOGETHER, JointCells, JointSpace, joint_cells
 
 if TYPE_CHECKING:
     from mlmon_sidecar.statistics.bin_table import BinTable
@@ -141,6 +142,7 @@ class Layout:
     features: tuple[Feature, ...]
     prediction: PredictionSpace
     embeddings: tuple[EmbeddingSpace, ...] = ()
+    joint: JointSpace | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -183,23 +185,33 @@ class Layout:
         return {feature.name: _feature_cells(feature, at) for feature in self.features}
 
     @cached_property
-    def _after_features(self) -> int:
+    def embedding_start(self) -> int:
+        """Behind the cells of single features; from here on cells are of several together."""
         ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
         return max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
 
     @cached_property
     def embedding_cells(self) -> Mapping[str, EmbeddingCells]:
         """Cells of each embedded column, by name."""
-        at, found = self._after_features, dict[str, EmbeddingCells]()
+        at, found = self.embedding_start, dict[str, EmbeddingCells]()
         for space in self.embeddings:
             found[space.name] = embedding_cells(space, at)
             at = found[space.name].end
         return found
 
     @cached_property
+    def joint_cells(self) -> Mapping[str, JointCells]:
+        """Cells of each unit of features that are counted together."""
+        return {} if self.joint is None else joint_cells(self.joint, self._after_embeddings)
+
+    @cached_property
+    def _after_embeddings(self) -> int:
+        return max((cells.end for cells in self.embedding_cells.values()), default=self.embedding_start)
+
+    @cached_property
     def size(self) -> int:
         """Length of the vector."""
-        return max((cells.end for cells in self.embedding_cells.values()), default=self._after_features)
+        return max((cells.alarm.stop for cells in self.joint_cells.values()), default=self._after_embeddings)
 
     def feature(self, name: str) -> Feature:
         return self._by_name[name]
@@ -244,7 +256,8 @@ class Layout:
 
     def _sections(self) -> dict[str, Any]:
         """Those that there is something to say of: a layout without them keeps the hash it always had."""
-        return {"embeddings": [asdict(space) for space in self.embeddings]} if self.embeddings else {}
+        embeddings = {"embeddings": [asdict(space) for space in self.embeddings]} if self.embeddings else {}
+        return embeddings if self.joint is None else {**embeddings, "joint": asdict(self.joint)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Layout:
@@ -259,7 +272,10 @@ class Layout:
             features = tuple(_read_feature(item) for item in document["features"])
             space = PredictionSpace(**_tuples(document["prediction"]))
             embeddings = tuple(map(EmbeddingSpace.from_document, document.get("embeddings", ())))
-            layout = cls(model=document["model"], features=features, prediction=space, embeddings=embeddings)
+            joint = JointSpace.from_document(document["joint"]) if "joint" in document else None
+            layout = cls(
+                model=document["model"], features=features, prediction=space, embeddings=embeddings, joint=joint
+            )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BaselineError(
                 "the layout is incomplete", code="layout_invalid", hint=f"Missing or wrong: {error}"
@@ -338,6 +354,13 @@ def _validate(layout: Layout) -> None:
         _ascending(space.name, space.edges)
         if not numeric.issuperset(space.parts) or len(space.centroids) < 2:
             raise BaselineError(f"{space.name!r}: parts or centroids are missing", code="layout_invalid")
+    if layout.joint is not None:
+        for name, edges in layout.joint.edges.items():
+            _ascending(name, edges)
+        if not numeric.issuperset(layout.joint.columns) or not numeric.issuperset(
+            layout.joint.edges.keys() - {ALL_TOGETHER}
+        ):
+            raise BaselineError("features that are counted together are missing", code="layout_invalid")
 
 
 def _ascending(name: str, edges: Sequence[float]) -> None:
