@@ -66,7 +66,7 @@ class Pairs:
     def __init__(self, habit: Habit, seed: int) -> None:
         self._habit, self._rng = habit, np.random.default_rng([seed, 4711])
         self._level = self._rng.normal(size=len(NAMES))
-        self._phase = self._rng.uniform(0, 2 * np.pi, len(NAMES))
+        self._phase = np.random.default_rng(4711).uniform(0, 2 * np.pi, len(NAMES))  # the day of a feature is its own
 
     def hour(self, number: int, rho: float = RHO) -> Array:
         """(features, rows), NaN where a value is missing; ``rho`` of the first pair."""

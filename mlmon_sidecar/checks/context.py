@@ -133,6 +133,12 @@ def requests_in(window: Window, cell: int) -> float:
     return int(window.vector[cell]) / WEIGHT_UNIT
 
 
+def smallest_seen(context: CheckContext, stream: str, name: str) -> dict[str, float]:
+    """The smallest movement of a unit that is ever found, in Cohen's h, as an entry of a finding's details."""
+    h = context.tolerance.get((stream, name))
+    return {} if h is None else {"min_detectable_h": h}
+
+
 def closed_names(step: Step | None, stream: str) -> tuple[str, ...]:
     """Units of one stream whose alarm the detector closed in this step."""
     return tuple(name for closed_in, name in step.closed if closed_in == stream) if step else ()

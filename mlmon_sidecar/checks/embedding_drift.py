@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.context import CheckContext, closed_names, smallest_seen
 from mlmon_sidecar.checks.wording import together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.embedding_figures import EmbeddingFigures, embedding_figures
@@ -80,9 +80,7 @@ def _clause(name: str, found: EmbeddingFigures | None) -> str:
 def _told(
     context: CheckContext, name: str, found: EmbeddingFigures | None, evidence: float, onset: int
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {"evidence": evidence, "onset_minute": onset}
-    if (EMBEDDINGS, name) in context.tolerance:
-        told["min_detectable_h"] = context.tolerance[(EMBEDDINGS, name)]
+    told = {"evidence": evidence, "onset_minute": onset, **smallest_seen(context, EMBEDDINGS, name)}
     window = context.window(context.layout.traffic.rows)
     if found is None or context.reference is None or window is None:
         return told

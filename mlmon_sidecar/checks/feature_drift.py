@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.context import CheckContext, closed_names, smallest_seen
 from mlmon_sidecar.checks.wording import change, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.figures import FeatureFigures, feature_figures
@@ -126,8 +126,7 @@ def _details(
         told[name] = {"evidence": evidence, "onset_minute": onset}
         if name in context.shapes:
             told[name] |= told_shape(context.shapes[name])
-        if (FEATURES, name) in context.tolerance:
-            told[name]["min_detectable_h"] = context.tolerance[(FEATURES, name)]
+        told[name] |= smallest_seen(context, FEATURES, name)
         if pair:
             told[name] |= {"reference": asdict(pair[0]), "current": asdict(pair[1])}
             told[name] |= _drawn(context, name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held
+from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held, smallest_seen
 from mlmon_sidecar.checks.wording import together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.distances import kolmogorov_smirnov
@@ -92,8 +92,7 @@ def _most_moved(context: CheckContext, space: JointSpace, vector: IntVector) -> 
 def _told(context: CheckContext, space: JointSpace, name: str) -> dict[str, Any]:
     """All that is needed to draw it: what is left unexplained, before and now."""
     told: dict[str, Any] = {"members": [member for member in space.members(name) if member != name]}
-    if (JOINT, name) in context.tolerance:
-        told["min_detectable_h"] = context.tolerance[(JOINT, name)]
+    told |= smallest_seen(context, JOINT, name)
     cells = context.layout.joint_cells[name]
     window = context.window(cells.bins.start)
     if context.reference is None or window is None:

@@ -74,6 +74,36 @@ def test_a_finding_says_how_small_a_shift_could_be_seen() -> None:
     assert 0.10 < finding.details["features"]["income"]["min_detectable_h"] < 0.5
 
 
+@pytest.mark.parametrize(
+    ("rule", "spoilt"),
+    [
+        ("feature_drift", {"moved": {"income": 1.0}}),
+        ("null_rate", {"nulls": 0.3}),
+        ("new_categories", {"town": "Z"}),
+        ("out_of_range", {"moved": {"income": 3.0}}),
+        ("prediction_drift", {"score": 0.97}),
+        ("near_collapse", {"unsure": 0.3}),
+        ("confidence_drop", {"unsure": 0.6}),
+    ],
+)
+def test_every_check_of_the_detector_says_how_small_a_shift_could_be_seen(rule: str, spoilt: dict[str, object]) -> None:
+    known = tolerances(indicators(baseline().layout, baseline().reference))
+    found: list[Finding] = []
+    for context, _ in watch(hours(**spoilt)):
+        alone = replace(context, tolerance=known)
+        if rule == "out_of_range":  # a feature that moved as a whole is not told here
+            step = replace(context.step, held=tuple(h for h in context.step.held if h[0] != "features"))  # type: ignore[union-attr,type-var]
+            alone = replace(alone, step=step)
+        if rule == "near_collapse":
+            (window,) = context.recent.values()
+            alone = replace(alone, newest=window)
+        found += CHECKS[rule].evaluate(alone)
+    told = found[0].details
+    units = told.get("features") or told.get("predictions") or {found[0].features[0]: told}
+    assert {name: said["min_detectable_h"] for name, said in units.items()}
+    assert all(0 < said["min_detectable_h"] < 2 for said in units.values())
+
+
 def test_a_changed_category_is_told_with_its_shares() -> None:
     (finding,) = [f for f in told(hours(town="C")) if f.rule == "feature_drift"]
     assert finding.features == ("town",)
