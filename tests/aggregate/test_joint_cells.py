@@ -103,23 +103,26 @@ def test_batches_of_any_size_give_the_same_bytes(size: int) -> None:
 
 def test_cells_are_those_of_brute_force() -> None:
     features = tuple(NumericFeature(name, (0.0,), (0,), -9.0, 9.0, 1.0, 2.0) for name in ("x", "y"))
-    space = JointSpace(("x", "y"), (JointResidual("y", (-2048, 4096), (-99_000, 0)),), ((2048, -2048), (-2048, 2048)),
-                       (250, 90_000))  # fmt: skip
+    residual_edges, error_edges = (-9000, -2000, 0, 3000), (0, 1, 2, 4, 5, 8, 10, 13, 18, 25, 32, 50)
+    space = JointSpace(
+        ("x", "y"), (JointResidual("y", (-4000, 4096), residual_edges),), ((1100, -1000), (-1000, 900)), error_edges
+    )
     layout = Layout("m", features, PredictionSpace("none"), joint=space)
     rng = np.random.default_rng(8)
-    x, y = (1 + 2 * rng.normal(size=(2, 500))).tolist()
-    bins, errors = [0, 0, 0], [0, 0, 0]
-    for a, b in zip(x, y, strict=True):
+    x = rng.normal(1, 0.1, 2000)
+    y = x + rng.normal(0, 0.01, 2000)
+    bins, errors = [0] * (len(residual_edges) + 1), [0] * (len(error_edges) + 1)
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
         p, q = round((a - 1) / 2 * 1024), round((b - 1) / 2 * 1024)
-        residual = 4096 * q - 2048 * p
-        bins[0 if residual <= -99_000 else 1 if residual <= 0 else 2] += 1
-        error = round((2048 * p - 2048 * q) / 4096) ** 2 + round((2048 * q - 2048 * p) / 4096) ** 2
-        errors[0 if error <= 250 else 1 if error <= 90_000 else 2] += 1
-    batch = batch_from_columns("m", now_ns=0, features={"x": x, "y": y}, options=DecodeOptions("m"))
+        bins[sum(4096 * q - 4000 * p > edge for edge in residual_edges)] += 1
+        error = round((1100 * p - 1000 * q) / 4096) ** 2 + round((900 * q - 1000 * p) / 4096) ** 2
+        errors[sum(error > edge for edge in error_edges)] += 1
+    made = {"x": x.tolist(), "y": y.tolist()}
     builder = PaneBuilder(layout, lambda _name, token: token)
-    builder.add_batch(batch)
+    builder.add_batch(batch_from_columns("m", now_ns=0, features=made, options=DecodeOptions("m")))
     (pane,) = builder.take()
     cells = layout.joint_cells
+    assert sum(count > 0 for count in errors) > 6 and min(bins) > 0
     assert pane.vector[cells["y"].bins].tolist() == bins
     assert pane.vector[cells[ALL_TOGETHER].bins].tolist() == errors
     assert (pane.vector[cells["y"].alarm] == np.array(bins) * WEIGHT_UNIT).all()
