@@ -94,7 +94,7 @@ def _told(context: CheckContext, space: JointSpace, name: str) -> dict[str, Any]
     told: dict[str, Any] = {"members": [member for member in space.members(name) if member != name]}
     told |= smallest_seen(context, JOINT, name)
     cells = context.layout.joint_cells[name]
-    window = context.window(cells.bins.start)
+    window = context.window(context.layout.traffic.rows)
     if context.reference is None or window is None:
         return told
     before, after = context.reference.vector[cells.bins], window.vector[cells.bins]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -42,13 +43,21 @@ def print_description(described: Description) -> None:
     out.print(table)
     out.print("[dim]values: 5 %, 25 %, 50 %, 75 % and 95 % of a number; smallest shift: of a share of one half[/]")
     for group in described.groups:
-        more = f" and {len(group) - SHOWN_MEMBERS} more" if len(group) > SHOWN_MEMBERS else ""
-        out.print(f"one group: {escape(', '.join(group[:SHOWN_MEMBERS]))}{more}")
+        out.print(f"one group: {_members(group)}")
+    if described.together:
+        out.print(f"dependence is watched of: {_members(described.together)}")
+    for name, clusters in described.embeddings:
+        out.print(f"watched as a whole: {escape(name)}, {clusters} clusters")
     out.print(f"minimum volume: below {described.full_volume:g} requests an hour alarms come later than they could")
     if described.collapse_rows is not None:
         out.print(f"a collapse is told from {described.collapse_rows:,} identical predictions on")
     for note in described.notes:
         out.print(f"[dim]note:[/] {escape(note)}")
+
+
+def _members(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_MEMBERS} more" if len(names) > SHOWN_MEMBERS else ""
+    return escape(", ".join(names[:SHOWN_MEMBERS])) + more
 
 
 def print_comparison(comparison: Comparison) -> None:

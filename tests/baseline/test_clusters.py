@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs
 from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.clusters import centroids
+from mlmon_sidecar.baseline.describe import describe
 from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -92,4 +93,5 @@ def test_the_parts_of_a_text_are_one_group() -> None:
     groups = build(np.arange(1500)).reference.groups
     (of_text,) = [group for group in groups if "note.embedding.0" in group]
     assert {f"note.embedding.{axis}" for axis in range(8)} <= set(of_text)
+    assert describe(build(np.arange(1500))).embeddings == (("note", 15),)
     assert "age" not in of_text

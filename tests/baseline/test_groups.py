@@ -70,6 +70,7 @@ def test_a_baseline_has_its_groups_whatever_the_order_of_its_rows() -> None:
     built = build()
     assert built.reference.groups == (("a", "b", "c"),)
     assert describe(built).groups == (("a", "b", "c"),)
+    assert set(describe(built).together) == set(NAMES) and describe(built).embeddings == ()
     assert built.reference.group_of("b") == ("a", "b", "c")
     assert built.reference.group_of("town") == ("town",)
     assert json.dumps(built.to_document()) == json.dumps(build(seed=9, chunk=17).to_document())
