@@ -35,14 +35,20 @@ def kswin() -> Verdict:
     return _by_row(lambda: drift.KSWIN(seed=1))
 
 
-def evidently_any() -> Verdict:
+def evidently() -> Verdict:
     """``DataDriftPreset`` of each hour against the baseline's sample: it says drift of some column."""
-    return _evidently(lambda counted: counted["count"] > 0)
+    warnings.simplefilter("ignore")  # of the library's own, at import and in each report
+    from evidently import Dataset, Report
+    from evidently.presets import DataDriftPreset
 
+    def verdict(reference: list[Array], hours: list[list[Array]]) -> Iterator[bool]:
+        samples = [rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE] for rows in reference]
+        before = Dataset.from_pandas(frame(samples))
+        for columns in zip(*hours, strict=False):
+            told = Report([DataDriftPreset()]).run(Dataset.from_pandas(frame(columns)), before).dict()
+            yield bool(told["metrics"][0]["value"]["count"])
 
-def evidently_half() -> Verdict:
-    """The same: it says drift of the dataset, which is half of the columns."""
-    return _evidently(lambda counted: counted["share"] >= 0.5)
+    return verdict
 
 
 def nannyml() -> Verdict:
@@ -75,21 +81,6 @@ def frame(columns: Sequence[Array]) -> Any:
     rows = max(map(len, columns))
     padded = [np.pad(column.astype(float), (0, rows - len(column)), constant_values=np.nan) for column in columns]
     return pd.DataFrame({f"x{at}": column for at, column in enumerate(padded)})
-
-
-def _evidently(alarms: Callable[[dict[str, float]], bool]) -> Verdict:
-    warnings.simplefilter("ignore")  # of the library's own, at import and in each report
-    from evidently import Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    def verdict(reference: list[Array], hours: list[list[Array]]) -> Iterator[bool]:
-        samples = [rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE] for rows in reference]
-        before = Dataset.from_pandas(frame(samples))
-        for columns in zip(*hours, strict=False):
-            told = Report([DataDriftPreset()]).run(Dataset.from_pandas(frame(columns)), before).dict()
-            yield bool(alarms(told["metrics"][0]["value"]))
-
-    return verdict
 
 
 def _by_row(make: Callable[[], Any]) -> Verdict:

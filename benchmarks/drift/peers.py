@@ -122,8 +122,7 @@ METHODS: dict[str, Callable[[], Verdict]] = {
     "PSI > .2": lambda: _psi,
     "ADWIN (river)": peer_libraries.adwin,
     "KSWIN (river)": peer_libraries.kswin,
-    "Evidently, a column": peer_libraries.evidently_any,
-    "Evidently, the dataset": peer_libraries.evidently_half,
+    "Evidently": peer_libraries.evidently,
     "NannyML": peer_libraries.nannyml,
 }
 
