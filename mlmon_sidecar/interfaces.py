@@ -37,7 +37,7 @@ class Clock(Protocol):
 
 TextbookRule = Literal[
     "ks_p_value", "mean_shift_2sd", "null_rate_doubled", "prediction_mean_shift_2sd", "confidence_floor",
-    "identical_predictions",
+    "identical_predictions", "centroid_cosine",
 ]  # fmt: skip
 """Rules of ``checks.textbook``."""
 

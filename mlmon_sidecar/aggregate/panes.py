@@ -9,7 +9,9 @@ import numpy as np
 
 from mlmon_sidecar.aggregate.categorical import CategoricalCounter, RedactCategory
 from mlmon_sidecar.aggregate.convert import to_matrix
+from mlmon_sidecar.aggregate.embeddings import EmbeddingCounter
 from mlmon_sidecar.aggregate.exemplars import error_samples
+from mlmon_sidecar.aggregate.joint import JointCounter
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
@@ -47,7 +49,9 @@ class RowCounter:
         self._categorical = CategoricalCounter(layout, redact_category)
         self._outputs = OutputCounter(layout, redact_category)
         self._segments = SegmentCounter(layout, redact_category) if layout.segments.dimensions else None
+        self._related = (EmbeddingCounter(layout), JointCounter(layout))
         self._lines = self._numeric.lines + self._categorical.lines + self._outputs.lines
+        self._lines += sum(counter.lines for counter in self._related)
 
     def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
@@ -60,6 +64,8 @@ class RowCounter:
         self._numeric.count(tally, values, codes)
         hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
         hashes = hashes + input_hashes(names, columns, values, codes)
+        for counter in self._related:
+            counter.count(tally, values, codes)
         self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
         return tally, Seen(hashes, tokens)
 

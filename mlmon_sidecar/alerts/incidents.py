@@ -77,6 +77,12 @@ class IncidentBook:
                 moves.append(Transition(dataclasses.replace(changed, resolved_minute=minute), RESOLVED, minute))
         return moves
 
+    def explain(self, incident: Incident, summary: str, details: Mapping[str, object], minute: int) -> Transition:
+        """More is known of an open incident: its sentence, and details in the place of those of the same key."""
+        changed = dataclasses.replace(incident, summary=summary, details={**incident.details, **details})
+        self._open[incident.key] = changed
+        return Transition(changed, "", minute)
+
     def _joined(self, finding: Finding) -> Incident | None:
         of_rule = [incident for incident in self.open if incident.rule == finding.rule]
         sharing = (i for i in of_rule if set(finding.features) & set(i.details[WAITING]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +19,11 @@ from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
 from mlmon_sidecar.baseline.counting import count_all, count_half_hours, counted_half_hours
 from mlmon_sidecar.baseline.cuts import coarse
 from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.baseline.embeddings import embedding_spaces
+from mlmon_sidecar.baseline.groups import correlated_groups
+from mlmon_sidecar.baseline.held_out import without_fitted
 from mlmon_sidecar.baseline.importances import weights_of
+from mlmon_sidecar.baseline.joint import joint_space
 from mlmon_sidecar.baseline.look import Look
 from mlmon_sidecar.baseline.predictions import Judge, prediction_space
 from mlmon_sidecar.baseline.rows import RowFilter, RowReader
@@ -33,9 +36,6 @@ from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.statistics.segment_indicators import segment_indicators
 from mlmon_sidecar.statistics.segment_wander import learn_segment_wander, sampled
 from mlmon_sidecar.statistics.wander import learn_wander
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MAX_CELLS", "MIN_ROWS", "Purpose", "build_baseline"]
 
@@ -90,11 +90,12 @@ def build_baseline(
     kept, notes = _features(look)
     space = prediction_space(found.kind, look.classes, look.scores, found.options, redact_category)
     layout, remarks = with_segments(
-        _layout(purpose.model, kept, space, notes), look.dimensions, importances or {}, MAX_CELLS
+        _related(_layout(purpose.model, kept, space, notes), look), look.dimensions, importances or {}, MAX_CELLS
     )
     notes += remarks
     judge = Judge(space)
     vector = count_all(layout, reader, redact_category, _stage(progress, _SECOND, _COUNT), judge)
+    vector = without_fitted(layout, vector, look.sample)
     calibration, calibrated = judge.calibration()
     reference = Reference(
         layout=layout.hash,
@@ -104,6 +105,7 @@ def build_baseline(
         calibration=calibration,
         calibration_rows=calibrated,
         confusion=judge.confusion(),
+        groups=_groups(layout, look),
     )
     if roles.timestamp:
         watched = indicators(layout, reference)
@@ -204,6 +206,18 @@ def _own_wander(
     seen = count_half_hours(layout, reader, redact, telling, halves, progress)
     own = learn_segment_wander(watched, telling, reference, seen.half_hour, seen.hits, seen.totals)
     return replace(reference, tau={**reference.tau, **own.tau}, profile={**reference.profile, **own.profile})
+
+
+def _related(layout: Layout, look: Look) -> Layout:
+    """With what is counted of several features together."""
+    names = [feature.name for feature, _ in layout.numeric()]
+    joint = joint_space(layout, look.sample)
+    return replace(layout, embeddings=embedding_spaces(names, look.sample), joint=joint)
+
+
+def _groups(layout: Layout, look: Look) -> tuple[tuple[str, ...], ...]:
+    names = [feature.name for feature, _ in layout.numeric()]
+    return correlated_groups(names, look.sample.matrix(names))
 
 
 def _new_rates(layout: Layout, kept: Sequence[ColumnLook]) -> dict[str, float]:

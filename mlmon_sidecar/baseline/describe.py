@@ -71,6 +71,9 @@ class Description:
         score: quantiles at ``SHARES``; empty without a score.
         accuracy: of the labelled rows; None without.
         full_volume: requests an hour below which alarms come later than they could.
+        groups: features that say the same, two or more each: together one of the groups that an alert counts.
+        embeddings: text and vector columns, and how many clusters each has.
+        together: features whose dependence is watched.
         collapse_rows: identical predictions that are told as a collapse, where each is of the commonest class.
     """
 
@@ -87,6 +90,9 @@ class Description:
     labelled: int
     calibrated: int
     features: tuple[FeatureDescription, ...]
+    groups: tuple[tuple[str, ...], ...]
+    embeddings: tuple[tuple[str, int], ...]
+    together: tuple[str, ...]
     full_volume: float
     collapse_rows: int | None
     segments: tuple[DimensionDescription, ...]
@@ -115,6 +121,9 @@ def describe(baseline: Baseline) -> Description:
         labelled=int(confusion.sum()),
         calibrated=reference.calibration_rows,
         features=tuple(_described(baseline, feature) for feature in layout.features),
+        groups=reference.groups,
+        embeddings=tuple((space.name, len(space.centroids)) for space in layout.embeddings),
+        together=() if layout.joint is None else layout.joint.columns,
         full_volume=FULL_CLOCK_REQUESTS,
         collapse_rows=_collapse_rows(max(classes.values(), default=0.0)),
         segments=tuple(_dimension(baseline, each.name) for each in layout.segments.dimensions),

@@ -73,6 +73,8 @@ class Baseline:
     def to_document(self) -> dict[str, Any]:
         reference = asdict(self.reference)
         reference["vector"] = self.reference.vector.tolist()
+        if not self.reference.groups:  # as documents were before there were groups: a baseline's id is its document's
+            del reference["groups"]
         return {
             "format": BASELINE_FORMAT,
             "model": self.layout.model,
@@ -146,7 +148,10 @@ def _reference(item: Mapping[str, Any]) -> Reference:
     vector = np.array(fields.pop("vector"), dtype=np.int64)
     calibration, confusion = tuple(fields.pop("calibration")), tuple(map(tuple, fields.pop("confusion")))
     profile = {key: UnitProfile.from_document(found) for key, found in fields.pop("profile", {}).items()}
-    return Reference(vector=vector, calibration=calibration, confusion=confusion, profile=profile, **fields)
+    groups = tuple(map(tuple, fields.pop("groups", ())))
+    return Reference(
+        vector=vector, calibration=calibration, confusion=confusion, profile=profile, groups=groups, **fields
+    )
 
 
 def _render(value: Any, indent: int = 0) -> str:

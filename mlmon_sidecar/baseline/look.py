@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory, number_of, rank_correlation
+from mlmon_sidecar.baseline.columns import ColumnLook, RedactCategory
 from mlmon_sidecar.baseline.counting import HALF_HOUR_NS
 from mlmon_sidecar.baseline.predictions import texts
+from mlmon_sidecar.baseline.row_sample import RowSample
 from mlmon_sidecar.baseline.segments import crowded, look_at, look_closer_at
 from mlmon_sidecar.baseline.sketch import Cells, Numbers
 from mlmon_sidecar.baseline.tokens import Texts
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.aggregate.samples import Hashes
     from mlmon_sidecar.baseline.rows import RowReader, Rows
     from mlmon_sidecar.records import FloatVector, IntVector
 
 CAP, LEAST_CAP = 8192, 512  # values of one column that are told apart
 ALL_CELLS = 1 << 21  # the same, of all columns together: wide tables are looked at more coarsely
-SAMPLED_ROWS, LEAST_SAMPLED_ROWS = 4096, 512  # for the correlation with time
+SAMPLED_ROWS, LEAST_SAMPLED_ROWS = 4096, 512  # for what columns have to do with time and with each other
 SAMPLED_CELLS = 1 << 22
 TIME_CORRELATION = 0.95
 CLASS_CAP = 8192
@@ -51,7 +51,7 @@ class Look:
         self._columns: dict[str, ColumnLook] = {}
         self.dimensions = {name: ColumnLook(name, redact, self._cap) for name in dimensions}
         self._scores, self._classes = Numbers(CAP), Texts(CLASS_CAP)
-        self._sample = TimeSample(max(LEAST_SAMPLED_ROWS, min(SAMPLED_ROWS, SAMPLED_CELLS // width)))
+        self.sample = RowSample(max(LEAST_SAMPLED_ROWS, min(SAMPLED_ROWS, SAMPLED_CELLS // width)))
         self._half_hours: IntVector = np.zeros(0, dtype=np.int64)
         self.rows = 0
 
@@ -65,9 +65,9 @@ class Look:
             look_at(self.dimensions, rows)
             self._scores.add(*_scores(rows))
             self._classes.add(self._class_counts(rows))
+            self.sample.add(rows)
             if self._timed:
                 self._half_hours = np.union1d(self._half_hours, rows.batch.event_ns // HALF_HOUR_NS)
-                self._sample.add(rows)
 
     @property
     def needs_second(self) -> bool:
@@ -104,7 +104,7 @@ class Look:
         """Why a column is no feature; "" where it is one."""
         reason = column.unfit()
         if column.is_numeric and self._timed and reason in ("", "numbers the rows"):
-            followed = abs(self._sample.correlation(column.name)) > TIME_CORRELATION
+            followed = abs(self.sample.correlation(column.name)) > TIME_CORRELATION
             return "follows time" if followed else reason
         return reason
 
@@ -140,43 +140,6 @@ class Look:
 
     def _taken_apart(self, name: str) -> bool:
         return any(other.startswith(f"{name}.") for other in self._columns)
-
-
-class TimeSample:
-    """Rows whose hash is smallest, each distinct one once: which rows does not depend on their order."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._hashes: Hashes = np.zeros(0, dtype=np.uint64)
-        self._time: FloatVector = np.zeros(0)
-        self._values: dict[str, FloatVector] = {}
-
-    def add(self, rows: Rows) -> None:
-        hashes = np.concatenate((self._hashes, rows.hashes))
-        _, kept = np.unique(hashes, return_index=True)  # ascending in hash
-        kept = kept[: self._size]
-        before = len(self._hashes)
-        stays, comes = kept[kept < before], kept[kept >= before] - before
-        if not len(comes):
-            return
-        self._hashes = np.concatenate((self._hashes[stays], rows.hashes[comes]))
-        self._time = np.concatenate((self._time[stays], rows.batch.event_ns[comes].astype(np.float64)))
-        at = comes.tolist()
-        absent_before, absent_now = np.full(len(stays), np.nan), np.full(len(at), np.nan)
-        for name in {*self._values, *rows.batch.features}:
-            column = rows.batch.features.get(name)
-            held = self._values[name][stays] if name in self._values else absent_before
-            new = absent_now if column is None else np.array([number_of(column[k]) for k in at])
-            self._values[name] = np.concatenate((held, new))
-
-    def correlation(self, name: str) -> float:
-        """Spearman's, of a column with time; 0 where it is not known."""
-        values = self._values.get(name, np.zeros(0))
-        known = np.isfinite(values)
-        if known.sum() < 3:
-            return 0.0
-        order = np.argsort(self._hashes[known])  # the same sums for the same rows
-        return rank_correlation(values[known][order], self._time[known][order])
 
 
 def _scores(rows: Rows) -> tuple[FloatVector, IntVector]:

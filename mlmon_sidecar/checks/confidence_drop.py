@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held
+from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held, smallest_seen
 from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.indicators import CONFIDENCE
@@ -58,7 +58,8 @@ class ConfidenceDrop:
                 value=drop,
                 threshold=DROP,
                 rows=int(window.vector[context.layout.outputs.confidence].sum()),
-                details={"reference": before, "current": after, "chance": chance},
+                details={"reference": before, "current": after, "chance": chance}
+                | smallest_seen(context, CONFIDENCE, UNIT),
             )
         ]
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.records import Sample, Window
     from mlmon_sidecar.statistics.edetector import Alarm, Step
     from mlmon_sidecar.statistics.layout import Layout
+    from mlmon_sidecar.statistics.onset_shape import Shape
     from mlmon_sidecar.statistics.reference import Reference
     from mlmon_sidecar.statistics.segment_indicators import SegmentUnit
     from mlmon_sidecar.statistics.service import ServiceReference
@@ -110,6 +111,7 @@ class CheckContext:
         quality: None without joined labels.
         segments: at the first pane after an hour, and where an hour gained late; None else and without segments.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
+        shapes: of features that alarm at this minute, where a step or a ramp is clear.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
 
@@ -128,6 +130,7 @@ class CheckContext:
     quality: QualityView | None = None
     segments: SegmentsView | None = None
     confidence_floor: float | None = None
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def window(self, rows_cell: int) -> Window | None:
@@ -154,6 +157,12 @@ class CheckContext:
 def requests_in(window: Window, cell: int) -> float:
     """Requests behind the weight in a cell."""
     return int(window.vector[cell]) / WEIGHT_UNIT
+
+
+def smallest_seen(context: CheckContext, stream: str, name: str) -> dict[str, float]:
+    """The smallest movement of a unit that is ever found, in Cohen's h, as an entry of a finding's details."""
+    h = context.tolerance.get((stream, name))
+    return {} if h is None else {"min_detectable_h": h}
 
 
 def closed_names(step: Step | None, stream: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmon_sidecar.checks.collapse import is_identical
-from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held
+from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held, smallest_seen
 from mlmon_sidecar.checks.wording import number, percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.indicators import PREDICTIONS
@@ -53,6 +53,7 @@ class NearCollapse:
                 continue
             if new["spread"] / old["spread"] < LEFT:
                 told[unit] = {"left": new["spread"] / old["spread"], "reference": old, "current": new}
+                told[unit] |= smallest_seen(context, PREDICTIONS, unit)
         if not told:
             return []
         return [

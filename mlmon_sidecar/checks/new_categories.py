@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.context import CheckContext, closed_names, smallest_seen
 from mlmon_sidecar.checks.feature_drift import compared
 from mlmon_sidecar.checks.wording import percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
@@ -67,6 +67,7 @@ class NewCategories:
                         "current": shares[name],
                         "values": values[name],
                         "onset_minute": onset,
+                        **smallest_seen(context, NEW, name),
                     }
                     for name, onset in zip(alarm.units, alarm.onset, strict=True)
                 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.context import CheckContext, closed_names, smallest_seen
 from mlmon_sidecar.checks.feature_drift import compared
 from mlmon_sidecar.checks.wording import percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
@@ -45,6 +45,7 @@ class NullRate:
                     details={
                         "features": {
                             name: {"reference": old, "current": new, "onset_minute": onset}
+                            | smallest_seen(context, NULLS, name)
                             for (name, (old, new)), onset in zip(shares.items(), alarm.onset, strict=True)
                         }
                     },

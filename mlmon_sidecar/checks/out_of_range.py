@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held
+from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held, smallest_seen
 from mlmon_sidecar.checks.wording import number, percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.indicators import FEATURES, RANGE
@@ -53,7 +53,7 @@ class OutOfRange:
         for name, strength, onset in zip(alarm.units, alarm.evidence, alarm.onset, strict=True):
             if drift_told and is_held(context.step, FEATURES, name):
                 continue
-            told[name] = _details(context, name) | {"onset_minute": onset}
+            told[name] = _details(context, name) | {"onset_minute": onset} | smallest_seen(context, RANGE, name)
             evidence.append(strength)
         if not told:
             return []

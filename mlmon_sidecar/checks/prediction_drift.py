@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.checks.context import CheckContext, closed_names
+from mlmon_sidecar.checks.context import CheckContext, closed_names, smallest_seen
 from mlmon_sidecar.checks.wording import movement, percent, together
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.distances import kolmogorov_smirnov, total_variation
@@ -35,8 +35,8 @@ class PredictionDrift:
             if alarm.stream != PREDICTIONS:
                 continue
             told = {name: self._told(context, name) for name in alarm.units}
-            for onset, details in zip(alarm.onset, told.values(), strict=True):
-                details["onset_minute"] = onset
+            for onset, (name, details) in zip(alarm.onset, told.items(), strict=True):
+                details |= {"onset_minute": onset, **smallest_seen(context, PREDICTIONS, name)}
             distances = [float(details["distance"]) for details in told.values() if details.get("distance") is not None]
             findings.append(
                 Finding(

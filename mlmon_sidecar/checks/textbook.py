@@ -17,6 +17,7 @@ from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.checks.prediction_drift import mean_score
 from mlmon_sidecar.checks.wording import number, together
 from mlmon_sidecar.records import Finding, Layer, Tier
+from mlmon_sidecar.statistics.embedding_figures import embedding_figures
 from mlmon_sidecar.statistics.figures import feature_figures
 from mlmon_sidecar.statistics.layout import FIXED_POINT_UNIT
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 DEVIATIONS = 2.0
 DOUBLED = 2.0
+ALIGNED = 0.9
 SCORE, CONFIDENCE, PREDICTION = "score", "confidence", "prediction"
 
 
@@ -114,6 +116,16 @@ def identical_predictions(context: CheckContext, _reference: Reference, window: 
     return {PREDICTION: Figure(float(rows), float(MORE_THAN_ROWS), rows > MORE_THAN_ROWS)}
 
 
+def centroid_cosines(context: CheckContext, reference: Reference, window: Window) -> Figures:
+    """Cosine between the mean vector and the reference's, per text or vector column, below 0.9."""
+    found = {}
+    for name, cells in context.layout.embedding_cells.items():
+        cosine = embedding_figures(cells, reference.vector, window.vector).centroid_cosine
+        if cosine is not None:
+            found[name] = Figure(cosine, ALIGNED, cosine < ALIGNED)
+    return found
+
+
 @dataclass(slots=True)
 class TextbookCheck:
     """One of the rules as a check: true while it fires. P3, for it has no bound on false alarms."""
@@ -171,6 +183,7 @@ TEXTBOOK: Mapping[str, TextbookCheck] = {
             "mean {} moved by {} standard deviations (limit {})",
         ),
         TextbookCheck("confidence_floor", Layer.PREDICTION, confidence_floor, "mean {} {} is below {}"),
+        TextbookCheck("centroid_cosine", Layer.DATA, centroid_cosines, "{}: centroid cosine {} < {}"),
         TextbookCheck("identical_predictions", Layer.PREDICTION, identical_predictions, "every {} is one over {} rows"),
     )
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.baseline.describe import Description, FeatureDescription
 
 SHOWN_CATEGORIES = 4
+SHOWN_MEMBERS = 12  # of a group of features
 WORTH_SHOWING = 0.005  # distance or change of a null share below which a column is not listed
 
 
@@ -40,6 +42,12 @@ def print_description(described: Description) -> None:
         )  # fmt: skip
     out.print(table)
     out.print("[dim]values: 5 %, 25 %, 50 %, 75 % and 95 % of a number; smallest shift: of a share of one half[/]")
+    for group in described.groups:
+        out.print(f"one group: {_members(group)}")
+    if described.together:
+        out.print(f"dependence is watched of: {_members(described.together)}")
+    for name, clusters in described.embeddings:
+        out.print(f"watched as a whole: {escape(name)}, {clusters} clusters")
     for dimension in described.segments:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in dimension.shares)
         out.print(
@@ -51,6 +59,11 @@ def print_description(described: Description) -> None:
         out.print(f"a collapse is told from {described.collapse_rows:,} identical predictions on")
     for note in described.notes:
         out.print(f"[dim]note:[/] {escape(note)}")
+
+
+def _members(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_MEMBERS} more" if len(names) > SHOWN_MEMBERS else ""
+    return escape(", ".join(names[:SHOWN_MEMBERS])) + more
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -201,7 +201,8 @@ class CheckSettings(Table):
     textbook: tuple[TextbookRule, ...] = Field(
         default=(),
         description="Those that alarm, besides the checks that are always on: `ks_p_value`, `mean_shift_2sd`, "
-        "`null_rate_doubled`, `prediction_mean_shift_2sd`, `confidence_floor`, `identical_predictions`.",
+        "`null_rate_doubled`, `prediction_mean_shift_2sd`, `confidence_floor`, `identical_predictions`, "
+        "`centroid_cosine`.",
         examples=[["mean_shift_2sd"]],
     )
     confidence_floor: float | None = Field(

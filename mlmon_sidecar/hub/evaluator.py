@@ -24,12 +24,14 @@ from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.segment_watch import SegmentWatch
 from mlmon_sidecar.hub.service_watch import ServiceWatch
+from mlmon_sidecar.hub.shapes import look_again, shapes
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import tolerances
-from mlmon_sidecar.statistics.indicators import indicators
+from mlmon_sidecar.statistics.indicators import FEATURES, indicators
+from mlmon_sidecar.statistics.onset_shape import Shape
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
@@ -185,6 +187,8 @@ class ModelEvaluator:
             self._service.turn(self._windows.by_hour, hour)
         if hour > last_hour and self.segments is not None:
             self.segments.turn(self._windows.by_hour, hour)
+        if hour > last_hour and self._detector is not None and self.plan.reference is not None:
+            moves += look_again(self._book, self._detector.indicators, self.plan.reference, self._windows, minute)
         if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
@@ -213,6 +217,7 @@ class ModelEvaluator:
             service=service,
             segments=None if self.segments is None else self.segments.view(self._told(SEGMENTS)),
             confidence_floor=self.plan.confidence_floor,
+            shapes=self._shapes(step),
             tolerance=self._tolerance,
         )
         return self._moves(context)
@@ -220,6 +225,12 @@ class ModelEvaluator:
     def _told(self, rule: str) -> frozenset[str]:
         """Names that open incidents of a rule have, and that have not ended."""
         return frozenset(name for i in self._book.open if i.rule == rule for name in i.details[WAITING])
+
+    def _shapes(self, step: Step | None) -> Mapping[str, Shape]:
+        if step is None or not step.alarms or self._detector is None or self.plan.reference is None:
+            return {}
+        onsets = [pair for a in step.alarms if a.stream == FEATURES for pair in zip(a.units, a.onset, strict=True)]
+        return shapes(self._detector.indicators, self.plan.reference, self._windows, onsets)
 
     def _judge_outcomes(self, first: int, last: int) -> list[Transition]:
         """Labels of cohorts that are mature on days ``first`` to ``last``. What the detector has taken is marked in

@@ -14,6 +14,7 @@ from mlmon_sidecar.hub.segment_view import segment_views
 from mlmon_sidecar.hub.view import (
     BaselineView,
     ClassView,
+    EmbeddingView,
     FeatureView,
     IncidentView,
     ModelView,
@@ -23,7 +24,8 @@ from mlmon_sidecar.hub.view import (
     WindowView,
 )
 from mlmon_sidecar.records import Incident, Tier, Window
-from mlmon_sidecar.statistics.indicators import FEATURES, NULLS
+from mlmon_sidecar.statistics.embedding_figures import embedding_figures
+from mlmon_sidecar.statistics.indicators import EMBEDDINGS, FEATURES, NULLS
 from mlmon_sidecar.statistics.layout import CategoricalCells, Feature, NumericCells
 from mlmon_sidecar.store import Store
 
@@ -46,6 +48,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "reason": trouble or reason(evaluator, window, seen),
         "features": feature_views(evaluator, window),
         "segments": segment_views(evaluator, window),
+        "embeddings": embedding_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
         "textbook": textbook_views(evaluator),
@@ -156,6 +159,30 @@ def _feature_view(
         "missing_held": (NULLS, feature.name) in held,
         "reason": "" if rows else ("all values are missing" if decoded else "no rows in the last 24 hours"),
     }
+
+
+def embedding_views(evaluator: ModelEvaluator, window: Window) -> list[EmbeddingView]:
+    reference = evaluator.plan.reference
+    if reference is None:
+        return []
+    evidence, held = evaluator.evidence(), evaluator.held
+    views: list[EmbeddingView] = []
+    for name, cells in evaluator.plan.layout.embedding_cells.items():
+        found = embedding_figures(cells, reference.vector, window.vector)
+        views.append(
+            {
+                "name": name,
+                "rows": found.rows,
+                "cluster_tv": found.cluster_tv,
+                "distance_ks": found.distance_ks,
+                "centroid_cosine": found.centroid_cosine,
+                "mmd": found.mmd,
+                "evidence": evidence.get((EMBEDDINGS, name)),
+                "held": (EMBEDDINGS, name) in held,
+                "reason": "" if found.rows else "no vectors in the last 24 hours",
+            }
+        )
+    return views
 
 
 def prediction_view(evaluator: ModelEvaluator, window: Window) -> PredictionView:

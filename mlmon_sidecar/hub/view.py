@@ -87,6 +87,20 @@ class FeatureView(TypedDict):
     reason: str  # "" when there is nothing to explain
 
 
+class EmbeddingView(TypedDict):
+    """A text or vector column as a whole; its parts are features besides."""
+
+    name: str
+    rows: int
+    cluster_tv: float | None  # total variation of the shares of the baseline's clusters
+    distance_ks: float | None  # of the distance to the nearest; positive: farther
+    centroid_cosine: float | None
+    mmd: float | None
+    evidence: float | None
+    held: bool  # as of a feature
+    reason: str
+
+
 class ClassView(TypedDict):
     name: str
     ratio: float | None
@@ -240,6 +254,7 @@ class ModelView(TypedDict):
     reason: str
     features: list[FeatureView]
     segments: list[SegmentView]  # empty where the baseline knows none
+    embeddings: list[EmbeddingView]
     prediction: PredictionView
     outcome: OutcomeView
     textbook: list[TextbookView]

@@ -55,6 +55,11 @@ STREAM_WEIGHT: Mapping[str, float] = {
 }
 BUDGET_RESERVE = 0.05  # versions
 
+EMBEDDINGS, JOINT = "embeddings", "joint"
+OUT_OF_FEATURES: Mapping[str, float] = {EMBEDDINGS: 0.03, JOINT: 0.03}
+"""What a layout that has them takes out of the features' part: they are features seen together. A layout without them
+keeps all of it."""
+
 RARE_STREAMS = frozenset({NULLS, NEW, RANGE})
 """Events too rare to tell wander by: they have burstiness instead."""
 
@@ -98,7 +103,7 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
             code="layout_mismatch",
             hint="Build the reference on this layout, or activate the layout it was built on.",
         )
-    builder = IndicatorBuilder(WEIGHT_UNIT, STREAM_WEIGHT)
+    builder = IndicatorBuilder(WEIGHT_UNIT, stream_weights(layout))
     weights = feature_weights(layout, reference)
     for name, cells in layout.cells.items():
         builder.unit(FEATURES, name, weights[name], reference.profile.get(name))
@@ -118,8 +123,19 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
             _unseen(builder, reference, name, cells)
     _predictions(builder, layout, reference)
     _confidence(builder, layout, reference)
+    _embeddings(builder, layout, reference)
+    _joint(builder, layout, reference)
     _mix(builder, layout, reference)
     return builder.build()
+
+
+def stream_weights(layout: Layout) -> Mapping[str, float]:
+    """Parts of the budget of what this layout counts."""
+    there = {EMBEDDINGS: bool(layout.embeddings), JOINT: layout.joint is not None}
+    taken = {stream: part for stream, part in OUT_OF_FEATURES.items() if there[stream]}
+    if not taken:
+        return STREAM_WEIGHT
+    return {**STREAM_WEIGHT, FEATURES: STREAM_WEIGHT[FEATURES] - sum(taken.values()), **taken}
 
 
 def feature_weights(layout: Layout, reference: Reference) -> Mapping[str, float]:
@@ -262,6 +278,23 @@ def _mix(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> Non
         for block in layout.segment_cells.of(dimension.name):
             share = int(reference.vector[block.start + 1]) / total
             builder.two_sided([block.start + 1], [layout.traffic.rows + 1], share, h, slack.deff)
+
+
+def _embeddings(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """Where vectors lie, and how far from what is known there."""
+    for name, cells in layout.embedding_cells.items():
+        _output(builder, EMBEDDINGS, name, reference)
+        slack = slack_of(reference, key_of(EMBEDDINGS, name))
+        each_cell(builder, cells.cluster_weight, reference.vector, slack)
+        ordered(builder, cells.distance_weight, reference.vector, slack)
+
+
+def _joint(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
+    """What features leave of each other unexplained, in rows that have all of them."""
+    for name, cells in layout.joint_cells.items():
+        _output(builder, JOINT, name, reference)
+        ordered(builder, cells.alarm, reference.vector, slack_of(reference, key_of(JOINT, name)))
+
 
 
 def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlmon_sidecar.errors import BaselineError
+from mlmon_sidecar.statistics.embedding_space import EmbeddingCells, EmbeddingSpace, embedding_cells
+from mlmon_sidecar.statistics.joint_space import ALL_TOGETHER, JointCells, JointSpace, joint_cells
 from mlmon_sidecar.statistics.segments import NO_SEGMENTS, SegmentCells, SegmentSpace, block_sources
 
 if TYPE_CHECKING:
@@ -140,6 +142,8 @@ class Layout:
     model: str
     features: tuple[Feature, ...]
     prediction: PredictionSpace
+    embeddings: tuple[EmbeddingSpace, ...] = ()
+    joint: JointSpace | None = None
     segments: SegmentSpace = NO_SEGMENTS
 
     @cached_property
@@ -183,10 +187,33 @@ class Layout:
         return {feature.name: _feature_cells(feature, at) for feature in self.features}
 
     @cached_property
+    def embedding_start(self) -> int:
+        """Behind the cells of single features; from here on cells are of several together."""
+        ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
+        return max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
+
+    @cached_property
+    def embedding_cells(self) -> Mapping[str, EmbeddingCells]:
+        """Cells of each embedded column, by name."""
+        at, found = self.embedding_start, dict[str, EmbeddingCells]()
+        for space in self.embeddings:
+            found[space.name] = embedding_cells(space, at)
+            at = found[space.name].end
+        return found
+
+    @cached_property
+    def joint_cells(self) -> Mapping[str, JointCells]:
+        """Cells of each unit of features that are counted together."""
+        return {} if self.joint is None else joint_cells(self.joint, self._after_embeddings)
+
+    @cached_property
+    def _after_embeddings(self) -> int:
+        return max((cells.end for cells in self.embedding_cells.values()), default=self.embedding_start)
+
+    @cached_property
     def segment_cells(self) -> SegmentCells:
         """Blocks of the segments, behind all other cells; none where rows are not split."""
-        ends = (c.moments if isinstance(c, NumericCells) else c.invalid for c in self.cells.values())
-        first = max((end + 2 for end in ends), default=self.outputs.confidence_ppm + 1)
+        first = max((cells.alarm.stop for cells in self.joint_cells.values()), default=self._after_embeddings)
         columns = [self.cells[name] for name in self.segments.columns]
         sources = block_sources(self.traffic.rows, self.prediction, self.outputs, columns)
         return SegmentCells(self.segments, tuple(sources), first)
@@ -229,14 +256,24 @@ class Layout:
 
     def to_document(self) -> dict[str, Any]:
         """JSON-able; ``from_document`` reads it back to an equal layout with an equal hash."""
-        split = {"segments": asdict(self.segments)} if self.segments.dimensions else {}
         return {
             "format": LAYOUT_FORMAT,
             "model": self.model,
             "features": [asdict(feature) for feature in self.features],
             "prediction": asdict(self.prediction),
-            **split,  # absent where there is nothing to say: layouts without segments keep their hash
+            **self._sections(),
         }
+
+    def _sections(self) -> dict[str, Any]:
+        """Those that there is something to say of: a layout without them keeps the hash it always had."""
+        sections: dict[str, Any] = {}
+        if self.embeddings:
+            sections["embeddings"] = [asdict(space) for space in self.embeddings]
+        if self.joint is not None:
+            sections["joint"] = asdict(self.joint)
+        if self.segments.dimensions:
+            sections["segments"] = asdict(self.segments)
+        return sections
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Layout:
@@ -250,9 +287,11 @@ class Layout:
         try:
             features = tuple(_read_feature(item) for item in document["features"])
             space = PredictionSpace(**_tuples(document["prediction"]))
+            embeddings = tuple(map(EmbeddingSpace.from_document, document.get("embeddings", ())))
+            joint = JointSpace.from_document(document["joint"]) if "joint" in document else None
             segments = SegmentSpace.from_document(document["segments"]) if "segments" in document else NO_SEGMENTS
-            layout = cls(model=document["model"], features=features, prediction=space, segments=segments)
-        except (KeyError, TypeError, AttributeError) as error:
+            layout = cls(document["model"], features, space, embeddings=embeddings, joint=joint, segments=segments)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BaselineError(
                 "the layout is incomplete", code="layout_invalid", hint=f"Missing or wrong: {error}"
             ) from error
@@ -326,8 +365,20 @@ def _validate(layout: Layout) -> None:
                 raise BaselineError(f"feature {feature.name!r}: scale must be > 0", code="layout_invalid")
     _ascending("score", layout.prediction.score_edges)
     layout.segments.require_valid(names)
+    numeric = {feature.name for feature, _ in layout.numeric()}
+    for space in layout.embeddings:
+        _ascending(space.name, space.edges)
+        if not numeric.issuperset(space.parts) or len(space.centroids) < 2:
+            raise BaselineError(f"{space.name!r}: parts or centroids are missing", code="layout_invalid")
+    if layout.joint is not None:
+        for name, edges in layout.joint.edges.items():
+            _ascending(name, edges)
+        if not numeric.issuperset(layout.joint.columns) or not numeric.issuperset(
+            layout.joint.edges.keys() - {ALL_TOGETHER}
+        ):
+            raise BaselineError("features that are counted together are missing", code="layout_invalid")
 
 
-def _ascending(name: str, edges: tuple[float, ...]) -> None:
+def _ascending(name: str, edges: Sequence[float]) -> None:
     if any(not math.isfinite(edge) for edge in edges) or any(a >= b for a, b in itertools.pairwise(edges)):
         raise BaselineError(f"{name!r}: edges must ascend and be finite", code="layout_invalid")

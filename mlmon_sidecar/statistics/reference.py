@@ -30,6 +30,8 @@ class Reference:
             several classes; empty without labels.
         calibration_rows: rows the calibration was fitted on.
         confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
+        groups: features that say the same (absolute rank correlation above .8), two or more each, in the layout's
+            order; a feature in none is a group of its own.
     """
 
     layout: str
@@ -44,3 +46,8 @@ class Reference:
     calibration: tuple[float, ...] = ()
     calibration_rows: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+
+    def group_of(self, name: str) -> tuple[str, ...]:
+        """The features that go with a feature, itself among them."""
+        return next((group for group in self.groups if name in group), (name,))

@@ -19,6 +19,7 @@ from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.records import MINUTE_NS
+from mlmon_sidecar.statistics.joint_space import ALL_TOGETHER
 from mlmon_sidecar.statistics.layout import CategoricalFeature, NumericFeature, hashed_token
 from mlmon_sidecar.statistics.wander import PRIOR_TAU
 
@@ -102,7 +103,11 @@ def test_the_reference_is_what_serving_counts_on_the_same_rows() -> None:
     )  # fmt: skip
     builder = PaneBuilder(BUILT.layout, same)
     builder.add_batch(batch)
-    assert np.array_equal(sum(pane.vector for pane in builder.take()), BUILT.reference.vector)
+    served, end = sum(pane.vector for pane in builder.take()), BUILT.layout.embedding_start
+    assert np.array_equal(served[:end], BUILT.reference.vector[:end])
+    joint = BUILT.layout.joint_cells[ALL_TOGETHER].bins  # of these the reference has the rows it was not fitted on
+    assert 0 < BUILT.reference.vector[joint].sum() < served[joint].sum()
+    assert (served - BUILT.reference.vector >= 0).all()
 
 
 def test_categories_pass_the_redactor_before_they_are_kept() -> None:

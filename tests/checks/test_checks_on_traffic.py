@@ -9,6 +9,7 @@ import pytest
 
 from mlmon_sidecar.checks import CHECKS, CheckContext
 from mlmon_sidecar.checks.context import QualityView
+from mlmon_sidecar.checks.feature_drift import _tier
 from mlmon_sidecar.records import Finding, Layer, Tier, Window
 from mlmon_sidecar.statistics.edetector import Detector
 from mlmon_sidecar.statistics.indicator_set import tolerances
@@ -73,6 +74,36 @@ def test_a_finding_says_how_small_a_shift_could_be_seen() -> None:
     assert 0.10 < finding.details["features"]["income"]["min_detectable_h"] < 0.5
 
 
+@pytest.mark.parametrize(
+    ("rule", "spoilt"),
+    [
+        ("feature_drift", {"moved": {"income": 1.0}}),
+        ("null_rate", {"nulls": 0.3}),
+        ("new_categories", {"town": "Z"}),
+        ("out_of_range", {"moved": {"income": 3.0}}),
+        ("prediction_drift", {"score": 0.97}),
+        ("near_collapse", {"unsure": 0.3}),
+        ("confidence_drop", {"unsure": 0.6}),
+    ],
+)
+def test_every_check_of_the_detector_says_how_small_a_shift_could_be_seen(rule: str, spoilt: dict[str, object]) -> None:
+    known = tolerances(indicators(baseline().layout, baseline().reference))
+    found: list[Finding] = []
+    for context, _ in watch(hours(**spoilt)):
+        alone = replace(context, tolerance=known)
+        if rule == "out_of_range":  # a feature that moved as a whole is not told here
+            step = replace(context.step, held=tuple(h for h in context.step.held if h[0] != "features"))  # type: ignore[union-attr,type-var]
+            alone = replace(alone, step=step)
+        if rule == "near_collapse":
+            (window,) = context.recent.values()
+            alone = replace(alone, newest=window)
+        found += CHECKS[rule].evaluate(alone)
+    told = found[0].details
+    units = told.get("features") or told.get("predictions") or {found[0].features[0]: told}
+    assert {name: said["min_detectable_h"] for name, said in units.items()}
+    assert all(0 < said["min_detectable_h"] < 2 for said in units.values())
+
+
 def test_a_changed_category_is_told_with_its_shares() -> None:
     (finding,) = [f for f in told(hours(town="C")) if f.rule == "feature_drift"]
     assert finding.features == ("town",)
@@ -93,6 +124,30 @@ def test_more_than_three_features_within_a_day_are_more_urgent() -> None:
     assert CHECKS["feature_drift"].evaluate(with_one_open)[0].tier is Tier.P2
     with_the_same_open = replace(context, open_features=frozenset({"age"}))
     assert CHECKS["feature_drift"].evaluate(with_the_same_open)[0].tier is Tier.P3
+
+
+def test_features_that_say_the_same_count_once() -> None:
+    spoilt = {"age": 1.0, "income": 1.0, "height": -1.0, "weight": 1.0}
+    context = next(context for context, _ in watch(hours(moved=spoilt)))
+    check, before = CHECKS["feature_drift"], baseline().reference
+    (apart,) = check.evaluate(context)
+    assert (apart.tier, len(apart.details["groups"])) == (Tier.P2, 4)
+    (joined,) = check.evaluate(replace(context, reference=replace(before, groups=(("height", "weight"),))))
+    assert joined.tier is Tier.P3
+    assert joined.details["groups"] == [["age"], ["height", "weight"], ["income"]]
+    assert joined.summary.count("they say the same") <= 1
+    told = [f"{clause}".split(" ")[0] for clause in joined.summary.split("; ") if "they say the same" in clause]
+    assert told in ([], ["height"], ["weight"])
+
+
+def test_many_features_of_little_importance_are_not_urgent() -> None:
+    context = next(context for context, _ in watch(hours()))
+    layout, four = context.layout, ("age", "income", "height", "weight")
+    more = tuple(replace(layout.features[0], name=f"f{k}") for k in range(85))
+    wide = replace(context, layout=Layout(layout.model, layout.features + more, layout.prediction))  # 90 features
+    assert _tier(wide, [(name,) for name in four], four) is Tier.P3
+    assert _tier(wide, [(name,) for name in (*four, "town")], (*four, "town")) is Tier.P2
+    assert _tier(context, [(name,) for name in four], four) is Tier.P2
 
 
 def test_drift_resolves_after_recovery() -> None:

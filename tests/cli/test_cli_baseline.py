@@ -180,3 +180,17 @@ def test_python_builds_what_the_command_line_builds(folder: Path) -> None:
     for document in documents:
         del document["created"]
     assert documents[0] == documents[1]
+
+
+def test_show_lists_groups_and_what_is_watched_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(3)
+    euros = [chance.gauss(50, 9) for _ in range(ROWS)]
+    build_baseline(
+        {"euros": euros, "cents": [100 * euro for euro in euros], "age": [chance.gauss(40, 5) for _ in range(ROWS)]},
+        model="fraud",
+    ).save(folder / "g.json")
+    monkeypatch.chdir(folder)
+    printed = run("show", "g.json").stdout
+    assert "one group: euros, cents" in printed
+    assert "dependence is watched of: " in printed
+    assert json.loads(run("show", "g.json", "--json").stdout)["groups"] == [["euros", "cents"]]

@@ -126,6 +126,8 @@ def model() -> ModelView:
             feature(HOSTILE, 0.05, kind="categorical"),
         ],
         "segments": [],
+        "embeddings": [{"name": "note", "rows": 48_000, "cluster_tv": 0.04, "distance_ks": -0.01,
+                        "centroid_cosine": 0.998, "mmd": 0.01, "evidence": 0.2, "held": False, "reason": ""}],
         "prediction": {"kind": "binary", "mean_score": 0.534, "confidence_mean": 0.871, "drift": 0.091,
                        "evidence": 0.83,
                        "classes": [{"name": "repaid", "ratio": 0.61, "reference_ratio": 0.52},
