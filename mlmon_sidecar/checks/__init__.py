@@ -25,6 +25,7 @@ from mlmon_sidecar.checks.prediction_drift import PredictionDrift
 from mlmon_sidecar.checks.quality_drop import QualityDrop
 from mlmon_sidecar.checks.schema_change import SchemaChange
 from mlmon_sidecar.checks.throughput_zero import ThroughputZero
+from mlmon_sidecar.checks.version_difference import VersionDifference
 from mlmon_sidecar.checks.volume import Volume
 from mlmon_sidecar.records import Finding, Layer
 
@@ -50,6 +51,6 @@ CHECKS: Mapping[str, ModelCheck] = {
     for check in (
         FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
         PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
-        Latency(), ErrorRate(), Volume(), ThroughputZero(),
+        Latency(), ErrorRate(), Volume(), ThroughputZero(), VersionDifference(),
     )
 }  # fmt: skip

@@ -279,7 +279,8 @@ class Hub:
             with self._lock:
                 evaluator = self._evaluator(model)
                 with self._as_stored(evaluator):
-                    sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
+                    before = self._sealed_before(model, evaluator, stored)
+                    sums = sum_panes(stored, before, evaluator.plan.shadow)
                     self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
         return sealed

@@ -33,6 +33,8 @@ class ModelPlan:
         service: whether latency, errors and volume are watched; not where the clock is compressed.
         textbook: rules of ``checks.textbook`` that alarm; the others are figures.
         confidence_floor: of the rule of that name, in [0, 1]; None: told by the reference.
+        stable: the version that others are compared with; "": the one with more rows.
+        shadow: versions whose answers nobody gets: compared, and no part of the model's own figures.
     """
 
     name: str
@@ -49,6 +51,8 @@ class ModelPlan:
     confidence_floor: float | None = None
     assumption: Assumption | None = None  # what silence means
     trusted_sources: tuple[str, ...] = ()  # of labels; never quarantined
+    stable: str = ""
+    shadow: tuple[str, ...] = ()
 
     @property
     def label_rule(self) -> LabelRule:
