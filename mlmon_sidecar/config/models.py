@@ -133,6 +133,18 @@ class ModelSettings(Table):
         "request names, else `model_version`.",
         examples=["${IMAGE_TAG}"],
     )
+    stable: OptionalText = Field(
+        default=None,
+        description="The version that all others are compared with. Not set: of those that serve, the one with more "
+        "rows in the last days; a version is compared with those that came before it.",
+        examples=["v17"],
+    )
+    shadow: tuple[str, ...] = Field(
+        default=(),
+        description="Versions whose answers nobody gets: compared with the stable one, and no part of the model's own "
+        "figures, alerts and outcomes.",
+        examples=[["v19"]],
+    )
     id: SelectorText = Field(
         default=None,
         description="Selector of the caller's own id, so that labels can name the prediction by it.",
@@ -190,6 +202,12 @@ class ModelSettings(Table):
     )
     prediction: PredictionSettings = Field(default_factory=PredictionSettings, description="How a prediction is read.")
     outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings, description="How predictions are judged.")
+
+    @model_validator(mode="after")
+    def _consistent_versions(self) -> Self:
+        if self.stable is not None and self.stable in self.shadow:
+            raise ValueError("stable must not be among shadow: others are compared with what really serves")
+        return self
 
     @property
     def constant_version(self) -> str | None:

@@ -343,6 +343,11 @@ class ModelEvaluator:
         """New version to the one it is compared with."""
         return self._versions.compared
 
+    def version_rows(self, version: str) -> tuple[int, int]:
+        """(rows of a week's whole hours, last minute of the newest of them)."""
+        counts = self._versions.counts
+        return counts.rows(version), counts.last_hour(version) * 60 + 59
+
     def class_totals(self) -> Mapping[str, int]:
         """Sealed predictions of each known class since this hub started."""
         classes = self.plan.layout.prediction.classes

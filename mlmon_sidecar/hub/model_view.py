@@ -31,7 +31,7 @@ WARM_ROWS = 1_000  # rows in the day before its figures say much
 
 def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
     """``trouble``: why its minutes are not sealed at present; "" when they are."""
-    plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
+    plan, window, seen = evaluator.plan, evaluator.day(), versions(evaluator, store)
     open_now = evaluator.open_incidents
     return {
         "name": plan.name,
@@ -81,13 +81,24 @@ def reason(evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[Ve
     rows = int(window.vector[plan.layout.traffic.rows])
     if rows >= WARM_ROWS:
         return ""
-    seen = sum(version["rows"] for version in seen_versions)
+    seen = sum(version["rows"] for version in seen_versions if not version["shadow"])
     return f"warming up {rows}/{WARM_ROWS}" if seen < WARM_ROWS else "few rows: figures vary by chance"
 
 
-def versions(store: Store, model: str) -> list[VersionView]:
+def versions(evaluator: ModelEvaluator, store: Store) -> list[VersionView]:
+    """Those with kept rows, newest first, then shadows with the rows of a week."""
+    plan, compared = evaluator.plan, evaluator.compared_versions
+    kept = [found for found in store.versions(plan.name) if found[0] not in plan.shadow]
+    shadows = [(version, *evaluator.version_rows(version)) for version in plan.shadow]
     return [
-        {"version": version, "rows": rows, "last_minute": minute} for version, rows, minute in store.versions(model)
+        {
+            "version": version,
+            "rows": rows,
+            "last_minute": minute,
+            "compared_with": compared.get(version, ""),
+            "shadow": version in plan.shadow,
+        }
+        for version, rows, minute in (*kept, *((name, rows, minute) for name, rows, minute in shadows if rows))
     ]
 
 

@@ -90,7 +90,7 @@ class VersionCounts:
         total: FloatVector = sum((day.slots for day in self._days.get(version, {}).values()), np.zeros(SLOTS))
         return total
 
-    def rows(self, version: str, days: int) -> int:
+    def rows(self, version: str, days: int = DAYS_KEPT) -> int:
         return int(self.total(version, days)[self._layout.traffic.rows])
 
     def _to_day(self, version: str, hour: int, vector: IntVector) -> None:

@@ -124,6 +124,7 @@ def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, 
         redactor=redactor,
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
+        shadow=frozenset(watched.settings.shadow),
         schema=model_schema(watched),
     )
 
@@ -203,6 +204,8 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         confidence_floor=settings.checks.confidence_floor,
         assumption=_assumption(watched.settings),
         trusted_sources=watched.settings.outcomes.trusted_sources,
+        stable=watched.settings.stable or "",
+        shadow=watched.settings.shadow,
     )
 
 
