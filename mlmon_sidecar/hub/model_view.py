@@ -29,8 +29,11 @@ from mlmon_sidecar.store import Store
 WARM_ROWS = 1_000  # rows in the day before its figures say much
 
 
-def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
-    """``trouble``: why its minutes are not sealed at present; "" when they are."""
+def model_view(
+    evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "", learning: str | None = None
+) -> ModelView:
+    """``trouble``: why its minutes are not sealed at present; "" when they are. ``learning``: how far a model without a
+    baseline has come to one; None: this hub learns none."""
     plan, window, seen = evaluator.plan, evaluator.day(), versions(evaluator, store)
     open_now = evaluator.open_incidents
     return {
@@ -42,7 +45,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
         "window": window_view(evaluator, window),
         "baseline": baseline_view(evaluator, now_ns),
-        "reason": trouble or reason(evaluator, window, seen),
+        "reason": trouble or reason(evaluator, window, seen, learning),
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
@@ -71,17 +74,21 @@ def sentence(name: str, evaluator: ModelEvaluator, open_now: Sequence[Incident])
     return f"{name}: {count} P{int(worst.tier)} open: {worst.summary}"
 
 
-def reason(evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[VersionView]) -> str:
+def reason(
+    evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[VersionView], learning: str | None = None
+) -> str:
     """Why this model's figures are not all there yet; "" when they are."""
     plan = evaluator.plan
     if plan.problem:
         return plan.problem
+    seen = sum(version["rows"] for version in seen_versions if not version["shadow"])
+    if plan.baseline is None and plan.learning is not None and learning is not None:
+        return f"learning {seen}/{plan.learning.min_rows}" if seen < plan.learning.min_rows else learning
     if plan.baseline is None:
         return "no baseline: `mlmon baseline build` makes one of data, `mlmon baseline learn` of what was served"
     rows = int(window.vector[plan.layout.traffic.rows])
     if rows >= WARM_ROWS:
         return ""
-    seen = sum(version["rows"] for version in seen_versions if not version["shadow"])
     return f"warming up {rows}/{WARM_ROWS}" if seen < WARM_ROWS else "few rows: figures vary by chance"
 
 
