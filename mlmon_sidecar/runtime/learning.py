@@ -32,6 +32,7 @@ def learn_baseline(
     hours: int = 7 * 24,
     min_rows: int = MIN_ROWS,
     min_hours: int = MIN_HOURS,
+    healthy: bool = True,
     progress: Callable[[float], None] = lambda part: None,
 ) -> Baseline:
     """Build a baseline from the kept rows of the last ``hours``: at most 50,000 of them, chosen by their ids.
@@ -43,6 +44,7 @@ def learn_baseline(
         model: where several are configured.
         hours: 1 or more, back from now.
         min_rows, min_hours: fewer rows, or rows from less time, are not taken for normal.
+        healthy: whether a time with an urgent incident is refused.
 
     Raises:
         BaselineError: ``learn_rows``, ``learn_span`` or ``learn_health``: what is there is too little, too short, or
@@ -57,7 +59,8 @@ def learn_baseline(
     try:
         rows = store.sample(name, since, MAX_ROWS)
         _require_enough(name, rows, min_rows, min_hours)
-        _require_healthy(name, store, rows)
+        if healthy:
+            _require_healthy(name, store, rows)
     finally:
         store.close()
     learned = learner(loaded.settings, Redactor(redaction_policy(loaded.settings)), progress)
