@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlmon_sidecar.hub.version_counts import DAYS_KEPT, VersionCounts
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions
 from mlmon_sidecar.statistics.profile import slot_of
-from mlmon_sidecar.statistics.version_pair import MOST_PAIRS, Shares, version_pair
+from mlmon_sidecar.statistics.version_pair import MOST_PAIRS, Shares, VersionPair, version_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,7 @@ RECENT_DAYS = 2  # today and the day before: who has more rows, and what is told
 MIXED = "_other"  # the recorders' name for versions beyond those they tell apart
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Pair:
     """One comparison. ``pending``: (4, I) hits and totals of the new, then of the old version that the detector has
     not had."""
@@ -43,8 +44,20 @@ class _Pair:
     state: DetectorState
     pending: NDArray[np.int64]
     together: bool = True
+    _encoded: dict[str, str] | None = None  # of the last hour; it is written every minute
+
+    @property
+    def encoded(self) -> Mapping[str, str]:
+        """What an hour changes."""
+        if self._encoded is None:
+            self._encoded = {
+                "state": base64.b64encode(self.state.to_bytes()).decode(),
+                "pending": base64.b64encode(self.pending.astype("<i8").tobytes()).decode(),
+            }
+        return self._encoded
 
     def gather(self, new: Shares, old: Shares | None) -> None:
+        self._encoded = None
         if self.together != (old is not None):
             self.together = old is not None
             self.pending[:] = 0
@@ -60,8 +73,6 @@ class VersionWatch:
         self._plan = plan
         self._shadow = frozenset(plan.shadow)
         self._own = "" if plan.reference is None else plan.reference.version
-        self._pair = version_pair(plan.layout, plan.reference, service=plan.service)
-        self._detector = Detector(self._pair.indicators, DetectorOptions(plan.false_alarm_days))
         self._pairs: list[_Pair] = []
         self._ended: list[VersionDifferences] = []  # told with the next minute
         through = watermark // 60 - 1
@@ -89,6 +100,15 @@ class VersionWatch:
         state = replace(state, onset=np.full_like(state.onset, hour * 60 - 1))  # what differs has differed since then
         return _Pair(new, old, state, np.zeros((4, self._pair.size), np.int64))
 
+    @cached_property
+    def _pair(self) -> VersionPair:
+        """Made when there are two versions: of many features it costs a tenth of a second."""
+        return version_pair(self._plan.layout, self._plan.reference, service=self._plan.service)
+
+    @cached_property
+    def _detector(self) -> Detector:
+        return Detector(self._pair.indicators, DetectorOptions(self._plan.false_alarm_days))
+
     @property
     def document(self) -> dict[str, Any]:
         """JSON-able."""
@@ -98,8 +118,7 @@ class VersionWatch:
                 {
                     "new": pair.new, "old": pair.old, "together": pair.together,
                     "held": [list(unit) for unit in self._held(pair)],
-                    "state": base64.b64encode(pair.state.to_bytes()).decode(),
-                    "pending": base64.b64encode(pair.pending.astype("<i8").tobytes()).decode(),
+                    **pair.encoded,
                 }
                 for pair in self._pairs
             ],
