@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from hub_parts import START, Watched, baseline, batch, panes, plan
 
-from mlmon_sidecar.records import Incident, Pane, Tier
+from mlmon_sidecar.hub.version_watch import VersionWatch
+from mlmon_sidecar.records import WEIGHT_UNIT, Incident, Pane, Tier
+from mlmon_sidecar.statistics.detector_state import DetectorState
+from mlmon_sidecar.statistics.edetector import Detector, Step
 
 HOUR = 60
 EVERY = 20  # minutes a pane
@@ -192,3 +195,24 @@ def test_a_shadow_alone_leaves_the_model_without_rows(tmp_path: Path) -> None:
     (evaluator,) = served.hub.evaluators()
     assert evaluator.day().vector.sum() == 0
     assert evaluator.watermark == served.now - EVERY
+
+
+def test_each_hour_is_taken_once_and_too_little_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that the detector is given of one share, against what two proportions weigh."""
+    fed: list[float] = []
+    step = Detector.step
+
+    def noted(self: Detector, state: DetectorState, vector: np.ndarray, **more: Any) -> Step:
+        unit = self.indicators.index[("predictions", "score")]
+        (total,) = {int(cell) for cell in self.indicators.totals.cells[self.indicators.unit == unit]}
+        fed.append(vector[total] / WEIGHT_UNIT)
+        return step(self, state, vector, **more)
+
+    monkeypatch.setattr(Detector, "step", noted)
+    watch = VersionWatch(plan(), None, -1)
+    for hour, rows in enumerate((90, 15, 15, 90, 90)):
+        at = START + hour * HOUR
+        watch.take(at, {"v1": made(at, 900, "v1").vector})
+        watch.take(at + 5, {"v2": made(at + 5, rows, "v2").vector})
+        watch.take(at - 1, {"v2": made(at - 1, 50, "v2").vector})  # late
+    assert fed == [pytest.approx(n * m / (n + m)) for n, m in ((90, 900), (30, 1_800), (90, 900))]
