@@ -79,16 +79,15 @@ class Learning:
             return f"baseline {newest.baseline}, learned from served traffic, counts from its minute on"
         if newest is not None and newest.state is BaselineState.REJECTED:
             return "the learned baseline was rejected: `mlmon baseline learn` makes another"
-        gathered = self._gather(evaluator, rule)
         waiting = newest if newest is not None and newest.state is BaselineState.PROPOSED else None
-        if gathered.missing:
-            return gathered.missing if waiting is None else _waits(waiting, rule, gathered)
-        ripe = rule.activate_after_hours is not None and gathered.hours >= rule.activate_after_hours - SLACK_HOURS
         due = waiting is None or self._clock.unix_ns() - waiting.received_ns >= WEEK_HOURS * HOUR_NS
-        if not (ripe or due):
-            assert waiting is not None
-            return _waits(waiting, rule, gathered)
-        return self._propose(model, gathered, known, rule, ripe)
+        if waiting is not None and not due and rule.activate_after_hours is None:
+            return _waits(waiting, rule, 0.0)  # nothing to look for
+        gathered = self._gather(evaluator, rule)
+        ripe = rule.activate_after_hours is not None and gathered.hours >= rule.activate_after_hours - SLACK_HOURS
+        if not gathered.missing and (ripe or due):
+            return self._propose(model, gathered, known, rule, ripe)
+        return gathered.missing if waiting is None else _waits(waiting, rule, gathered.hours)
 
     def _gather(self, evaluator: ModelEvaluator, rule: LearningRule) -> _Gathered:
         model, now = evaluator.plan.name, evaluator.watermark
@@ -130,15 +129,15 @@ class Learning:
                 model, held.baseline, hours,
             )  # fmt: skip
             return f"learned baseline {held.baseline} counts in two minutes, as learning.activate_after says"
-        return _waits(held, rule, gathered)
+        return _waits(held, rule, gathered.hours)
 
 
-def _waits(held: HeldBaseline, rule: LearningRule, gathered: _Gathered) -> str:
-    """A proposal stands."""
+def _waits(held: HeldBaseline, rule: LearningRule, hours: float) -> str:
+    """A proposal stands. ``hours``: of healthy traffic that a newer one could be made of."""
     said = f"learned baseline {held.baseline} of {held.rows} rows waits: `mlmon baseline approve {held.baseline}`"
     if rule.activate_after_hours is None:
         return said
-    return f"{said}, or after {gathered.hours:.0f} of {rule.activate_after_hours} healthy hours by itself"
+    return f"{said}, or by itself, {hours:.0f} of {rule.activate_after_hours} healthy hours are there"
 
 
 def _end(incident: Incident) -> int:

@@ -161,7 +161,7 @@ def test_the_configured_rule_activates_it_and_says_so(tmp_path: Path, caplog: py
     service = Service(tmp_path, LearningRule(min_rows=200, min_hours=24, activate_after_hours=48))
     service.hours(40)
     assert service.states() == [BaselineState.PROPOSED]
-    assert "or after 39 of 48 healthy hours by itself" in service.reason()
+    assert "or by itself, 39 of 48 healthy hours are there" in service.reason()
     service.hours(12)
     assert service.states() == [BaselineState.ACTIVE, BaselineState.REPLACED]
     assert "learning.activate_after = 48 hours are over" in caplog.text
