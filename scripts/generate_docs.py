@@ -100,7 +100,8 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         return "list of texts"
     names = {"str": "text", "bool": "boolean", "int": "whole number", "float": "number", "timedelta": "duration"}
-    members: Iterator[Any] = (part for part in get_args(annotation) or (annotation,) if part is not type(None))
+    parts = (getattr(part, "__origin__", part) for part in get_args(annotation) or (annotation,))
+    members: Iterator[Any] = (part for part in parts if part is not type(None))
     return " or ".join(names.get(getattr(part, "__name__", ""), "text") for part in members)
 
 

@@ -3,9 +3,11 @@
 ``python -m benchmarks.drift [--seeds 3] [--features 50] [--days 30] [--streams iid,combined] [--no-minutes]``
 ``python -m benchmarks.drift delays [--seeds 5]``
 ``python -m benchmarks.drift segments [--seeds 5] [--models 20]`` (``benchmarks.drift.segments``)
+``python -m benchmarks.drift versions [--seeds 5] [--features 20] [--streams iid,combined]``
 
 Each stream runs 30 healthy days as the baseline and 30 as traffic without drift: every incident is a false one.
 *detectable KS* is the mean over features of the smallest movement the layout lets the detector find.
+Versions: two that are alike for 30 days, and one whose scores are shifted, until it is named.
 Delays are hours from the first drifted minute to the end of the pane that named the feature; median and worst.
 """
 
@@ -21,6 +23,7 @@ from benchmarks.drift.delays import LOOKED_DAYS, QUIET_DAYS, TWINS, delay, secon
 from benchmarks.drift.monitoring import Month, month_of, steps
 from benchmarks.drift.streams import STREAMS
 from benchmarks.drift.table import QUIET_HEAD, Row, hours, quiet_line
+from benchmarks.drift.versions import FOUND, QUIET, Model, false_incidents, hours_to_find, models
 from mlmon_sidecar.statistics.indicators import FEATURES
 from mlmon_sidecar.statistics.sensitivity import minimum_detectable
 
@@ -29,8 +32,8 @@ HOUR, MINUTE = 60, 1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("quiet", "delays", "segments"), default="quiet")
-    parser.add_argument("--seeds", type=int, default=0, help="3 for quiet streams, 5 for delays and segments")
+    parser.add_argument("what", nargs="?", choices=("quiet", "delays", "segments", "versions"), default="quiet")
+    parser.add_argument("--seeds", type=int, default=0, help="3 for quiet streams, 5 for everything else")
     parser.add_argument("--models", type=int, default=20, help="for segments")
     parser.add_argument("--features", type=int, default=0, help="50; 5 for segments")
     parser.add_argument("--days", type=int, default=30, help="of the baseline, and of quiet traffic")
@@ -43,7 +46,9 @@ def main() -> None:
         segments.main(said.models, said.seeds or 5, said.days, said.features or 5, zones=said.zones)
         return
     said.features = said.features or 50
-    if said.what == "quiet":
+    if said.what == "versions":
+        print_versions(names or ["iid", "combined"], said.seeds or 5, said.features)
+    elif said.what == "quiet":
         rows = quiet(names or list(STREAMS), said.seeds or 3, said.features, said.days, minutes=not said.no_minutes)
         print("\n".join([QUIET_HEAD, *map(quiet_line, rows)]))
     else:
@@ -80,6 +85,22 @@ def print_delays(names: Sequence[str], seeds: int, features: int, days: int, pan
     pairs = {name: [second_delay(month, pane) for month in months[name]] for name in names}
     for at, label in enumerate((".5 sigma, alone", ".5 sigma, second")):
         print(f"{label:<24}" + "".join(f"{hours([pair[at] for pair in pairs[name]]):>22}" for name in names))
+
+
+def print_versions(names: Sequence[str], seeds: int, features: int) -> None:
+    print(f"{f'versions, {features} features, {seeds} seeds':<50}" + "".join(f"{name:>16}" for name in names))
+    found = {name: [_versions(model) for model in models(name, seeds, features)] for name in names}
+    for at, scenario in enumerate(QUIET):
+        sums = [sum(quiet[at] for quiet, _ in found[name]) for name in names]
+        print(f"{f'false incidents, {scenario.name}':<50}" + "".join(f"{count:>16}" for count in sums))
+    for at, (label, _, _) in enumerate(FOUND):
+        told = [hours([delays[at] for _, delays in found[name]]) for name in names]
+        print(f"{f'found (median, worst), {label}':<50}" + "".join(f"{each:>16}" for each in told))
+
+
+def _versions(model: Model) -> tuple[list[int], list[float | None]]:
+    quiet = [false_incidents(model, scenario) for scenario in QUIET]
+    return quiet, [hours_to_find(model, share, shift) for _, share, shift in FOUND]
 
 
 def _detectable(month: Month) -> float:

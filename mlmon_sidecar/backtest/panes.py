@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,8 @@ def row_deltas(batch: PredictionBatch, layout: Layout, redact: RedactCategory, m
             yield Delta(pane.key.minute + minutes - 1, pane.vector, pane.samples, minutes)
 
 
-def stored_deltas(store: Store, model: str, layout: str) -> Iterator[Delta]:
-    """Sealed panes by the hour, over all versions: minutes are summed, and hours are hours already.
+def stored_deltas(store: Store, model: str, layout: str, shadow: Collection[str] = ()) -> Iterator[Delta]:
+    """Sealed panes by the hour, over all versions but shadows: minutes are summed, and hours are hours already.
 
     ``layout``: hash; panes of other layouts count something else and are left out.
     """
@@ -56,5 +56,5 @@ def stored_deltas(store: Store, model: str, layout: str) -> Iterator[Delta]:
     for start in range(first, state.watermark + 1, MINUTES_AT_ONCE):
         panes = store.fleet_panes(model, start, start + MINUTES_AT_ONCE)
         hourly = (replace(pane, key=pane.key._replace(minute=pane.key.minute // HOUR * HOUR)) for pane in panes)
-        for delta in minutes_of(hourly).get(layout, ()):
+        for delta in minutes_of(hourly, shadow).get(layout, ()):
             yield replace(delta, minute=delta.minute + HOUR - 1, minutes=HOUR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -79,9 +79,9 @@ def rows_source(
     )
 
 
-def store_source(store: Store, model: str, layout: Layout) -> Source:
+def store_source(store: Store, model: str, layout: Layout, shadow: Collection[str] = ()) -> Source:
     """What a hub has sealed, by the hour, with the labels it has joined; a corrected label counts as corrected from
-    the start. Raises ``StoreError``: ``no_history``, ``other_layout``."""
+    the start. ``shadow``: versions that are compared alone. Raises ``StoreError``: ``no_history``, ``other_layout``."""
     state = store.model_state(model)
     if state is None:
         raise StoreError(
@@ -89,7 +89,7 @@ def store_source(store: Store, model: str, layout: Layout) -> Source:
             code="no_history",
             hint="The baseline names the model; check that both are of the same service.",
         )
-    deltas = stored_deltas(store, model, layout.hash)
+    deltas = stored_deltas(store, model, layout.hash, shadow)
     first = next(deltas, None)
     if first is None:
         raise StoreError(

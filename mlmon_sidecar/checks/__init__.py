@@ -28,6 +28,7 @@ from mlmon_sidecar.checks.quality_drop import QualityDrop
 from mlmon_sidecar.checks.schema_change import SchemaChange
 from mlmon_sidecar.checks.segment_drift import SegmentDrift
 from mlmon_sidecar.checks.throughput_zero import ThroughputZero
+from mlmon_sidecar.checks.version_difference import VersionDifference
 from mlmon_sidecar.checks.volume import Volume
 from mlmon_sidecar.records import Finding, Layer
 
@@ -54,6 +55,6 @@ CHECKS: Mapping[str, ModelCheck] = {
         FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
         EmbeddingDrift(), JointDrift(),
         PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
-        Latency(), ErrorRate(), Volume(), ThroughputZero(), SegmentDrift(),
+        Latency(), ErrorRate(), Volume(), ThroughputZero(), SegmentDrift(), VersionDifference(),
     )
 }  # fmt: skip

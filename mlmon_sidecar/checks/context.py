@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlmon_sidecar.records import WEIGHT_UNIT
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import Sample, Window
+    from mlmon_sidecar.records import IntVector, Sample, Window
     from mlmon_sidecar.statistics.edetector import Alarm, Step
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.statistics.onset_shape import Shape
@@ -95,6 +95,27 @@ class SegmentsView:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionDifferences:
+    """What an hour said about two versions.
+
+    Attributes:
+        shadow: nobody gets the new one's answers.
+        together: both answered in that hour; else the old one is known by the days before.
+        alarms: the versions differ.
+        closed: (stream, unit) in which they are alike again, or no longer compared.
+        counts: (layout.size,) of the new and of the old version, behind ``alarms``.
+    """
+
+    new: str
+    old: str
+    shadow: bool = False
+    together: bool = True
+    alarms: tuple[Alarm, ...] = ()
+    closed: tuple[tuple[str, str], ...] = ()
+    counts: tuple[IntVector, IntVector] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckContext:
     """One model at one minute.
 
@@ -113,6 +134,7 @@ class CheckContext:
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
         shapes: of features that alarm at this minute, where a step or a ramp is clear.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
+        versions: what hours that are over said about versions; None where no two are compared.
     """
 
     model: str
@@ -132,6 +154,7 @@ class CheckContext:
     confidence_floor: float | None = None
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    versions: tuple[VersionDifferences, ...] | None = None
 
     def window(self, rows_cell: int) -> Window | None:
         """The shortest recent window with enough rows in a cell to tell the size of a change, else the longest."""

@@ -64,7 +64,8 @@ class PredictionDrift:
         if context.reference is None or window is None:
             return {"clause": f"the {name} of predictions changed", "rows": 0}
         before, after = context.reference.vector, window.vector
-        return _score(context.layout, before, after) if name == "score" else _classes(context.layout, before, after)
+        of = score_difference if name == "score" else class_difference
+        return of(context.layout, before, after)
 
 
 def score_bins(layout: Layout, vector: IntVector) -> IntVector:
@@ -82,7 +83,8 @@ def mean_score(layout: Layout, vector: IntVector) -> float | None:
     return space.score_center + int(vector[outputs.score_moments]) / rows * space.score_scale / FIXED_POINT_UNIT
 
 
-def _score(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any]:
+def score_difference(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any]:
+    """One clause, and the figures of both (layout.size,) counts."""
     bins = score_bins(layout, before), score_bins(layout, after)
     means = mean_score(layout, before), mean_score(layout, after)
     distance, effect = kolmogorov_smirnov(*bins), ordered_effect(*bins)
@@ -95,7 +97,8 @@ def _score(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any
     }  # fmt: skip
 
 
-def _classes(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any]:
+def class_difference(layout: Layout, before: IntVector, after: IntVector) -> dict[str, Any]:
+    """As ``score_difference``."""
     old, new = before[layout.outputs.classes], after[layout.outputs.classes]
     names, rows = (*layout.prediction.classes, OTHER_CLASS), int(new.sum())
     distance, top = total_variation(old, new), unordered_effect(old, new)

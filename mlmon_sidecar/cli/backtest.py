@@ -132,7 +132,7 @@ def _source(
         raise StoreError(f"there is no store {store_path(store)}", code="no_store", hint="Check the path in --store.")
     opened = open_store(store)
     try:
-        yield store_source(opened, watched.name, baseline.layout)
+        yield store_source(opened, watched.name, baseline.layout, watched.settings.shadow)
     finally:
         opened.close()
 

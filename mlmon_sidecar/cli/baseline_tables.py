@@ -11,6 +11,8 @@ from rich.table import Table
 from mlmon_sidecar.cli.console import out
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mlmon_sidecar.baseline.compare import ColumnChange, Comparison
     from mlmon_sidecar.baseline.describe import Description, FeatureDescription
 
@@ -66,20 +68,20 @@ def _members(names: Sequence[str]) -> str:
     return escape(", ".join(names[:SHOWN_MEMBERS])) + more
 
 
-def print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison, to: Console = out) -> None:
     for name, before, after in comparison.figures:
-        out.print(f"{name}: {escape(_figure(before))} -> {escape(_figure(after))}")
+        to.print(f"{name}: {escape(_figure(before))} -> {escape(_figure(after))}")
     for word, names in (("added", comparison.added), ("removed", comparison.removed)):
         if names:
-            out.print(f"[bold]{word}:[/] {escape(', '.join(names))}")
+            to.print(f"[bold]{word}:[/] {escape(', '.join(names))}")
     table = Table("column", "distance, at least", "null", "categories")
     changed = [*filter(_is_worth, comparison.predictions), *sorted(filter(_is_worth, comparison.columns), key=_order)]
     for column in changed:
         table.add_row(escape(column.name), _distance(column), _nulls(column), escape(_categories(column)))
     if changed:
-        out.print(table)
+        to.print(table)
     same = len(comparison.columns) + len(comparison.predictions) - len(changed)
-    out.print(f"[dim]{same} columns as they were (distance and nulls within {WORTH_SHOWING})[/]")
+    to.print(f"[dim]{same} columns as they were (distance and nulls within {WORTH_SHOWING})[/]")
 
 
 def _values(feature: FeatureDescription) -> str:

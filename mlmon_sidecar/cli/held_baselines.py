@@ -12,9 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlmon_sidecar.cli.baseline_files import progress_bar, save
+from mlmon_sidecar.cli.baseline_tables import print_comparison
 from mlmon_sidecar.cli.console import err, out
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.baseline.document import Baseline
+    from mlmon_sidecar.config import Loaded
     from mlmon_sidecar.records import HeldBaseline
 
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="The configuration of the service.")]
@@ -60,9 +63,20 @@ def learn(
     output: Annotated[
         Path | None, typer.Option(metavar="B", help="Write the document there; the service is not told.")
     ] = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept",
+            help="Take what is served now as the new normal, incidents or not: show what changes, "
+            "ask, and count by it in two minutes.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --accept: do not ask.")] = False,
     json_: AsJson = False,
 ) -> None:
     """Build a baseline from what the service has served, and propose it."""
+    if accept and output is not None:
+        raise typer.BadParameter("--output writes a file alone; --accept changes what the service counts by")
     from mlmon_sidecar.config import load
     from mlmon_sidecar.records import BaselineOrder
     from mlmon_sidecar.runtime.at_the_hub import order_baseline
@@ -71,7 +85,7 @@ def learn(
     with progress_bar() as bar:
         task = bar.add_task("learning from kept rows", total=1.0)
         baseline = learn_baseline(
-            config, model, hours=hours, min_rows=min_rows, min_hours=min_hours,
+            config, model, hours=hours, min_rows=min_rows, min_hours=min_hours, healthy=not accept,
             progress=lambda part: bar.update(task, completed=part),
         )  # fmt: skip
     for note in baseline.notes:
@@ -80,8 +94,24 @@ def learn(
         save(baseline, output)
         out.print(f"[green]wrote {escape(str(output))}:[/] {baseline.rows:,} rows")
         return
-    document = json.dumps(baseline.to_document())
-    _tell(order_baseline(load(config), BaselineOrder("offer", document=document, origin="learned")), json_)
+    loaded, document = load(config), json.dumps(baseline.to_document())
+    held = order_baseline(loaded, BaselineOrder("offer", document=document, origin="learned"))
+    if accept and _accepted(loaded, baseline, yes):
+        held = order_baseline(loaded, BaselineOrder("approve", held.model, held.baseline))
+    _tell(held, json_)
+
+
+def _accepted(loaded: Loaded, baseline: Baseline, yes: bool) -> bool:
+    """Whether it is to take the place of the one in use, after a look at what changes."""
+    from mlmon_sidecar.baseline.compare import compare
+    from mlmon_sidecar.runtime.at_the_hub import baseline_in_use
+
+    before = baseline_in_use(loaded, baseline.layout.model)
+    if before is None:
+        err.print("there is no baseline yet: nothing to compare with")
+    else:
+        print_comparison(compare(before, baseline), err)
+    return yes or typer.confirm("Is this the new normal?", err=True)
 
 
 def list_held(config: Config = None, json_: AsJson = False) -> None:

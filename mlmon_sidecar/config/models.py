@@ -117,6 +117,37 @@ class OutcomeSettings(Table):
         return self
 
 
+class LearningSettings(Table):
+    """A baseline learned from served traffic, where the model has none."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether one is built and proposed by itself; it counts only once it is approved.",
+        examples=[False],
+    )
+    min_rows: int = Field(
+        default=1_000, ge=100, le=50_000, description="Kept rows that it needs at least.", examples=[5_000]
+    )
+    min_span: Duration = Field(
+        default=timedelta(hours=24),
+        json_schema_extra={"default": "1d"},
+        description="Time between the first and the last of them.",
+        examples=["7d"],
+    )
+    activate_after: Duration | None = Field(
+        default=None,
+        description="After so much healthy traffic it counts without an approval; the log, an event and the page say "
+        "so. Not set: never.",
+        examples=["7d"],
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.activate_after is not None and self.activate_after < self.min_span:
+            raise ValueError("activate_after must not be shorter than min_span: nothing is learned before")
+        return self
+
+
 class ModelSettings(Table):
     """One monitored model."""
 
@@ -132,6 +163,18 @@ class ModelSettings(Table):
         description="Version that is serving, or a selector of it. Not set: the one that the path, the answer or the "
         "request names, else `model_version`.",
         examples=["${IMAGE_TAG}"],
+    )
+    stable: OptionalText = Field(
+        default=None,
+        description="The version that all others are compared with. Not set: of those that serve, the one with more "
+        "rows in the last days; a version is compared with those that came before it.",
+        examples=["v17"],
+    )
+    shadow: tuple[str, ...] = Field(
+        default=(),
+        description="Versions whose answers nobody gets: compared with the stable one, and no part of the model's own "
+        "figures, alerts and outcomes.",
+        examples=[["v19"]],
     )
     id: SelectorText = Field(
         default=None,
@@ -194,8 +237,17 @@ class ModelSettings(Table):
         description="Share of predictions kept as rows; counts always cover all.",
         examples=[0.1],
     )
+    learning: LearningSettings = Field(
+        default_factory=LearningSettings, description="How a model without a baseline comes to one."
+    )
     prediction: PredictionSettings = Field(default_factory=PredictionSettings, description="How a prediction is read.")
     outcomes: OutcomeSettings = Field(default_factory=OutcomeSettings, description="How predictions are judged.")
+
+    @model_validator(mode="after")
+    def _consistent_versions(self) -> Self:
+        if self.stable is not None and self.stable in self.shadow:
+            raise ValueError("stable must not be among shadow: others are compared with what really serves")
+        return self
 
     @property
     def constant_version(self) -> str | None:

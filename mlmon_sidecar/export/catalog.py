@@ -395,6 +395,18 @@ EVENTS = {
             (*_M, FEATURE, VIOLATION, "mlmon.schema.rows"),
         ),
         EventType(
+            "mlmon.baseline",
+            (Severity.INFO,),
+            "A baseline was proposed, approved or rejected.",
+            (
+                MODEL_NAME,
+                "mlmon.baseline.id",
+                "mlmon.baseline.state",
+                "mlmon.baseline.origin",
+                "mlmon.baseline.rows",
+            ),
+        ),
+        EventType(
             "mlmon.alert",
             (Severity.INFO, Severity.WARN, Severity.ERROR),
             "An incident opened, was raised or was resolved. The body says it in one plain sentence.",

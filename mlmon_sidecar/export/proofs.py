@@ -79,6 +79,7 @@ PROOFS: Mapping[str, str] = {
     "gen_ai.evaluation.result": "tests/hub/test_evaluation_events.py::"
     "test_feedback_on_an_answer_is_an_evaluation_result",
     "mlmon.schema.violation": _VIOLATIONS,
+    "mlmon.baseline": "tests/hub/test_baseline_learning.py::test_proposed_once_there_is_enough_and_said_everywhere",
     "mlmon.alert": "tests/hub/test_hub_sealing.py::"
     "test_a_collapse_pages_before_its_minute_is_sealed_under_the_key_of_the_seal",
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmon_sidecar.alerts.incidents import WAITING, IncidentBook, Transition
 from mlmon_sidecar.checks import CHECKS, ModelCheck
-from mlmon_sidecar.checks.context import CheckContext, ServiceView
+from mlmon_sidecar.checks.context import CheckContext, ServiceView, VersionDifferences
 from mlmon_sidecar.checks.textbook import TEXTBOOK, Figures
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.label_state import LabelState, label_state
@@ -25,6 +25,7 @@ from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.segment_watch import SegmentWatch
 from mlmon_sidecar.hub.service_watch import ServiceWatch
 from mlmon_sidecar.hub.shapes import look_again, shapes
+from mlmon_sidecar.hub.version_watch import VersionWatch
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
 from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
@@ -94,6 +95,7 @@ class ModelEvaluator:
         if self.segments is not None:
             segments = b"" if stored is None else stored.segments or b""
             self.segments.restore(segments, self._progress.get("segments", -1))
+        self._versions = VersionWatch(self.plan, self._progress.get("versions"), self.watermark)
         self._early: dict[int, Delta] = {}  # minutes not sealed yet, as far as they are known
         self._looked_through = 0  # id of the newest open pane in them
         self._unseen_through = -1  # up to this minute the seal alone sees
@@ -111,8 +113,9 @@ class ModelEvaluator:
         first = (self.watermark // 60 - HOURS_KEPT + 1) * 60
         for start in range(first, self.watermark + 1, LOADED_MINUTES):
             panes = self._store.fleet_panes(self.plan.name, start, min(start + LOADED_MINUTES, self.watermark + 1))
-            for delta in minutes_of(panes).get(self.plan.layout.hash, ()):  # all versions together, as when sealed
+            for delta in minutes_of(panes, self.plan.shadow).get(self.plan.layout.hash, ()):  # as when sealed
                 self._windows.add(delta.minute, delta.vector, delta.samples)
+                self._versions.load(delta.minute, delta.parts)
                 if delta.minute > self.watermark - RUN_MINUTES:
                     self._newest.add(delta.minute, delta.vector, delta.samples)
 
@@ -135,6 +138,7 @@ class ModelEvaluator:
             self._progress = {**self._progress, "service": self._service.document}
         if self.segments is not None:
             self._progress = {**self._progress, "segments": self.segments.through}
+        self._progress = {**self._progress, "versions": self._versions.document}
         return Seal(
             model=self.plan.name,
             consumed=sums.consumed,
@@ -163,7 +167,8 @@ class ModelEvaluator:
             self.segments.late(delta.vector, delta.minute)
         self._gained += delta.vector[self.plan.layout.outputs.classes]
         service = None if self._service is None else self._service.take(delta.vector, delta.minute, late=late)
-        moves += self._judge(self._step(delta, late), delta.minute, service)
+        versions = self._versions.take(delta.minute, delta.parts)
+        moves += self._judge(self._step(delta, late), delta.minute, service, versions)
         self.watermark = max(self.watermark, delta.minute)
 
     def _has_minutes(self, minute: int) -> bool:
@@ -200,7 +205,9 @@ class ModelEvaluator:
 
     # ------------------------------------------------------------ findings
 
-    def _judge(self, step: Step | None, minute: int, service: ServiceView | None) -> list[Transition]:
+    def _judge(
+        self, step: Step | None, minute: int, service: ServiceView | None, versions: Sequence[VersionDifferences]
+    ) -> list[Transition]:
         known = self._book.recent("feature_drift", minute)
         context = CheckContext(
             model=self.plan.name,
@@ -219,6 +226,7 @@ class ModelEvaluator:
             confidence_floor=self.plan.confidence_floor,
             shapes=self._shapes(step),
             tolerance=self._tolerance,
+            versions=tuple(versions) if versions or self._versions.compared else None,
         )
         return self._moves(context)
 
@@ -315,7 +323,7 @@ class ModelEvaluator:
         while stored := self._store.newer_panes(self.plan.name, self._looked_through):
             taken = True
             self._looked_through = stored[-1].pane_id
-            for delta in sum_panes(stored, ()).deltas.get(self.plan.layout.hash, ()):
+            for delta in sum_panes(stored, (), self.plan.shadow).deltas.get(self.plan.layout.hash, ()):
                 if delta.minute > max(self.watermark, self._unseen_through):
                     self._early[delta.minute] = _joined(self._early.get(delta.minute), delta)
             if len(self._early) > EARLY_MINUTES:  # a part of a minute must not be taken for the whole
@@ -358,6 +366,16 @@ class ModelEvaluator:
             return frozenset()
         names = [(unit.stream, unit.name) for unit in self._detector.indicators.units]
         return frozenset(name for name, held in zip(names, self._state.held, strict=True) if held)
+
+    @property
+    def compared_versions(self) -> Mapping[str, str]:
+        """New version to the one it is compared with."""
+        return self._versions.compared
+
+    def version_rows(self, version: str) -> tuple[int, int]:
+        """(rows of a week's whole hours, last minute of the newest of them)."""
+        counts = self._versions.counts
+        return counts.rows(version), counts.last_hour(version) * 60 + 59
 
     def class_totals(self) -> Mapping[str, int]:
         """Sealed predictions of each known class since this hub started."""

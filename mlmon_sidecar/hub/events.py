@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from mlmon_sidecar.records import MINUTE_NS, Event, Incident, LabelledCompletion, Severity, Tier
+from mlmon_sidecar.records import MINUTE_NS, Event, HeldBaseline, Incident, LabelledCompletion, Severity, Tier
 
 
 def sentence(incident: Incident, transition: str) -> str:
@@ -41,6 +41,22 @@ def alert_event(incident: Incident, transition: str, minute: int) -> Event:
             ("mlmon.alert.evidence", incident.evidence),
             ("mlmon.alert.features", ",".join(incident.features)),
             ("mlmon.alert.onset", incident.opened_minute * 60),
+        ),
+    )
+
+
+def baseline_event(held: HeldBaseline, at_ns: int) -> Event:
+    """The ``mlmon.baseline`` log record: one was proposed, counts from a minute on, or was rejected."""
+    return Event(
+        name="mlmon.baseline",
+        body=f"baseline {held.baseline} of {held.model}, {held.rows} rows of {held.source or 'a file'}: {held.state}",
+        at_ns=at_ns,
+        attributes=(
+            ("mlmon.model.name", held.model),
+            ("mlmon.baseline.id", held.baseline),
+            ("mlmon.baseline.state", held.state.value),
+            ("mlmon.baseline.origin", held.origin),
+            ("mlmon.baseline.rows", held.rows),
         ),
     )
 

@@ -20,6 +20,7 @@ from mlmon_sidecar.hub.baselines import Baselines, baseline_id
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy, default_privacy
+from mlmon_sidecar.hub.learning import Build, Learning
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import Retention
 from mlmon_sidecar.hub.seal import sum_panes
@@ -33,6 +34,7 @@ from mlmon_sidecar.records import (
     Distribution,
     DropReason,
     Erased,
+    Event,
     Flush,
     FlushReceipt,
     HeldBaseline,
@@ -83,7 +85,9 @@ class Hub:
         telling: Telling | None = None,
         export_outcome: Callable[[], Mapping[str, object]] | None = None,
         privacy: LabelPrivacy | None = None,
+        build_baseline: Build | None = None,
     ) -> None:
+        """``build_baseline``: of a model's rows, for those that learn; None: no model does."""
         self.store = store
         self.clock = clock
         self.options = options or HubOptions()
@@ -113,6 +117,7 @@ class Hub:
         self.troubles = Troubles(clock)
         self._retention = Retention(store, clock)
         self._next_forget_ns = now
+        self.learning = None if build_baseline is None else Learning(store, clock, self.baseline, build_baseline)
         self._board = StatusBoard(lambda: status.status(self), self._lock, clock)
 
     def _heard_before(self, now: int) -> dict[str, int]:
@@ -172,7 +177,18 @@ class Hub:
 
     def baseline(self, order: BaselineOrder) -> HeldBaseline:
         with self._lock:
-            return self.baselines.order(order)
+            held = self.baselines.order(order)
+        self._tell(events.baseline_event(held, self.clock.unix_ns()))
+        return held
+
+    def _tell(self, *told: Event) -> None:
+        if self._telling is None:
+            return
+        try:
+            for event in told:
+                self._telling.event(event)
+        except Exception as error:  # What is told of is done all the same.
+            self.telemetry.failed("telling", error)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """``status``, ``series`` (model, name, label, since), ``incidents`` (model), ``baselines`` (model) or
@@ -218,8 +234,21 @@ class Hub:
                 self.troubles.well(model)
         self._page_silence(newest)
         self._deliver_outbox()
+        self._learn()
         self._tidy()
         return sealed
+
+    def _learn(self) -> None:
+        """Not under the lock: a baseline takes seconds to build."""
+        if self.learning is None:
+            return
+        for evaluator in self.evaluators():
+            try:
+                self.learning.look(evaluator)
+            except StoreError:
+                raise
+            except Exception as error:  # The model is watched as before, and an hour later it is tried again.
+                self.telemetry.failed("learning", error)
 
     def _hear_silence(self) -> None:
         """Predictions without a label for long enough get the one that silence means, by their model's own time."""
@@ -231,13 +260,7 @@ class Hub:
                 self.store.assume_labels(evaluator.plan.name, assumption, watermark_ns, now_ns, LABELS_PER_JOIN)
 
     def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
-        if self._telling is None:
-            return
-        try:
-            for completion in completions:
-                self._telling.event(events.evaluation_event(completion))
-        except Exception as error:  # The labels are joined all the same.
-            self.telemetry.failed("telling", error)
+        self._tell(*map(events.evaluation_event, completions))
 
     def _tidy(self) -> None:
         with self._lock:
@@ -279,7 +302,8 @@ class Hub:
             with self._lock:
                 evaluator = self._evaluator(model)
                 with self._as_stored(evaluator):
-                    sums = sum_panes(stored, self._sealed_before(model, evaluator, stored))
+                    before = self._sealed_before(model, evaluator, stored)
+                    sums = sum_panes(stored, before, evaluator.plan.shadow)
                     self.store.seal(evaluator.advance(sums))
             sealed += len(sums.minutes)
         return sealed

@@ -32,9 +32,12 @@ from mlmon_sidecar.store import Store
 WARM_ROWS = 1_000  # rows in the day before its figures say much
 
 
-def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
-    """``trouble``: why its minutes are not sealed at present; "" when they are."""
-    plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
+def model_view(
+    evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "", learning: str | None = None
+) -> ModelView:
+    """``trouble``: why its minutes are not sealed at present; "" when they are. ``learning``: how far a model without a
+    baseline has come to one; None: this hub learns none."""
+    plan, window, seen = evaluator.plan, evaluator.day(), versions(evaluator, store)
     open_now = evaluator.open_incidents
     return {
         "name": plan.name,
@@ -45,7 +48,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "watermark_minute": evaluator.watermark if evaluator.watermark >= 0 else None,
         "window": window_view(evaluator, window),
         "baseline": baseline_view(evaluator, now_ns),
-        "reason": trouble or reason(evaluator, window, seen),
+        "reason": trouble or reason(evaluator, window, seen, learning),
         "features": feature_views(evaluator, window),
         "segments": segment_views(evaluator, window),
         "embeddings": embedding_views(evaluator, window),
@@ -76,23 +79,38 @@ def sentence(name: str, evaluator: ModelEvaluator, open_now: Sequence[Incident])
     return f"{name}: {count} P{int(worst.tier)} open: {worst.summary}"
 
 
-def reason(evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[VersionView]) -> str:
+def reason(
+    evaluator: ModelEvaluator, window: Window, seen_versions: Sequence[VersionView], learning: str | None = None
+) -> str:
     """Why this model's figures are not all there yet; "" when they are."""
     plan = evaluator.plan
     if plan.problem:
         return plan.problem
+    seen = sum(version["rows"] for version in seen_versions if not version["shadow"])
+    if plan.baseline is None and plan.learning is not None and learning is not None:
+        return f"learning {seen}/{plan.learning.min_rows}" if seen < plan.learning.min_rows else learning
     if plan.baseline is None:
         return "no baseline: `mlmon baseline build` makes one of data, `mlmon baseline learn` of what was served"
     rows = int(window.vector[plan.layout.traffic.rows])
     if rows >= WARM_ROWS:
         return ""
-    seen = sum(version["rows"] for version in seen_versions)
     return f"warming up {rows}/{WARM_ROWS}" if seen < WARM_ROWS else "few rows: figures vary by chance"
 
 
-def versions(store: Store, model: str) -> list[VersionView]:
+def versions(evaluator: ModelEvaluator, store: Store) -> list[VersionView]:
+    """Those with kept rows, newest first, then shadows with the rows of a week."""
+    plan, compared = evaluator.plan, evaluator.compared_versions
+    kept = [found for found in store.versions(plan.name) if found[0] not in plan.shadow]
+    shadows = [(version, *evaluator.version_rows(version)) for version in plan.shadow]
     return [
-        {"version": version, "rows": rows, "last_minute": minute} for version, rows, minute in store.versions(model)
+        {
+            "version": version,
+            "rows": rows,
+            "last_minute": minute,
+            "compared_with": compared.get(version, ""),
+            "shadow": version in plan.shadow,
+        }
+        for version, rows, minute in (*kept, *((name, rows, minute) for name, rows, minute in shadows if rows))
     ]
 
 

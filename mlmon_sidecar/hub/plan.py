@@ -19,6 +19,20 @@ DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class LearningRule:
+    """When a model without a baseline learns one by itself.
+
+    Attributes:
+        min_rows, min_hours: of healthy traffic; fewer are not taken for normal.
+        activate_after_hours: of healthy traffic, until it counts without anybody's approval; None: never.
+    """
+
+    min_rows: int = 1_000
+    min_hours: int = 24
+    activate_after_hours: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One model's layout, what its counts are compared with, and how often a false alarm is allowed.
 
@@ -33,6 +47,9 @@ class ModelPlan:
         service: whether latency, errors and volume are watched; not where the clock is compressed.
         textbook: rules of ``checks.textbook`` that alarm; the others are figures.
         confidence_floor: of the rule of that name, in [0, 1]; None: told by the reference.
+        stable: the version that others are compared with; "": the one with more rows.
+        shadow: versions whose answers nobody gets: compared, and no part of the model's own figures.
+        learning: of a baseline, where there is none; None: only on command.
     """
 
     name: str
@@ -49,6 +66,9 @@ class ModelPlan:
     confidence_floor: float | None = None
     assumption: Assumption | None = None  # what silence means
     trusted_sources: tuple[str, ...] = ()  # of labels; never quarantined
+    stable: str = ""
+    shadow: tuple[str, ...] = ()
+    learning: LearningRule | None = None
 
     @property
     def label_rule(self) -> LabelRule:

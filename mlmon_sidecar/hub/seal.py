@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlmon_sidecar.records import Pane, PaneKey, Sample
 from mlmon_sidecar.statistics.samples import merge_samples
@@ -16,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one minute gains under one layout, over all versions; or several minutes, looked at once."""
+    """What one minute gains under one layout, over all versions but shadows; or several minutes, looked at once."""
 
     minute: int  # the last of them
     vector: IntVector
     samples: Mapping[str, tuple[Sample, ...]]
     minutes: int = 1
+    parts: Mapping[str, IntVector] = field(default_factory=dict)  # version -> its counts, shadows included
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,9 @@ class Sums:
         return delta.vector if earlier is None else delta.vector + earlier
 
 
-def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
-    """``sealed``: fleet panes already written of the same minutes (late panes add to them)."""
+def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane], shadow: Collection[str] = ()) -> Sums:
+    """``sealed``: fleet panes already written of the same minutes (late panes add to them). ``shadow``: versions whose
+    answers nobody gets; they are no part of what the model does."""
     gained: dict[PaneKey, Pane] = {}
     for item in stored:
         gained[item.pane.key] = add(gained.get(item.pane.key), item.pane)
@@ -50,25 +55,36 @@ def sum_panes(stored: Sequence[StoredPane], sealed: Sequence[Pane]) -> Sums:
     return Sums(
         consumed=tuple(item.pane_id for item in stored),
         panes=tuple(add(before.get(key), gained[key]) for key in keys),
-        deltas=minutes_of([gained[key] for key in keys]),
+        deltas=minutes_of([gained[key] for key in keys], shadow),
         minutes=tuple(sorted({key.minute for key in keys})),
         before={
-            (layout, delta.minute): delta.vector for layout, deltas in minutes_of(sealed).items() for delta in deltas
+            (layout, delta.minute): delta.vector
+            for layout, deltas in minutes_of(sealed, shadow).items()
+            for delta in deltas
         },
     )
 
 
-def minutes_of(panes: Iterable[Pane]) -> dict[str, tuple[Delta, ...]]:
+def minutes_of(panes: Iterable[Pane], shadow: Collection[str] = ()) -> dict[str, tuple[Delta, ...]]:
     """Layout hash to its minutes, over all versions, in the order they come in. Segments are part of all traffic."""
-    minutes: dict[tuple[str, int], Pane] = {}
+    minutes: dict[tuple[str, int], dict[str, Pane]] = {}
     for pane in panes:
         if pane.key.segment == "":
-            group = (pane.key.layout, pane.key.minute)
-            minutes[group] = add(minutes.get(group), pane)
+            versions = minutes.setdefault((pane.key.layout, pane.key.minute), {})
+            versions[pane.key.version] = add(versions.get(pane.key.version), pane)
     by_layout: dict[str, list[Delta]] = {}
-    for (layout, minute), pane in minutes.items():
-        by_layout.setdefault(layout, []).append(Delta(minute, pane.vector, pane.samples))
+    for (layout, minute), versions in minutes.items():
+        by_layout.setdefault(layout, []).append(_together(minute, versions, shadow))
     return {layout: tuple(deltas) for layout, deltas in by_layout.items()}
+
+
+def _together(minute: int, versions: Mapping[str, Pane], shadow: Collection[str]) -> Delta:
+    live = [pane for version, pane in versions.items() if version not in shadow]
+    parts = {version: pane.vector for version, pane in versions.items()}
+    if not live:
+        return Delta(minute, np.zeros_like(next(iter(parts.values()))), {}, parts=parts)
+    whole = reduce(add, live)
+    return Delta(minute, whole.vector, whole.samples, parts=parts)
 
 
 def add(left: Pane | None, right: Pane) -> Pane:

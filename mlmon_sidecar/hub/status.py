@@ -48,7 +48,13 @@ def status(hub: Hub) -> StatusView:
         "clock_scale": hub.options.clock_scale,
         "hub": hub_view(hub),
         "models": [
-            model_view(evaluator, hub.store, now, hub.troubles.sentence(evaluator.plan.name))
+            model_view(
+                evaluator,
+                hub.store,
+                now,
+                hub.troubles.sentence(evaluator.plan.name),
+                None if hub.learning is None else hub.learning.reason(evaluator.plan.name),
+            )
             for evaluator in hub.evaluators()
         ],
         "incidents": incidents(hub, {})["incidents"],

@@ -54,6 +54,8 @@ class VersionView(TypedDict):
     version: str
     rows: int
     last_minute: int
+    compared_with: str  # another version; "" for none
+    shadow: bool  # nobody gets its answers, and no row of it is kept
 
 
 class WindowView(TypedDict):

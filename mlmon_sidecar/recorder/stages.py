@@ -54,6 +54,7 @@ class RecordedModel:
     redactor: Redactor
     store_features: frozenset[str] = frozenset()
     keep: float = 1.0  # share of rows kept, by hash of the prediction id
+    shadow: frozenset[str] = frozenset()  # versions of which no row is kept: a label means the answer that was given
     schema: ExpectedSchema = field(default_factory=ExpectedSchema)  # empty: the first rows teach it
 
 
@@ -284,10 +285,12 @@ class Stages:
         self._tell(kept)
 
     def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> Sequence[KeptRow]:
-        keep = keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
+        counted_only = batch.version in model.shadow
+        keep = [] if counted_only else keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
         kept, failed = model.redactor.redact_batch(batch, model.store_features, keep) if any(keep) else NOTHING_KEPT
         left_out = batch.rows - len(kept.rows) - failed
-        self._telemetry.add(names.ROWS_SAMPLED_OUT if model.keep > 0 else names.ROWS_AGGREGATED_ONLY, left_out)
+        aggregated = counted_only or model.keep <= 0
+        self._telemetry.add(names.ROWS_AGGREGATED_ONLY if aggregated else names.ROWS_SAMPLED_OUT, left_out)
         self._telemetry.rows_dropped(failed, DropReason.REDACTION_FAILED)
         for entity, matches in kept.redactions.items():
             self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from mlmon_sidecar.decode.embedding import make_embedder
 from mlmon_sidecar.decode.options import DecodeOptions, version_path
 from mlmon_sidecar.errors import BaselineError, MlmonError
 from mlmon_sidecar.hub.hub import HubOptions
-from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.plan import LearningRule, ModelPlan
 from mlmon_sidecar.recorder import RecordedModel
 from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.redact.hash_keys import load_hash_keys
@@ -130,6 +131,7 @@ def recorded_model(watched: Watched, settings: Settings, redactor: Redactor, *, 
         redactor=redactor,
         store_features=frozenset(settings.privacy.store_features),
         keep=watched.settings.keep,
+        shadow=frozenset(watched.settings.shadow),
         schema=model_schema(watched),
     )
 
@@ -209,7 +211,23 @@ def model_plan(watched: Watched, settings: Settings) -> ModelPlan:
         confidence_floor=settings.checks.confidence_floor,
         assumption=_assumption(watched.settings),
         trusted_sources=watched.settings.outcomes.trusted_sources,
+        stable=watched.settings.stable or "",
+        shadow=watched.settings.shadow,
+        learning=_learning(watched.settings),
     )
+
+
+def _learning(model: ModelSettings) -> LearningRule | None:
+    said = model.learning
+    if not said.enabled:
+        return None
+    after = None if said.activate_after is None else _hours(said.activate_after)
+    return LearningRule(said.min_rows, _hours(said.min_span), after)
+
+
+def _hours(span: timedelta) -> int:
+    """Whole ones, rounded up."""
+    return -int(-span.total_seconds() // 3600)
 
 
 def _assumption(model: ModelSettings) -> Assumption | None:

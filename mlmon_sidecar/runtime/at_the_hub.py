@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.config import Loaded, Settings
 from mlmon_sidecar.hub.baselines import Baselines
 from mlmon_sidecar.hub.election import StoreLock
@@ -42,6 +43,16 @@ def held_baselines(loaded: Loaded) -> Sequence[HeldBaseline]:
     store = open_store(loaded.settings.store)
     try:
         return store.baselines()
+    finally:
+        store.close()
+
+
+def baseline_in_use(loaded: Loaded, model: str) -> Baseline | None:
+    """What a model is compared with, or will be within minutes. Raises ``BaselineError``, ``StoreError``."""
+    require_store(loaded.settings.store)
+    store = open_store(loaded.settings.store)
+    try:
+        return _baselines(loaded, store).plan(model).baseline
     finally:
         store.close()
 

@@ -12,7 +12,7 @@ from mlmon_sidecar.baseline.document import Baseline, Roles
 from mlmon_sidecar.baseline.importances import importances_of, read_importances
 from mlmon_sidecar.baseline.reading import open_table
 from mlmon_sidecar.baseline.survey import Purpose
-from mlmon_sidecar.config import Settings, load
+from mlmon_sidecar.config import ModelSettings, Settings, load
 from mlmon_sidecar.decode.embedding import make_embedder
 from mlmon_sidecar.errors import BaselineError, ConfigError
 from mlmon_sidecar.redact.redactor import Redactor
@@ -61,7 +61,7 @@ def build_baseline(
     return build(
         data if path is None else open_table(path),
         Roles(timestamp, id, prediction, score, label, weight, segment),
-        _purpose(settings),
+        purpose_of(*_only_model(settings)),
         redact_category=redactor.category,
         policy=redactor.policy.hash,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,7 +120,7 @@ def _loaded(config: str | Path | None, model: str, warn: Callable[[str], None]) 
     return loaded.settings
 
 
-def _only_model(settings: Settings) -> tuple[str, Any]:
+def _only_model(settings: Settings) -> tuple[str, ModelSettings]:
     """The one model in question. Raises ``ConfigError`` where several could be meant."""
     captured = settings.captured()
     if len(captured) > 1:
@@ -130,9 +130,8 @@ def _only_model(settings: Settings) -> tuple[str, Any]:
     return name, model
 
 
-def _purpose(settings: Settings) -> Purpose:
-    """How the one model in question reads its predictions."""
-    name, model = _only_model(settings)
+def purpose_of(name: str, model: ModelSettings) -> Purpose:
+    """How a model reads its predictions."""
     given = {"version": model.constant_version, "positive": model.prediction.positive}
     return Purpose(
         model=name,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from mlmon_sidecar.baseline.document import Baseline
-from mlmon_sidecar.config import Loaded, load
+from mlmon_sidecar.baseline.build import build_baseline
+from mlmon_sidecar.baseline.document import Baseline, Roles
+from mlmon_sidecar.config import Loaded, Settings, load
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.records import Incident, Tier
-from mlmon_sidecar.runtime.baselines import build_baseline
+from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.runtime.assembly import redaction_policy
+from mlmon_sidecar.runtime.baselines import purpose_of
 from mlmon_sidecar.runtime.wiring import make_clock
 from mlmon_sidecar.store import Store, open_store, require_store
 from mlmon_sidecar.store.contract import SampledRow
@@ -29,6 +33,7 @@ def learn_baseline(
     hours: int = 7 * 24,
     min_rows: int = MIN_ROWS,
     min_hours: int = MIN_HOURS,
+    healthy: bool = True,
     progress: Callable[[float], None] = lambda part: None,
 ) -> Baseline:
     """Build a baseline from the kept rows of the last ``hours``: at most 50,000 of them, chosen by their ids.
@@ -40,10 +45,11 @@ def learn_baseline(
         model: where several are configured.
         hours: 1 or more, back from now.
         min_rows, min_hours: fewer rows, or rows from less time, are not taken for normal.
+        healthy: whether a time with an urgent incident is refused.
 
     Raises:
         BaselineError: ``learn_rows``, ``learn_span`` or ``learn_health``: what is there is too little, too short, or
-            was not healthy; and what ``build_baseline`` raises.
+            was not healthy; and what building raises.
         StoreError: ``no_store``.
     """
     loaded = load(config)
@@ -54,17 +60,35 @@ def learn_baseline(
     try:
         rows = store.sample(name, since, MAX_ROWS)
         _require_enough(name, rows, min_rows, min_hours)
-        _require_healthy(name, store, rows)
+        if healthy:
+            _require_healthy(name, store, rows)
     finally:
         store.close()
-    learned = build_baseline(
-        columns_of(rows), config=config, model=model, timestamp=TIME, progress=progress,
-        prediction=PREDICTED if any(row.predicted is not None for row in rows) else "",
-        score=SCORE if any(row.score is not None for row in rows) else "",
-        label=LABEL if any(row.label is not None for row in rows) else "",
-        segment=SEGMENT if any(row.segment for row in rows) else "",
-    )  # fmt: skip
-    return learned.named(source="served traffic", version=rows[-1].version)
+    learned = learner(loaded.settings, Redactor(redaction_policy(loaded.settings)), progress)
+    return learned(name, rows)
+
+
+def learner(
+    settings: Settings, redactor: Redactor, progress: Callable[[float], None] = lambda part: None
+) -> Callable[[str, Sequence[SampledRow]], Baseline]:
+    """Builds a baseline of a model's kept rows, as this configuration reads it. Raises ``BaselineError``."""
+
+    def build(model: str, rows: Sequence[SampledRow]) -> Baseline:
+        columns = columns_of(rows)
+        roles = Roles(
+            timestamp=TIME,
+            prediction=PREDICTED if PREDICTED in columns else "",
+            score=SCORE if SCORE in columns else "",
+            label=LABEL if LABEL in columns else "",
+            segment=SEGMENT if SEGMENT in columns else "",
+        )
+        learned = build_baseline(
+            columns, roles, purpose_of(model, settings.captured()[model]), redact_category=redactor.category,
+            policy=redactor.policy.hash, created=datetime.now(UTC).isoformat(timespec="seconds"), progress=progress,
+        )  # fmt: skip
+        return learned.named(source="served traffic", version=rows[-1].version)
+
+    return build
 
 
 def columns_of(rows: Sequence[SampledRow]) -> dict[str, list[object]]:

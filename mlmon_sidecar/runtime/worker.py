@@ -19,6 +19,7 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.learning import learner
 from mlmon_sidecar.runtime.surroundings import Surroundings
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.store import open_store, store_path
@@ -139,6 +140,7 @@ def make_hub(
             telling=exporter,
             export_outcome=lambda: export_outcome(exporter, options),
             privacy=LabelPrivacy(redactor),
+            build_baseline=learner(settings, redactor),
         )
     except BaseException:
         store.close()  # it is tried again every second, and must not be open twice

@@ -296,7 +296,6 @@ def _joint(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> N
         ordered(builder, cells.alarm, reference.vector, slack_of(reference, key_of(JOINT, name)))
 
 
-
 def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Reference) -> None:
     builder.unit(stream, name, 1.0, reference.profile.get(key_of(stream, name)))
 

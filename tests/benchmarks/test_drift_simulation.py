@@ -17,6 +17,7 @@ from benchmarks.drift.counting import column_of, count, keep, layout_of, scalars
 from benchmarks.drift.delays import TWINS, delay, second_delay
 from benchmarks.drift.monitoring import month_of
 from benchmarks.drift.streams import BATCH_ROWS, DAY, STREAMS, traffic
+from benchmarks.drift.versions import QUIET, Model, false_incidents, hours_to_find
 
 FEATURES = 10  # eight numeric and two categorical
 
@@ -59,3 +60,10 @@ def test_the_quick_form_finds_drift_soon() -> None:
     assert alone is not None
     assert beside is not None
     assert beside <= 2 * alone
+
+
+def test_versions_that_are_alike_stay_quiet_and_a_shifted_canary_is_found() -> None:
+    model = Model("iid", 1, 3)
+    assert [false_incidents(model, scenario) for scenario in QUIET] == [0, 0, 0]
+    assert (hours_to_find(model, 0.1, 0.5) or 99) <= 12
+    assert hours_to_find(model, 0.1, 0.0) is None

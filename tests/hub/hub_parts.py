@@ -65,7 +65,9 @@ class Told:
     def moves(self) -> list[tuple[object, object]]:
         """(key, transition), in the order told."""
         return [
-            (dict(e.attributes)["mlmon.alert.key"], dict(e.attributes)["mlmon.alert.transition"]) for e in self.events
+            (dict(e.attributes)["mlmon.alert.key"], dict(e.attributes)["mlmon.alert.transition"])
+            for e in self.events
+            if e.name == "mlmon.alert"
         ]
 
 

@@ -205,9 +205,11 @@ def test_counters_are_those_of_all_recorders(watched: Watched) -> None:
 
 def test_versions_are_listed_newest_first(watched: Watched) -> None:
     watched.flush(rows=[kept("a", START, version="v1"), kept("b", START + 9, version="v2"), kept("c", START + 1)])
+    alone = {"compared_with": "", "shadow": False}
     assert model(watched)["versions"] == [
-        {"version": "v2", "rows": 1, "last_minute": START + 9}, {"version": "v1", "rows": 2, "last_minute": START + 1}
-    ]  # fmt: skip
+        {"version": "v2", "rows": 1, "last_minute": START + 9, **alone},
+        {"version": "v1", "rows": 2, "last_minute": START + 1, **alone},
+    ]
 
 
 def test_incidents_can_be_asked_of_one_model(watched: Watched) -> None:

@@ -151,7 +151,12 @@ class Served:
         self.events: list[Event] = []
         telling = options.pop("telling", None)
         model = RecordedModel(
-            DecodeOptions("m", id=Selector.compile("request.id"), slow_ns=options.pop("slow_ns", 0)),
+            DecodeOptions(
+                "m",
+                id=Selector.compile("request.id"),
+                version=options.pop("version", None),
+                slow_ns=options.pop("slow_ns", 0),
+            ),
             Layout.bare("m"),
             Redactor(),
             **options,
@@ -662,6 +667,18 @@ def test_a_model_that_keeps_no_rows_has_them_counted_as_aggregated_only() -> Non
     assert len(served.hub.ids()) == counters[names.ROWS_KEPT] == 10, "slow ones are kept all the same"
     assert counters[names.ROWS_AGGREGATED_ONLY] == 90 and counters[names.ROWS] == 100 == served.hub.cell("rows")
     assert names.ROWS_SAMPLED_OUT not in counters
+
+
+def test_of_a_shadow_every_row_is_counted_and_none_is_kept() -> None:
+    served = Served(shadow=frozenset({"v9"}), slow_ns=1, version=Selector.compile("response.version"))
+    shadow = (orjson.dumps({"score": 0.25, "version": "v9"}),)
+    served.serve(*(exchange(n, **({"response_body": shadow} if n % 4 == 0 else {})) for n in range(100)))
+    served.drain()
+    served.recorder.flush()
+    counters = served.hub.counters()
+    assert served.hub.ids() == [f"p{n}" for n in range(100) if n % 4]
+    assert (counters[names.ROWS_KEPT], counters[names.ROWS_AGGREGATED_ONLY]) == (75, 25)
+    assert served.hub.cell("rows") == 100
 
 
 def test_stored_features_are_json_whether_they_were_decoded_as_lists_or_arrays() -> None:

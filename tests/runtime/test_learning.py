@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runtime_serving import mlmon
+from runtime_serving import Served, configure, eventually, mlmon, serving
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.errors import BaselineError, StoreError
@@ -130,3 +130,81 @@ def test_no_store_is_made_by_looking_for_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         learn_baseline(tmp_path / "mlmon.toml")
     assert not (tmp_path / "mlmon.db").exists()
+
+
+def state_of(folder: Path) -> list[str]:
+    done = mlmon(folder, "baseline", "list", "--config", "mlmon.toml", "--json")
+    return [held["state"] for held in json.loads(done.stdout)["baselines"]]
+
+
+def with_an_open_incident_and_a_baseline(folder: Path) -> None:
+    """Of incomes that were lower; the incident is the drift that is to be accepted."""
+    columns = stored_service(folder)
+    config = folder / "mlmon.toml"
+    lower = {"income": [float(str(value)) / 3 for value in columns["income"]], "town": columns["town"]}
+    build_baseline(lower, config=config).save(folder / "before.json")
+    config.write_text(config.read_text() + f"baseline = '{folder}/before.json'\n")
+    store, now = SqliteStore(folder / "mlmon.db"), time.time_ns() // MINUTE_NS
+    store.take_over()
+    incident = Incident(
+        key="k", model="loans", rule="feature_drift", layer=Layer.DATA, tier=Tier.P2, opened_minute=now - 60,
+        resolved_minute=None, summary="income moved up", evidence=2.0, details={"waiting": ["income"]},
+    )  # fmt: skip
+    store.write_incidents([(incident, "opened", now - 60)])
+    store.close()
+
+
+def test_the_new_normal_is_accepted_with_a_look_at_what_changes(tmp_path: Path) -> None:
+    with_an_open_incident_and_a_baseline(tmp_path)
+    refused = mlmon(tmp_path, "baseline", "learn", "--config", "mlmon.toml")
+    assert refused.returncode != 0
+    assert "was not healthy" in refused.stderr
+    done = mlmon(tmp_path, "baseline", "learn", "--accept", "--yes", "--config", "mlmon.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    held = json.loads(done.stdout)
+    assert (held["state"], held["origin"]) == ("active", "learned")
+    (line,) = [line for line in done.stderr.splitlines() if "income" in line]
+    distance = float(next(word for word in line.replace("│", " ").split() if word.startswith("0.")))
+    assert distance > 0.5
+    assert state_of(tmp_path) == ["active"]
+
+
+def test_the_new_normal_that_nobody_confirms_stays_a_proposal(tmp_path: Path) -> None:
+    with_an_open_incident_and_a_baseline(tmp_path)
+    done = mlmon(tmp_path, "baseline", "learn", "--accept", "--config", "mlmon.toml")  # nobody is there to answer
+    assert done.returncode != 0
+    assert "Is this the new normal?" in done.stderr
+    assert state_of(tmp_path) == ["proposed"]
+
+
+def test_a_file_and_the_new_normal_are_not_asked_for_together(tmp_path: Path) -> None:
+    stored_service(tmp_path)
+    done = mlmon(tmp_path, "baseline", "learn", "--accept", "--output", "b.json", "--config", "mlmon.toml")
+    assert done.returncode == 2
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_a_service_without_a_baseline_proposes_one_by_itself(tmp_path: Path) -> None:
+    config = configure(tmp_path, head=f"clock_scale = 3600\nclock_anchor = {time.time()}")  # an hour is a second
+    config.write_text(config.read_text() + "[models.loans.learning]\nmin_rows = 100\nmin_span = '2h'\n")
+    with serving(tmp_path) as served:
+        served.score()
+        assert eventually(lambda: reason_of(served), lambda said: said.startswith("learning ")).endswith("/100")
+        for _ in range(150):
+            served.score()
+
+        def proposed() -> str:
+            served.score()
+            return reason_of(served)
+
+        said = eventually(proposed, lambda said: "waits" in said)
+        (held,) = json.loads(mlmon(tmp_path, "baseline", "list", "--json").stdout)["baselines"]
+        assert (held["state"], held["origin"]) == ("proposed", "learned")
+        assert f"`mlmon baseline approve {held['baseline']}`" in said
+        assert any("a learned baseline of model loans waits for approval" in line for line in served.complaints)
+
+
+def reason_of(served: Served) -> str:
+    (model,) = served.status()["models"]
+    said: str = model["reason"]
+    return said

@@ -27,7 +27,7 @@ LAYOUT = Layout(
         NumericFeature("unwatched", (1.0,), (0,), 0.0, 2.0, 1.0, 1.0),
     ),
     PredictionSpace("binary", ("no", "yes"), "yes", (0.5,), (0,), 0.5, 0.25),
-    SegmentSpace((Dimension("town", ("A", "B")), Dimension("segment", ("gold",))), ("age", "town")),
+    segments=SegmentSpace((Dimension("town", ("A", "B")), Dimension("segment", ("gold",))), ("age", "town")),
 )
 CELLS = LAYOUT.segment_cells
 A, B, OTHER_TOWN, GOLD, OTHER = CELLS.blocks

@@ -105,7 +105,15 @@ def incident(tier: int, rule: str, layer: str, opened: float, resolved: float | 
 def model() -> ModelView:
     return {
         "name": "loans",
-        "versions": [{"version": "v18", "rows": 48_102, "last_minute": NOW_MS // 60_000}],
+        "versions": [
+            {
+                "version": "v18",
+                "rows": 48_102,
+                "last_minute": NOW_MS // 60_000,
+                "compared_with": "",
+                "shadow": False,
+            }
+        ],
         "layout": "3f9a1c77d20b4e11",
         "state": 1,
         "sentence": "loans: 1 P1 and 1 P2 open — predictions are identical",

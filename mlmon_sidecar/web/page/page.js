@@ -58,10 +58,15 @@ function show(status) {
   showFeatures(byId("features"), model);
 }
 
+function versionName(each) {
+  const said = [each.shadow && "shadow", each.compared_with && `against ${each.compared_with}`].filter(Boolean).join(", ");
+  return said ? `${each.version} (${said})` : each.version;
+}
+
 function showState(model, incidents, now) {
   const worst = incidents.filter((each) => each.resolved_ms === null).sort((a, b) => a.tier - b.tier || b.opened_ms - a.opened_ms)[0];
   const since = worst && !/ since /.test(model.sentence) ? [" since ", moment(worst.opened_ms, now)] : [];
-  const version = model.versions.map((each) => each.version).join(", ");
+  const version = model.versions.map(versionName).join(", ");
   const baseline = model.baseline
     ? `compared with ${model.baseline.version}, ${plural(model.baseline.rows, "row")}, ${fixed(model.baseline.age_days, 0)} days old`
     : "no baseline yet";
