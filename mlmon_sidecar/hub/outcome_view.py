@@ -11,6 +11,7 @@ from mlmon_sidecar.hub.label_state import LabelState
 from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, VersionOutcomeView
+from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, Window
@@ -59,6 +60,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "scores": score_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
         "ratings": rating_view(cells),
+        "weighted": weighted_view(store, plan, metric, state, (first, newest)),
         "reason": outcome_reason(plan, cells, labelled, value),
     }
 

@@ -164,6 +164,22 @@ class RatingView(TypedDict):
     other: int
 
 
+class WeightedView(TypedDict):
+    """The week's labels by their weights. None where every label weighs 1: then all figures are those of the counts.
+
+    ``effective`` is how many labels of equal weight say as much (Kish); intervals rest on it.
+    """
+
+    realised: float | None
+    low: float | None
+    high: float | None
+    mature: float | None
+    effective: float
+    scores: ScoreView | None
+    up_rate: float | None
+    mean: float | None
+
+
 class VersionOutcomeView(TypedDict):
     version: str
     realised: float | None
@@ -202,6 +218,7 @@ class OutcomeView(TypedDict):
     scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
     errors: ErrorView | None
     ratings: RatingView | None
+    weighted: WeightedView | None
     reason: str
 
 

@@ -37,17 +37,27 @@ from mlmon_sidecar.records import (
     OutcomeCell,
     Pane,
     PaneKey,
+    SegmentCell,
     Tier,
+    WeightedCell,
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_baselines, sqlite_feedback, sqlite_labels, sqlite_outcomes, sqlite_retention
+from mlmon_sidecar.store import (
+    sqlite_baselines,
+    sqlite_feedback,
+    sqlite_labels,
+    sqlite_outcomes,
+    sqlite_retention,
+    sqlite_weights,
+)
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
-SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql")  # number n leads from schema n - 1 to n
+# Number n leads from schema n - 1 to n.
+SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql", "outcome_weights.sql")
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
@@ -372,6 +382,21 @@ class SqliteStore:
         """Errors of predictions that are a number, both ends included; None without any."""
         with self._read_lock, _as_store_error():
             return sqlite_outcomes.errors(self._read, model, first_day, last_day)
+
+    def weighted_cells(self, model: str, first_day: int, last_day: int) -> list[WeightedCell]:
+        """Weights of labels, both ends included; none where every label weighs 1."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.cells(self._read, model, first_day, last_day)
+
+    def weighted_scores(self, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+        """As ``label_scores``, weights in place of counts, in units of 2**-20."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.scores(self._read, model, positive, first_day, last_day)
+
+    def segment_cells(self, model: str, first_day: int, last_day: int) -> list[SegmentCell]:
+        """Labels of predictions that have a segment, both ends included."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.segments(self._read, model, first_day, last_day)
 
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
         """Kept predictions by Unix day, both ends included."""

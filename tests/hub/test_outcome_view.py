@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, baseline, batch, kept, panes, plan, traffic
-from sklearn.metrics import f1_score, mean_absolute_error, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, mean_absolute_error, roc_auc_score
 
 from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -191,3 +191,33 @@ def test_a_model_of_several_classes_has_an_expected_accuracy() -> None:
     assert found is not None and found.value == pytest.approx(0.5)
     assert "only the accuracy" in why_not(several, "f1")
     assert LAYOUT.prediction.positive == "yes"
+
+
+def test_weights_of_labels_have_figures_of_their_own(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan()])
+    rng = np.random.default_rng(4)
+    said, true = rng.integers(0, 2, 300), rng.integers(0, 2, 300)
+    score = np.where(said == 1, 0.5, 0.0) + 0.5 * rng.random(300)
+    weight = rng.integers(1, 6, 300)
+    names = ("no", "yes")
+    rows = [kept(f"p{n}", START, names[said[n]])._replace(score=float(score[n])) for n in range(300)]
+    watched.flush(traffic(START), through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", names[true[n]], START * MINUTE_NS) for n in range(300)])
+    watched.hub.tick()
+    assert outcome(watched)["weighted"] is None
+    watched.hub.labels([Label(f"p{n}", names[true[n]], START * MINUTE_NS, weight=float(weight[n])) for n in range(300)])
+    watched.hub.tick()
+    view = outcome(watched)
+    found = view["weighted"]
+    assert view["realised"] == pytest.approx((said == true).mean(), abs=1e-9), "counted once each"
+    assert found["realised"] == pytest.approx(np.average(said == true, weights=weight), abs=1e-9)
+    assert found["low"] < found["realised"] < found["high"]
+    assert found["effective"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    assert found["high"] - found["low"] > view["high"] - view["low"], "weights cost evidence"
+    scores = found["scores"]
+    assert scores["rows"] == round(found["effective"])
+    assert scores["auc"] == pytest.approx(roc_auc_score(true, score, sample_weight=weight), abs=1e-3)
+    assert scores["log_loss"] == pytest.approx(log_loss(true, score, sample_weight=weight), abs=1e-5)
+    wider = (scores["auc_high"] - scores["auc_low"]) / (view["scores"]["auc_high"] - view["scores"]["auc_low"])
+    assert wider == pytest.approx((300 / found["effective"]) ** 0.5, rel=0.02)
+    watched.hub.close()
