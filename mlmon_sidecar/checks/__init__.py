@@ -16,6 +16,7 @@ from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.checks.error_rate import ErrorRate
 from mlmon_sidecar.checks.feature_drift import FeatureDrift
 from mlmon_sidecar.checks.frozen_column import FrozenColumn
+from mlmon_sidecar.checks.label_drift import LabelDrift
 from mlmon_sidecar.checks.latency import Latency
 from mlmon_sidecar.checks.near_collapse import NearCollapse
 from mlmon_sidecar.checks.new_categories import NewCategories
@@ -49,7 +50,7 @@ CHECKS: Mapping[str, ModelCheck] = {
     check.name: check
     for check in (
         FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
-        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
+        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), LabelDrift(), Collapse(),
         Latency(), ErrorRate(), Volume(), ThroughputZero(),
     )
 }  # fmt: skip

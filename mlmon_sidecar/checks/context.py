@@ -40,6 +40,26 @@ class QualityView:
     chance: float = 0.0
 
 
+class LabelView(NamedTuple):
+    """Labels by class, and what their detector said. The last count of each is of all other classes."""
+
+    step: Step
+    classes: tuple[str, ...]
+    before: tuple[int, ...]  # (classes + 1,) of the reference; their sum is > 0
+    after: tuple[int, ...]  # (classes + 1,) of the newest labels
+
+    def shares(self, name: str) -> tuple[float, float]:
+        """Before and after; ``name`` of a class that is none of these means all others."""
+        at = self.classes.index(name) if name in self.classes else -1
+        return self.before[at] / sum(self.before), self.after[at] / max(1, sum(self.after))
+
+    @property
+    def distance(self) -> float:
+        """Total variation, in [0, 1]."""
+        pairs = zip(self.before, self.after, strict=True)
+        return sum(abs(b / sum(self.before) - a / max(1, sum(self.after))) for b, a in pairs) / 2
+
+
 class Silence(NamedTuple):
     """Nothing came since a minute.
 
@@ -84,6 +104,7 @@ class CheckContext:
         samples: of the newest 24 h, by name (``statistics.samples``).
         service: None before a week of traffic is known.
         quality: None without joined labels.
+        labels: None without a labelled baseline.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
@@ -101,6 +122,7 @@ class CheckContext:
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     service: ServiceView | None = None
     quality: QualityView | None = None
+    labels: LabelView | None = None
     confidence_floor: float | None = None
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 

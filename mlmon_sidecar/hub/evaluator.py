@@ -16,6 +16,7 @@ from mlmon_sidecar.checks import CHECKS, ModelCheck
 from mlmon_sidecar.checks.context import CheckContext, ServiceView
 from mlmon_sidecar.checks.textbook import TEXTBOOK, Figures
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
+from mlmon_sidecar.hub.label_drift_watch import LabelDriftWatch
 from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
@@ -82,6 +83,7 @@ class ModelEvaluator:
         self._state = self._detector_state(b"" if stored is None else stored.detector)
         self._quality = self._outcomes.restore(b"" if stored is None else stored.quality)
         self._progress: dict[str, Any] = {} if stored is None else dict(stored.progress)
+        self._label_drift = LabelDriftWatch(self.plan, self._progress.get("label_drift"))
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
@@ -225,7 +227,9 @@ class ModelEvaluator:
         for judgement in closed.judgements:
             minute = judgement.day * MINUTES_OF_DAY
             view = self._outcomes.view(judgement)
-            moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view))
+            labels = self._label_drift.take(judgement.day, judgement.ripe)
+            moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view, labels=labels))
+        self._progress = {**self._progress, "label_drift": self._label_drift.document}
         return moves
 
     def _moves(self, context: CheckContext) -> list[Transition]:

@@ -28,11 +28,15 @@ Recent = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the labels of one day said: (hits, total) of each part over the last ``RECENT_DAYS``."""
+    """What the labels of one day said: (hits, total) of each part over the last ``RECENT_DAYS``.
+
+    ``ripe``: cells that entered the detector on this day.
+    """
 
     day: int
     step: Step
     counts: tuple[int, ...]
+    ripe: Sequence[OutcomeCell] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class OutcomeWatch:
             fitting = (entry for entry in (*recent, (day, *new)) if len(entry) == len(new) + 1)
             recent = tuple(entry for entry in fitting if entry[0] > day - RECENT_DAYS)
             sums = [sum(column) for column in zip(*recent, strict=True)]
-            judgements.append(Judgement(day, step, tuple(sums[1:])))
+            judgements.append(Judgement(day, step, tuple(sums[1:]), ripe))
         return Closed(state, recent, judgements, taken)
 
 

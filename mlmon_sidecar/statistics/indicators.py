@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FEATURES, NULLS, PREDICTIONS, CONFIDENCE, QUALITY = "features", "nulls", "predictions", "confidence", "quality"
 NEW, RANGE, SERVICE, VOLUME = "new", "range", "service", "volume"
+LABELS, ESTIMATES = "labels", "estimates"
 
 STREAM_WEIGHT: Mapping[str, float] = {
     FEATURES: 0.30,
@@ -48,7 +49,10 @@ STREAM_WEIGHT: Mapping[str, float] = {
     SERVICE: 0.05,
     VOLUME: 0.05,
 }
-BUDGET_RESERVE = 0.10  # segments .05, versions .05
+OUTCOME_STREAM_WEIGHT: Mapping[str, float] = {LABELS: 0.02, ESTIMATES: 0.03}
+"""Of detectors of their own, beside those of panes and of quality."""
+
+BUDGET_RESERVE = 0.05  # segments and versions
 
 RARE_STREAMS = frozenset({NULLS, NEW, RANGE})
 """Events too rare to tell wander by: they have burstiness instead."""
