@@ -17,6 +17,7 @@ from mlmon_sidecar.hub.view import (
     IncidentView,
     ModelView,
     PredictionView,
+    PullView,
     TextbookView,
     VersionView,
     WindowView,
@@ -29,7 +30,9 @@ from mlmon_sidecar.store import Store
 WARM_ROWS = 1_000  # rows in the day before its figures say much
 
 
-def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "") -> ModelView:
+def model_view(
+    evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "", pull: PullView | None = None
+) -> ModelView:
     """``trouble``: why its minutes are not sealed at present; "" when they are."""
     plan, window, seen = evaluator.plan, evaluator.day(), versions(store, evaluator.plan.name)
     open_now = evaluator.open_incidents
@@ -46,6 +49,7 @@ def model_view(evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: st
         "features": feature_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
+        "pull": pull,
         "textbook": textbook_views(evaluator),
     }
 

@@ -48,8 +48,8 @@ def status(hub: Hub) -> StatusView:
         "clock_scale": hub.options.clock_scale,
         "hub": hub_view(hub),
         "models": [
-            model_view(evaluator, hub.store, now, hub.troubles.sentence(evaluator.plan.name))
-            for evaluator in hub.evaluators()
+            model_view(evaluator, hub.store, now, hub.troubles.sentence(name), hub.pulls.get(name))
+            for name, evaluator in ((each.plan.name, each) for each in hub.evaluators())
         ],
         "incidents": incidents(hub, {})["incidents"],
         "counters": counters(hub),

@@ -188,6 +188,16 @@ class VersionOutcomeView(TypedDict):
     labelled: int
 
 
+class PullView(TypedDict):
+    """The newest pull of a model's labels."""
+
+    at_ms: int  # of the machine's clock
+    rows: int
+    taken: int  # labels that are new, corrected, pending or known already
+    refused: int
+    problem: str  # why it ended early, with its code; "" where it did not
+
+
 class OutcomeView(TypedDict):
     """``realised`` is the naive figure: all labels of a week, quick ones before slow ones. Alarms rest on ``mature``.
 
@@ -245,6 +255,7 @@ class ModelView(TypedDict):
     features: list[FeatureView]
     prediction: PredictionView
     outcome: OutcomeView
+    pull: PullView | None  # None: no labels are pulled, or not yet
     textbook: list[TextbookView]
 
 

@@ -19,6 +19,7 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.label_pull import LabelPull
 from mlmon_sidecar.runtime.surroundings import Surroundings
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
 from mlmon_sidecar.store import open_store, store_path
@@ -130,7 +131,7 @@ def make_hub(
     """A hub on this configuration's store. Raises ``StoreError``."""
     store = open_store(settings.store)
     try:
-        return Hub(
+        hub = Hub(
             store,
             [assembly.model_plan(model, settings) for model in watched],
             clock,
@@ -140,6 +141,10 @@ def make_hub(
             export_outcome=lambda: export_outcome(exporter, options),
             privacy=LabelPrivacy(redactor),
         )
+        orders = assembly.pull_orders(settings)
+        if orders:
+            hub.companions.append(LabelPull(hub, orders))
+        return hub
     except BaseException:
         store.close()  # it is tried again every second, and must not be open twice
         raise

@@ -321,11 +321,26 @@ class SqliteStore:
     # ------------------------------------------------------------ outcomes
 
     def commit_labels(
-        self, labels: Sequence[Label], received_ns: int, rules: Rules | None = None, key: str = ""
+        self,
+        labels: Sequence[Label],
+        received_ns: int,
+        rules: Rules | None = None,
+        key: str = "",
+        place: tuple[str, str] | None = None,
     ) -> list[LabelReceipt]:
-        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content."""
+        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content.
+
+        ``place``: name and text, kept together with the labels: where whoever fetches them goes on (``place``).
+        """
         with self._transaction(durable=True) as db:
+            if place is not None:
+                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"place:{place[0]}", place[1])).fetchall()
             return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+
+    def place(self, name: str) -> str:
+        """The text that was last kept with labels under this name; "" where none was."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (f"place:{name}",))
+        return str(rows[0][0]) if rows else ""
 
     def assume_labels(
         self, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
