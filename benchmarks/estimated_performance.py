@@ -51,6 +51,20 @@ json.dump(columns, open(folder + "/estimates.json", "w"))
 for name, frame, wanted in (("reference", reference, ["id", "y_pred_proba", "y_pred", "repaid"]),
                             ("analysis", analysis, ["id", "y_pred_proba", "y_pred"])):
     json.dump({c: frame[c].tolist() for c in wanted}, open(f"{folder}/{name}.json", "w"))
+reference, analysis, _ = nannyml.load_synthetic_multiclass_classification_dataset()
+probabilities = {c.removeprefix("y_pred_proba_"): c for c in reference if c.startswith("y_pred_proba_")}
+metrics = ["accuracy", "f1"]
+estimator = nannyml.CBPE(y_pred_proba=probabilities, y_pred="y_pred", y_true="y_true", metrics=metrics,
+                         timestamp_column_name="timestamp", chunk_size=2500, problem_type="classification_multiclass")
+found = estimator.fit(reference).estimate(analysis).filter(period="analysis").to_df()
+columns = {name: [float(x) for x in found[(name, "value")]] for name in metrics}
+json.dump(columns, open(folder + "/several_estimates.json", "w"))
+for name, frame in (("reference", reference), ("analysis", analysis)):
+    made = {"id": frame["id"].tolist(), "y_pred": frame["y_pred"].tolist(),
+            "confidence": frame[list(probabilities.values())].max(axis=1).tolist()}
+    if "y_true" in frame:
+        made["y_true"] = frame["y_true"].tolist()
+    json.dump(made, open(f"{folder}/several_{name}.json", "w"))
 """
 
 Columns = dict[str, list[float]]
@@ -89,6 +103,31 @@ def beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list
             worst[ours] = max(worst[ours], abs(found.figures[ours].value - theirs[name][chunk]))
     for ours, gap in worst.items():
         print(f"{ours:<9} largest difference from NannyML in {chunk + 1} chunks: {gap:.4f} (wanted: 0.003)")
+
+
+def several_beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list[float]]) -> None:
+    """The same of three classes: the hub counts the confidence of the predicted class, NannyML has all probabilities."""
+    roles = Roles(id="id", prediction="y_pred", score="confidence", label="y_true")
+    columns = {**reference, "id": [str(value) for value in reference["id"]]}
+    purpose = Purpose("cards", kind="multiclass")
+    baseline = build_baseline(columns, roles, purpose, redact_category=same, policy="", created="")
+    plan = ModelPlan("cards", baseline.layout, baseline, metric="f1")
+    options = DecodeOptions("cards", kind="multiclass")
+    worst = dict.fromkeys(theirs, 0.0)
+    for chunk in range(len(analysis["id"]) // CHUNK):
+        rows = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+        builder = PaneBuilder(baseline.layout, same)
+        batch = batch_from_columns(
+            "cards", now_ns=0, options=options, features={}, predictions=analysis["y_pred"][rows],
+            confidences=analysis["confidence"][rows],
+        )  # fmt: skip
+        builder.add_batch(batch)
+        found = expected(plan, sum(pane.vector for pane in builder.take()))
+        assert found is not None and found.rows == CHUNK
+        for name, values in theirs.items():
+            worst[name] = max(worst[name], abs(found.figures[name].value - values[chunk]))
+    for name, gap in worst.items():
+        print(f"three classes, {name:<9} largest difference from NannyML in {chunk + 1} chunks: {gap:.4f}")
 
 
 def without_change(reference: Columns, runs: int, rows: int) -> None:
@@ -137,7 +176,12 @@ def main() -> None:
         reference, analysis, theirs = (
             json.loads((Path(folder) / f"{name}.json").read_text()) for name in ("reference", "analysis", "estimates")
         )
+        several = [
+            json.loads((Path(folder) / f"several_{name}.json").read_text())
+            for name in ("reference", "analysis", "estimates")
+        ]
     beside_nannyml(reference, analysis, theirs)
+    several_beside_nannyml(*several)
     for rows in (5_000, 20_000):
         without_change(reference, arguments.runs, rows)
 

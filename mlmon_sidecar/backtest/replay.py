@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.hub.plan import ModelPlan
     from mlmon_sidecar.records import Incident, IntVector, OutcomeCell, Pane
     from mlmon_sidecar.statistics.layout import Layout
-    from mlmon_sidecar.store.contract import ModelState, StoredPane
+    from mlmon_sidecar.store.contract import ModelState, Point, StoredPane
 
 DAY = 1440
 DELTAS_PER_SEAL = 64
@@ -155,6 +155,12 @@ class _Nothing:
         return []
 
     def newer_panes(self, model: str, after: int) -> list[StoredPane]:
+        return []
+
+    def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:
+        return []  # estimates are compared with labels by the curves of a service, and a history has none
+
+    def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]:
         return []
 
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:

@@ -97,6 +97,7 @@ def build_baseline(
         calibration=calibration,
         calibration_rows=calibrated,
         confusion=judge.confusion(),
+        class_calibration=judge.class_calibration(),
     )
     if roles.timestamp:
         watched = indicators(layout, reference)

@@ -72,6 +72,8 @@ class Baseline:
     def to_document(self) -> dict[str, Any]:
         reference = asdict(self.reference)
         reference["vector"] = self.reference.vector.tolist()
+        if not self.reference.class_calibration:
+            del reference["class_calibration"]  # documents without it are what they were before there was one
         return {
             "format": BASELINE_FORMAT,
             "model": self.layout.model,
@@ -144,8 +146,16 @@ def _reference(item: Mapping[str, Any]) -> Reference:
     fields = dict(item)
     vector = np.array(fields.pop("vector"), dtype=np.int64)
     calibration, confusion = tuple(fields.pop("calibration")), tuple(map(tuple, fields.pop("confusion")))
+    by_class = tuple(map(tuple, fields.pop("class_calibration", ())))
     profile = {key: UnitProfile.from_document(found) for key, found in fields.pop("profile", {}).items()}
-    return Reference(vector=vector, calibration=calibration, confusion=confusion, profile=profile, **fields)
+    return Reference(
+        vector=vector,
+        calibration=calibration,
+        confusion=confusion,
+        class_calibration=by_class,
+        profile=profile,
+        **fields,
+    )
 
 
 def _render(value: Any, indent: int = 0) -> str:

@@ -14,6 +14,7 @@ from mlmon_sidecar.checks.collapse import Collapse
 from mlmon_sidecar.checks.confidence_drop import ConfidenceDrop
 from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.checks.error_rate import ErrorRate
+from mlmon_sidecar.checks.estimate_drop import EstimateDrop
 from mlmon_sidecar.checks.feature_drift import FeatureDrift
 from mlmon_sidecar.checks.frozen_column import FrozenColumn
 from mlmon_sidecar.checks.label_drift import LabelDrift
@@ -50,7 +51,7 @@ CHECKS: Mapping[str, ModelCheck] = {
     check.name: check
     for check in (
         FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
-        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), LabelDrift(), Collapse(),
+        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), LabelDrift(), EstimateDrop(), Collapse(),
         Latency(), ErrorRate(), Volume(), ThroughputZero(),
     )
 }  # fmt: skip

@@ -40,6 +40,18 @@ class QualityView:
     chance: float = 0.0
 
 
+class EstimateView(NamedTuple):
+    """As ``QualityView``, of what scores promise."""
+
+    metric: str
+    step: Step
+    value: float
+    rows: int  # predictions
+    baseline: float  # what the reference's own scores promise
+    chance: float
+    suppressed: str  # why it is not to be believed; "" where it is
+
+
 class LabelView(NamedTuple):
     """Labels by class, and what their detector said. The last count of each is of all other classes."""
 
@@ -105,6 +117,7 @@ class CheckContext:
         service: None before a week of traffic is known.
         quality: None without joined labels.
         labels: None without a labelled baseline.
+        estimate: once a day; None where nothing is estimated.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
     """
@@ -123,6 +136,7 @@ class CheckContext:
     service: ServiceView | None = None
     quality: QualityView | None = None
     labels: LabelView | None = None
+    estimate: EstimateView | None = None
     confidence_floor: float | None = None
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.intervals import wilson
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector
+    from mlmon_sidecar.records import FloatVector, IntVector
 
 METRICS = ("accuracy", "precision", "recall", "f1")
 
@@ -47,7 +47,7 @@ class Metric:
             for column, predicted in enumerate(classes)
         )
 
-    def chance(self, matrix: IntVector, classes: tuple[str, ...]) -> float:
+    def chance(self, matrix: IntVector | FloatVector, classes: tuple[str, ...]) -> float:
         """The share that answering without looking would reach: always the most frequent class (accuracy), always the
         positive one (precision and J), the positive one as often as the model says it (recall)."""
         if self.name == "accuracy":

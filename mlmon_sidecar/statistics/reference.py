@@ -29,6 +29,8 @@ class Reference:
         calibration: P(actual is positive | score bin) of a binary model, P(right | confidence bin) of one with
             several classes; empty without labels.
         calibration_rows: rows the calibration was fitted on.
+        class_calibration: (classes, confidence bins) P(right | predicted class, bin); empty unless the layout
+            counts both.
         confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
     """
 
@@ -44,3 +46,4 @@ class Reference:
     calibration: tuple[float, ...] = ()
     calibration_rows: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
+    class_calibration: tuple[tuple[float, ...], ...] = ()

@@ -189,7 +189,7 @@ def test_a_model_of_several_classes_has_an_expected_accuracy() -> None:
     several = ModelPlan("m", layout, replace(baseline(), layout=layout, reference=reference), metric="f1")
     found = estimate(several, vector, "accuracy")
     assert found is not None and found.value == pytest.approx(0.5)
-    assert "only the accuracy" in why_not(several, "f1")
+    assert "by class" in why_not(several, "f1")
     assert LAYOUT.prediction.positive == "yes"
 
 
