@@ -106,7 +106,7 @@ def beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list
 
 
 def several_beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list[float]]) -> None:
-    """The same of three classes: the hub counts the confidence of the predicted class, NannyML has all probabilities."""
+    """The same of three classes: the hub counts predicted class and confidence, NannyML knows all probabilities."""
     roles = Roles(id="id", prediction="y_pred", score="confidence", label="y_true")
     columns = {**reference, "id": [str(value) for value in reference["id"]]}
     purpose = Purpose("cards", kind="multiclass")

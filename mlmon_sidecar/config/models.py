@@ -26,9 +26,10 @@ MOST_ROWS = 1_000_000
 class PredictionSettings(Table):
     """How a prediction is read from the response. A selector not set is guessed from the usual names."""
 
-    kind: Literal["auto", "binary", "multiclass", "regression"] = Field(
+    kind: Literal["auto", "binary", "multiclass", "multilabel", "regression"] = Field(
         default="auto",
-        description="What the model predicts; `auto` tells by the first predictions.",
+        description="What the model predicts; `auto` tells by the first predictions. `multilabel` (a set of "
+        "classes) has to be said: a list may also be a ranking.",
         examples=["binary"],
     )
     score: SelectorText = Field(

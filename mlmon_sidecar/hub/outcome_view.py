@@ -10,6 +10,7 @@ from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.label_state import LabelState
 from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.set_view import set_view
 from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, VersionOutcomeView
 from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
@@ -60,6 +61,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "scores": score_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
         "ratings": rating_view(cells),
+        "sets": set_view(cells) if plan.predicts == "multilabel" else None,
         "weighted": weighted_view(store, plan, metric, state, (first, newest)),
         "reason": outcome_reason(plan, cells, labelled, value),
     }

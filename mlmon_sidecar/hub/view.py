@@ -164,6 +164,37 @@ class RatingView(TypedDict):
     other: int
 
 
+class AveragesView(TypedDict):
+    """Precision, recall and F1; scikit-learn's average of that name."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class SetClassView(TypedDict):
+    """One class of the sets, against all else."""
+
+    name: str
+    predicted: int  # rows
+    actual: int
+    precision: float | None  # None: never predicted
+    recall: float | None  # None: never actual
+    f1: float
+
+
+class SetView(TypedDict):
+    """Of labelled predictions that are sets of classes."""
+
+    rows: int
+    exact: float  # share of rows whose set is right as a whole
+    micro: AveragesView
+    macro: AveragesView
+    weighted: AveragesView
+    samples: AveragesView
+    classes: list[SetClassView]  # the most frequent ones
+
+
 class WeightedView(TypedDict):
     """The week's labels by their weights. None where every label weighs 1: then all figures are those of the counts.
 
@@ -228,6 +259,7 @@ class OutcomeView(TypedDict):
     scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
     errors: ErrorView | None
     ratings: RatingView | None
+    sets: SetView | None
     weighted: WeightedView | None
     reason: str
 
