@@ -229,6 +229,14 @@ class PullView(TypedDict):
     problem: str  # why it ended early, with its code; "" where it did not
 
 
+class SegmentOutcomeView(TypedDict):
+    segment: str
+    realised: float | None
+    low: float | None
+    high: float | None
+    labelled: int
+
+
 class OutcomeView(TypedDict):
     """``realised`` is the naive figure: all labels of a week, quick ones before slow ones. Alarms rest on ``mature``.
 
@@ -256,6 +264,7 @@ class OutcomeView(TypedDict):
     mature_age_days: int | None  # None: not known yet
     delay_moved: bool  # labels now come at other ages than before
     versions: list[VersionOutcomeView]
+    segments: list[SegmentOutcomeView]  # those with the most labels; of predictions that have one
     scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
     errors: ErrorView | None
     ratings: RatingView | None
