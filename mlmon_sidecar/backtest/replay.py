@@ -163,6 +163,9 @@ class _Nothing:
     def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]:
         return []
 
+    def counters(self) -> dict[str, int]:
+        return {}  # a history loses nothing
+
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:
         return self.labels.unjudged(closed_by)
 

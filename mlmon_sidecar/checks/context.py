@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import WEIGHT_UNIT
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.reference import Reference
     from mlmon_sidecar.statistics.service import ServiceReference
 
+MAX_DROPPED = 0.01  # of the predictions; with more of them lost a figure of quality may be of what was easy
 FIGURE_ROWS = 50  # a window with fewer rows says little about how large a change is
 WEEK_HOURS = 7 * 24
 
@@ -30,6 +32,7 @@ class QualityView:
         rows: labels behind ``value``.
         baseline: the metric on the reference.
         chance: what answering without looking would reach.
+        dropped: share of the predictions behind it that was lost before it could be counted, in [0, 1].
     """
 
     metric: str
@@ -38,6 +41,7 @@ class QualityView:
     rows: int
     baseline: float
     chance: float = 0.0
+    dropped: float = 0.0
 
 
 class EstimateView(NamedTuple):
@@ -50,6 +54,7 @@ class EstimateView(NamedTuple):
     baseline: float  # what the reference's own scores promise
     chance: float
     suppressed: str  # why it is not to be believed; "" where it is
+    dropped: float = 0.0  # as of ``QualityView``
 
 
 class LabelView(NamedTuple):
@@ -159,6 +164,11 @@ class CheckContext:
         if 0 < self.reference.hours < WEEK_HOURS:
             return f"baseline spans {self.reference.hours} of {WEEK_HOURS} hours"
         return ""
+
+
+def incomplete(dropped: float) -> str:
+    """Why a figure of quality cannot be judged; "" when it can. ``dropped``: share of its predictions that was lost."""
+    return f"window incomplete: {percent(dropped)} dropped" if dropped > MAX_DROPPED else ""
 
 
 def requests_in(window: Window, cell: int) -> float:

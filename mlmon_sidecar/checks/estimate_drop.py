@@ -5,7 +5,7 @@ It sees harder inputs, not a changed world, and says so. Where labels have belie
 
 from __future__ import annotations
 
-from mlmon_sidecar.checks.context import CheckContext, is_held
+from mlmon_sidecar.checks.context import CheckContext, incomplete, is_held
 from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.estimate_detector import ESTIMATE_DROP, ESTIMATE_UNIT
@@ -22,7 +22,7 @@ class EstimateDrop:
         view = context.estimate
         if view is None:
             return "needs a day of scores, and a baseline with labels beside them"
-        return view.suppressed
+        return view.suppressed or incomplete(view.dropped)
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
         view = context.estimate

@@ -64,11 +64,12 @@ class EstimateWatch:
     def document(self) -> Mapping[str, Any]:
         return {} if self._detector is None else {"state": text_of(self._state)}
 
-    def take(self, day: int, vector: IntVector, suppressed: str) -> EstimateView | None:
+    def take(self, day: int, vector: IntVector, suppressed: str, dropped: float = 0.0) -> EstimateView | None:
         """Feed the counts of one Unix day; days in order. None where nothing is estimated, or of too few.
 
         Args:
             suppressed: why the estimate is not to be believed; "" where it is.
+            dropped: share of the day that was lost.
         """
         outputs = self._plan.layout.outputs
         rows = int(vector[outputs.rows])
@@ -85,7 +86,7 @@ class EstimateWatch:
         value = self._metric.of_counts([count for pair in pairs for count in pair])
         if value is None:
             return None
-        return EstimateView(self._metric.name, step, value, rows, self._baseline, self._chance, suppressed)
+        return EstimateView(self._metric.name, step, value, rows, self._baseline, self._chance, suppressed, dropped)
 
 
 def _pairs(parts: Sequence[Metric], matrix: NDArray[np.float64], classes: tuple[str, ...]) -> list[tuple[float, float]]:

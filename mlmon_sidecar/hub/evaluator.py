@@ -19,6 +19,7 @@ from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
 from mlmon_sidecar.hub.estimate_watch import EstimateWatch
 from mlmon_sidecar.hub.label_drift_watch import LabelDriftWatch
 from mlmon_sidecar.hub.label_state import LabelState, label_state
+from mlmon_sidecar.hub.losses import LossWatch
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -56,6 +57,7 @@ class Memory(Protocol):
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]: ...
     def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]: ...
+    def counters(self) -> dict[str, int]: ...
 
 
 class ModelEvaluator:
@@ -89,6 +91,7 @@ class ModelEvaluator:
         self._progress: dict[str, Any] = {} if stored is None else dict(stored.progress)
         self._label_drift = LabelDriftWatch(self.plan, self._progress.get("label_drift"))
         self._estimates = EstimateWatch(self.plan, self._progress.get("estimates"))
+        self._losses = LossWatch(self._progress.get("losses"))
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
@@ -185,9 +188,13 @@ class ModelEvaluator:
             window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
             if self._draws:
                 points.extend(day_points(self.plan, last_day, window.vector))
+            self._losses.end_day(last_day, self._store.counters())
             moves += self._judge_estimate(last_day, window)
             moves += self._judge_outcomes(last_day + 1, day)
-        self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
+        elif not self._losses.begun:
+            self._losses.begin(self._store.counters())
+        now = {"hour": max(hour, last_hour), "day": max(day, last_day), "losses": self._losses.document}
+        self._progress = {**self._progress, **now}
 
     # ------------------------------------------------------------ findings
 
@@ -232,7 +239,8 @@ class ModelEvaluator:
         moves: list[Transition] = []
         for judgement in closed.judgements:
             minute = judgement.day * MINUTES_OF_DAY
-            view = self._outcomes.view(judgement)
+            dropped = self._losses.of_labels(judgement.day, judgement.ripe)
+            view = self._outcomes.view(judgement, dropped)
             labels = self._label_drift.take(judgement.day, judgement.ripe)
             moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view, labels=labels))
         self._progress = {**self._progress, "label_drift": self._label_drift.document}
@@ -243,7 +251,9 @@ class ModelEvaluator:
         if not self._estimates.active:
             return []
         gap = label_state(self._store, self.plan, day + 1).gap
-        view = self._estimates.take(day, window.vector, "" if gap is None or not gap.broken else BELIED)
+        view = self._estimates.take(
+            day, window.vector, "" if gap is None or not gap.broken else BELIED, self._losses.of_day(day)
+        )
         self._progress = {**self._progress, "estimates": self._estimates.document}
         if view is None:
             return []
