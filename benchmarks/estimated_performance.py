@@ -24,6 +24,7 @@ from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
 from mlmon_sidecar.baseline.document import Roles
+from mlmon_sidecar.baseline.sketch import Cells
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.hub.estimate import expected
@@ -138,7 +139,7 @@ def without_change(reference: Columns, runs: int, rows: int) -> None:
     for seed in range(runs):
         order = np.random.default_rng(seed).permutation(len(score))
         learned, chunk = order[:rows], order[rows : rows + CHUNK]
-        edges = np.array(cut(score[learned], SCORE_BINS).edges)
+        edges = np.array(cut(Cells.of(score[learned]), SCORE_BINS).edges)
         behind, hits = (tally(edges, score[learned], weights) for weights in (None, true[learned]))
         window = np.stack([tally(edges, score[chunk], said[chunk] == side) for side in (0, 1)], axis=1)
         found = expect(window, calibrate(hits, behind), behind.astype(np.float64))
