@@ -193,3 +193,18 @@ def test_a_baseline_without_the_section_is_read_as_before(tmp_path: Path) -> Non
     binary = built("binary").to_document()
     assert "joint" not in binary["layout"]["prediction"] and "class_calibration" not in binary["reference"]
     assert Baseline.from_document(binary).layout.hash == built("binary").layout.hash
+
+
+def test_confidence_by_class_adds_up_however_rows_are_split() -> None:
+    columns = draw("multiclass", 300, 4)
+    columns["predicted"][:5] = ["other"] * 5
+    whole = pane("multiclass", START, columns).vector
+    parts = [slice(0, 1), slice(1, 130), slice(130, 300)]
+    split = [
+        pane("multiclass", START, {name: column[part] for name, column in columns.items()}).vector for part in parts
+    ]
+    assert sum(split).tobytes() == whole.tobytes()  # type: ignore[attr-defined]
+    cells = built("multiclass").layout.outputs
+    joint = whole[cells.confidence_class].reshape(-1, len(CLASSES) + 1)
+    assert (joint.sum(axis=1) == whole[cells.confidence]).all()
+    assert (joint.sum(axis=0) == whole[cells.classes]).all() and joint[:, -1].sum() == 5
