@@ -40,7 +40,7 @@ def test_less_than_a_tenth_is_silent(share: float) -> None:
 
 
 def test_less_than_two_points_are_silent() -> None:
-    assert CHECK.evaluate(context(0.535, 200_000, baseline=0.55)) == [], "a third of what lies above chance"
+    assert CHECK.evaluate(context(0.535, 2_000_000, baseline=0.55)) == [], "a third of what lies above chance"
 
 
 def test_wander_that_is_known_is_no_fall() -> None:
