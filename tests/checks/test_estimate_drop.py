@@ -20,7 +20,7 @@ def context(
 ) -> CheckContext:
     detector = Detector(estimate_indicators((Part(baseline, 50_000, 0.5),), tau))
     step = detector.step(detector.initial(), counts(round(rows * share), rows), minute=0, hours=24.0)
-    view = EstimateView("accuracy", step, share, rows, baseline, 0.5, "")
+    view = EstimateView("accuracy", step, share, rows, baseline, chance, "")
     return CheckContext("m", 9, Layout.bare("m"), estimate=view._replace(**changes))
 
 
@@ -40,7 +40,8 @@ def test_less_than_a_tenth_is_silent(share: float) -> None:
 
 
 def test_less_than_two_points_are_silent() -> None:
-    assert CHECK.evaluate(context(0.535, 2_000_000, baseline=0.55)) == [], "a third of what lies above chance"
+    assert CHECK.evaluate(context(0.972, baseline=0.99, chance=0.95)) == [], "45% of what lies above chance"
+    assert CHECK.evaluate(context(0.969, baseline=0.99, chance=0.95))
 
 
 def test_wander_that_is_known_is_no_fall() -> None:
