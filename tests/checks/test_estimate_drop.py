@@ -16,9 +16,10 @@ CHECK = CHECKS["estimate_drop"]
 
 
 def context(
-    share: float, rows: int = 20_000, tau: float = 0.0, baseline: float = 0.9, **changes: object
+    share: float, tau: float = 0.0, baseline: float = 0.9, chance: float = 0.5, **changes: object
 ) -> CheckContext:
-    detector = Detector(estimate_indicators((Part(baseline, 50_000, 0.5),), tau))
+    rows = 20_000
+    detector = Detector(estimate_indicators((Part(baseline, 50_000, chance),), tau))
     step = detector.step(detector.initial(), counts(round(rows * share), rows), minute=0, hours=24.0)
     view = EstimateView("accuracy", step, share, rows, baseline, chance, "")
     return CheckContext("m", 9, Layout.bare("m"), estimate=view._replace(**changes))
