@@ -390,6 +390,15 @@ class OutcomeCell(NamedTuple):
     rows: int  # signed
 
 
+class Losses(NamedTuple):
+    """What was lost, and out of how many. Increments of one flush, or sums of them."""
+
+    exchanges: int  # dropped, though they were predictions
+    of_exchanges: int
+    rows: int  # decoded, but not stored though they should have been
+    of_rows: int
+
+
 class WeightedCell(NamedTuple):
     """As ``OutcomeCell``, with the weights of its labels."""
 

@@ -17,7 +17,7 @@ from mlmon_sidecar.hub.seal import Delta, Sums
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.plan import ModelPlan
-    from mlmon_sidecar.records import Incident, IntVector, OutcomeCell, Pane
+    from mlmon_sidecar.records import Incident, IntVector, Losses, OutcomeCell, Pane
     from mlmon_sidecar.statistics.layout import Layout
     from mlmon_sidecar.store.contract import ModelState, Point, StoredPane
 
@@ -163,7 +163,7 @@ class _Nothing:
     def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]:
         return []
 
-    def counters(self) -> dict[str, int]:
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]:
         return {}  # a history loses nothing
 
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:

@@ -27,7 +27,7 @@ from mlmon_sidecar.hub.retention import MINUTES_KEPT
 from mlmon_sidecar.hub.seal import Delta, Sums, minutes_of, sum_panes
 from mlmon_sidecar.hub.service_watch import ServiceWatch
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
-from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
+from mlmon_sidecar.records import Incident, Losses, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import tolerances
@@ -57,7 +57,7 @@ class Memory(Protocol):
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...
     def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]: ...
     def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]: ...
-    def counters(self) -> dict[str, int]: ...
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]: ...
 
 
 class ModelEvaluator:
@@ -91,7 +91,7 @@ class ModelEvaluator:
         self._progress: dict[str, Any] = {} if stored is None else dict(stored.progress)
         self._label_drift = LabelDriftWatch(self.plan, self._progress.get("label_drift"))
         self._estimates = EstimateWatch(self.plan, self._progress.get("estimates"))
-        self._losses = LossWatch(self._progress.get("losses"))
+        self._losses = LossWatch(self._store, self._progress.get("losses"))
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
@@ -188,13 +188,9 @@ class ModelEvaluator:
             window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
             if self._draws:
                 points.extend(day_points(self.plan, last_day, window.vector))
-            self._losses.end_day(last_day, self._store.counters())
             moves += self._judge_estimate(last_day, window)
             moves += self._judge_outcomes(last_day + 1, day)
-        elif not self._losses.begun:
-            self._losses.begin(self._store.counters())
-        now = {"hour": max(hour, last_hour), "day": max(day, last_day), "losses": self._losses.document}
-        self._progress = {**self._progress, **now}
+        self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
 
     # ------------------------------------------------------------ findings
 
@@ -243,7 +239,8 @@ class ModelEvaluator:
             view = self._outcomes.view(judgement, dropped)
             labels = self._label_drift.take(judgement.day, judgement.ripe)
             moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view, labels=labels))
-        self._progress = {**self._progress, "label_drift": self._label_drift.document}
+        kept = {"label_drift": self._label_drift.document, "losses": self._losses.document}
+        self._progress = {**self._progress, **kept}
         return moves
 
     def _judge_estimate(self, day: int, window: Window) -> list[Transition]:

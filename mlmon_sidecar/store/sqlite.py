@@ -34,6 +34,7 @@ from mlmon_sidecar.records import (
     LabelReceipt,
     LabelScores,
     Layer,
+    Losses,
     OutcomeCell,
     Pane,
     PaneKey,
@@ -53,6 +54,7 @@ from mlmon_sidecar.store import (
 )
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
+from mlmon_sidecar.store.losses import losses_in
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -152,6 +154,7 @@ class SqliteStore:
                 _insert_panes(db, flush)
                 _insert_predictions(db, flush.rows.rows)
                 _add_counters(db, flush.counters)
+                _add_losses(db, flush.counters, seen_ns)
         return receipt
 
     def recorders(self) -> list[RecorderRow]:
@@ -169,6 +172,11 @@ class SqliteStore:
 
     def counters(self) -> dict[str, int]:
         return dict(self._rows("SELECT name, value FROM counters"))
+
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]:
+        """By the Unix day on which it was told, both ends included."""
+        rows = self._rows("SELECT * FROM loss_days WHERE day BETWEEN ? AND ?", (first_day, last_day))
+        return {day: Losses(*counts) for day, *counts in rows}
 
     # ------------------------------------------------------------ panes and seals
 
@@ -621,6 +629,18 @@ def _add_counters(db: apsw.Connection, counters: Mapping[str, int]) -> None:
            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
         list(counters.items()),
     )
+
+
+def _add_losses(db: apsw.Connection, counters: Mapping[str, int], seen_ns: int) -> None:
+    found = losses_in(counters)
+    if any(found):
+        db.execute(
+            """INSERT INTO loss_days VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET exchanges = exchanges + excluded.exchanges,
+                   of_exchanges = of_exchanges + excluded.of_exchanges, rows = rows + excluded.rows,
+                   of_rows = of_rows + excluded.of_rows""",
+            (seen_ns // sqlite_labels.DAY_NS, *found),
+        ).fetchall()
 
 
 def _write_fleet_panes(db: apsw.Connection, panes: Sequence[Pane]) -> None:

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_parts import DAY_MINUTES, START, Watched, kept, plan, traffic
+from hub_parts import AHEAD_MINUTES, DAY_MINUTES, START, Watched, kept, plan, traffic
 
 from mlmon_sidecar.checks import CHECKS
 from mlmon_sidecar.checks.context import CheckContext, EstimateView, QualityView
 from mlmon_sidecar.hub.losses import LossWatch
-from mlmon_sidecar.records import MINUTE_NS, Incident, Label, OutcomeCell
+from mlmon_sidecar.records import MINUTE_NS, Incident, Label, Losses, OutcomeCell
 from mlmon_sidecar.statistics.layout import Layout
+from mlmon_sidecar.store.losses import losses_in
 
 DAY_NS = DAY_MINUTES * MINUTE_NS
 
@@ -23,22 +24,30 @@ def counted(accepted: int, rows: int, **dropped: int) -> dict[str, int]:
     }
 
 
+class Told:
+    """Of days 7 to 9."""
+
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]:
+        told = {7: Losses(20, 1_000, 0, 980), 8: Losses(0, 1_000, 50, 1_000), 9: Losses(0, 100, 0, 1_000)}
+        return {day: found for day, found in told.items() if first_day <= day <= last_day}
+
+
 def test_shares_are_those_of_each_day() -> None:
-    watch = LossWatch(None)
-    assert not watch.begun
-    watch.begin(counted(1_000, 1_000, exchanges_at_malformed=500))
-    watch.end_day(7, counted(2_000, 1_980, exchanges_at_malformed=520))
-    watch.end_day(8, counted(3_000, 2_980, exchanges_at_malformed=520, rows_at_flush_refused=50))
-    watch.end_day(
-        9,
-        counted(4_000, 3_980, exchanges_at_malformed=520, exchanges_at_not_a_prediction=900, rows_at_flush_refused=50),
-    )
-    again = LossWatch(watch.document)
-    assert [again.of_day(day) for day in (7, 8, 9, 10)] == [pytest.approx(0.02), pytest.approx(0.05), 0.0, 0.0]
+    watch = LossWatch(Told(), None)
+    assert [watch.of_day(day) for day in (7, 8, 9, 10)] == [pytest.approx(0.02), pytest.approx(0.05), 0.0, 0.0]
     cells = [OutcomeCell("v", 7, 0, "a", "a", 30), OutcomeCell("v", 8, 0, "a", "b", 10)]
-    assert again.of_labels(10, cells) == pytest.approx(0.0275)
+    assert watch.of_labels(10, cells) == pytest.approx(0.0275)
+    again = LossWatch(Told(), watch.document)
     assert again.of_labels(11, [OutcomeCell("v", 9, 0, "a", "a", 40)]) == pytest.approx(0.0275 / 2)
     assert again.of_labels(18, []) == 0.0
+
+
+def test_what_was_no_prediction_is_no_loss() -> None:
+    counters = counted(
+        1_000, 950, exchanges_at_malformed=20, exchanges_at_not_a_prediction=30, exchanges_at_application_error=5,
+        rows_at_flush_refused=7,
+    )  # fmt: skip
+    assert losses_in(counters) == Losses(20, 965, 7, 950)
 
 
 @pytest.mark.parametrize(("dropped", "reason"), [(0.0, ""), (0.01, ""), (0.03, "window incomplete: 3.0% dropped")])
@@ -58,6 +67,7 @@ def drops_through_the_hub(folder: Path, lost_a_day: int, whole_from: int) -> lis
         rows = [kept(f"p{day}-{n}", minute, "yes" if n % 2 else "no") for n in range(100)]
         lost = lost_a_day if day < whole_from else 0
         counters = counted(100 + lost, 100, exchanges_at_queue_full=lost)
+        watched.clock.seconds = (day - AHEAD_MINUTES / DAY_MINUTES) * 86_400 + 60 * 30  # the day of the prediction
         watched.flush(traffic(minute, rows=40), through=minute, rows=rows, counters=counters)
         labels = [Label(f"p{day}-{n}", "yes" if n % 4 > 1 else "no", minute * MINUTE_NS) for n in range(100)]
         watched.hub.labels(labels)

@@ -1,4 +1,4 @@
--- From schema 3 to 4: label weights and segments in the figures of labels. Counts and sums are signed.
+-- From schema 3 to 4: label weights and segments in the figures of labels, and what was lost by the day. Counts and sums are signed.
 
 -- What a label counts, in 2**-20. Labels that were sent before count 1.
 ALTER TABLE labels ADD COLUMN counted INTEGER NOT NULL DEFAULT 1048576;
@@ -51,3 +51,12 @@ CREATE TABLE outcome_segments (
     count     INTEGER NOT NULL,
     PRIMARY KEY (model, segment, day, predicted, actual)
 ) WITHOUT ROWID;
+
+-- By the Unix day on which a flush came.
+CREATE TABLE loss_days (
+    day          INTEGER PRIMARY KEY,
+    exchanges    INTEGER NOT NULL,  -- dropped, though they were predictions
+    of_exchanges INTEGER NOT NULL,
+    rows         INTEGER NOT NULL,  -- decoded, but not stored though they should have been
+    of_rows      INTEGER NOT NULL
+);
