@@ -24,6 +24,7 @@ from mlmon_sidecar.aggregate.panes import PaneBuilder
 from mlmon_sidecar.baseline.build import Purpose, build_baseline
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
 from mlmon_sidecar.baseline.document import Roles
+from mlmon_sidecar.baseline.sketch import Cells
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.hub.estimate import expected
@@ -51,6 +52,20 @@ json.dump(columns, open(folder + "/estimates.json", "w"))
 for name, frame, wanted in (("reference", reference, ["id", "y_pred_proba", "y_pred", "repaid"]),
                             ("analysis", analysis, ["id", "y_pred_proba", "y_pred"])):
     json.dump({c: frame[c].tolist() for c in wanted}, open(f"{folder}/{name}.json", "w"))
+reference, analysis, _ = nannyml.load_synthetic_multiclass_classification_dataset()
+probabilities = {c.removeprefix("y_pred_proba_"): c for c in reference if c.startswith("y_pred_proba_")}
+metrics = ["accuracy", "f1"]
+estimator = nannyml.CBPE(y_pred_proba=probabilities, y_pred="y_pred", y_true="y_true", metrics=metrics,
+                         timestamp_column_name="timestamp", chunk_size=2500, problem_type="classification_multiclass")
+found = estimator.fit(reference).estimate(analysis).filter(period="analysis").to_df()
+columns = {name: [float(x) for x in found[(name, "value")]] for name in metrics}
+json.dump(columns, open(folder + "/several_estimates.json", "w"))
+for name, frame in (("reference", reference), ("analysis", analysis)):
+    made = {"id": frame["id"].tolist(), "y_pred": frame["y_pred"].tolist(),
+            "confidence": frame[list(probabilities.values())].max(axis=1).tolist()}
+    if "y_true" in frame:
+        made["y_true"] = frame["y_true"].tolist()
+    json.dump(made, open(f"{folder}/several_{name}.json", "w"))
 """
 
 Columns = dict[str, list[float]]
@@ -91,6 +106,31 @@ def beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list
         print(f"{ours:<9} largest difference from NannyML in {chunk + 1} chunks: {gap:.4f} (wanted: 0.003)")
 
 
+def several_beside_nannyml(reference: Columns, analysis: Columns, theirs: dict[str, list[float]]) -> None:
+    """The same of three classes: the hub counts predicted class and confidence, NannyML knows all probabilities."""
+    roles = Roles(id="id", prediction="y_pred", score="confidence", label="y_true")
+    columns = {**reference, "id": [str(value) for value in reference["id"]]}
+    purpose = Purpose("cards", kind="multiclass")
+    baseline = build_baseline(columns, roles, purpose, redact_category=same, policy="", created="")
+    plan = ModelPlan("cards", baseline.layout, baseline, metric="f1")
+    options = DecodeOptions("cards", kind="multiclass")
+    worst = dict.fromkeys(theirs, 0.0)
+    for chunk in range(len(analysis["id"]) // CHUNK):
+        rows = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+        builder = PaneBuilder(baseline.layout, same)
+        batch = batch_from_columns(
+            "cards", now_ns=0, options=options, features={}, predictions=analysis["y_pred"][rows],
+            confidences=analysis["confidence"][rows],
+        )  # fmt: skip
+        builder.add_batch(batch)
+        found = expected(plan, sum(pane.vector for pane in builder.take()))
+        assert found is not None and found.rows == CHUNK
+        for name, values in theirs.items():
+            worst[name] = max(worst[name], abs(found.figures[name].value - values[chunk]))
+    for name, gap in worst.items():
+        print(f"three classes, {name:<9} largest difference from NannyML in {chunk + 1} chunks: {gap:.4f}")
+
+
 def without_change(reference: Columns, runs: int, rows: int) -> None:
     """Share of runs in which the realised figure is more than three stated errors from the estimate."""
     score = np.array(reference["y_pred_proba"])
@@ -99,7 +139,7 @@ def without_change(reference: Columns, runs: int, rows: int) -> None:
     for seed in range(runs):
         order = np.random.default_rng(seed).permutation(len(score))
         learned, chunk = order[:rows], order[rows : rows + CHUNK]
-        edges = np.array(cut(score[learned], SCORE_BINS).edges)
+        edges = np.array(cut(Cells.of(score[learned]), SCORE_BINS).edges)
         behind, hits = (tally(edges, score[learned], weights) for weights in (None, true[learned]))
         window = np.stack([tally(edges, score[chunk], said[chunk] == side) for side in (0, 1)], axis=1)
         found = expect(window, calibrate(hits, behind), behind.astype(np.float64))
@@ -137,7 +177,12 @@ def main() -> None:
         reference, analysis, theirs = (
             json.loads((Path(folder) / f"{name}.json").read_text()) for name in ("reference", "analysis", "estimates")
         )
+        several = [
+            json.loads((Path(folder) / f"several_{name}.json").read_text())
+            for name in ("reference", "analysis", "estimates")
+        ]
     beside_nannyml(reference, analysis, theirs)
+    several_beside_nannyml(*several)
     for rows in (5_000, 20_000):
         without_change(reference, arguments.runs, rows)
 

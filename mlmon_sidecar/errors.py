@@ -65,5 +65,9 @@ class FeedbackError(MlmonError):
     """A feedback request is refused as a whole (size, content type, token). Items have receipts instead."""
 
 
+class PullError(MlmonError):
+    """Labels cannot be fetched from where they are said to be. What was committed before stays."""
+
+
 class WireError(MlmonError):
     """A frame, message or stored blob is malformed, too large, or of another format version. Repeating it is vain."""

@@ -23,6 +23,9 @@ MINUTE_NS = 60_000_000_000
 WEIGHT_UNIT = 1 << 20
 """Weight of one whole request; a row of a request with r rows weighs ``max(1, rint(WEIGHT_UNIT / r))``."""
 
+LABEL_UNIT = 1 << 20
+"""A label of weight w counts ``max(1, rint(w * LABEL_UNIT))`` in weighted figures."""
+
 
 # ---------------------------------------------------------------- capture
 
@@ -385,6 +388,36 @@ class OutcomeCell(NamedTuple):
     predicted: str
     actual: str
     rows: int  # signed
+
+
+class Losses(NamedTuple):
+    """What was lost, and out of how many. Increments of one flush, or sums of them."""
+
+    exchanges: int  # dropped, though they were predictions
+    of_exchanges: int
+    rows: int  # decoded, but not stored though they should have been
+    of_rows: int
+
+
+class WeightedCell(NamedTuple):
+    """As ``OutcomeCell``, with the weights of its labels."""
+
+    version: str
+    day: int
+    age: int
+    predicted: str
+    actual: str
+    weight: int  # sum, in units of 1 / LABEL_UNIT; signed
+    squares: float  # sum of weight**2, for intervals alone
+
+
+class SegmentCell(NamedTuple):
+    """Signed count of labelled predictions of one segment."""
+
+    segment: str
+    predicted: str
+    actual: str
+    rows: int
 
 
 class LabelScores(NamedTuple):

@@ -25,7 +25,7 @@ MAX_REMEMBERED = 4096  # class texts, and predictions whose hash is remembered; 
 MAX_REMEMBERED_TEXT = 200  # characters of one that is
 _CLASS, _SCORE_CLASS, _CONFIDENCE = 2, 4, 5  # lines in the tally, in the order of ``_lines``
 _CLASS_WEIGHT, _SCORE_ALARM, _CONFIDENCE_WEIGHT = 8, 9, 10
-_SCORE_SUM, _SCORE_SQUARES, _CONFIDENCE_SUM = 11, 12, 13
+_SCORE_SUM, _SCORE_SQUARES, _CONFIDENCE_SUM, _CONFIDENCE_CLASS = 11, 12, 13, 14
 _ROWS, _WEIGHTS = slice(0, 6), slice(6, 11)  # what counts rows, and what counts their weight
 _CONFIDENCE_EDGES = np.array(CONFIDENCE_EDGES)
 _CONFIDENCE_ALARM = alarm_table(len(CONFIDENCE_EDGES), CONFIDENCE_ALARM)
@@ -56,7 +56,7 @@ class OutputCounter:
         cell[_CLASS] += classes
         cell[_CLASS_WEIGHT] += classes
         self._fill_score(cell, amount, np.where(scored, score, 0.0), classes)
-        self._fill_confidence(cell, amount, np.where(sure, confidence, 0.0))
+        self._fill_confidence(cell, amount, np.where(sure, confidence, 0.0), classes)
         held = np.stack((np.ones_like(given), given, named, scored, scored & bool(self._space.score_edges), sure))
         if not held.all():
             amount *= held[self._condition]
@@ -70,11 +70,14 @@ class OutputCounter:
         cell[_SCORE_CLASS] += bins * (len(space.classes) + 1) + classes
         cell[_SCORE_ALARM] += self._score_alarm[bins]
 
-    def _fill_confidence(self, cell: IntVector, amount: IntVector, confidence: FloatVector) -> None:
+    def _fill_confidence(self, cell: IntVector, amount: IntVector, confidence: FloatVector, classes: IntVector) -> None:
         bins = _CONFIDENCE_EDGES.searchsorted(confidence)
         cell[_CONFIDENCE] += bins
         cell[_CONFIDENCE_WEIGHT] += _CONFIDENCE_ALARM[bins]
         amount[_CONFIDENCE_SUM] = np.rint(confidence * PPM)
+        if self._space.joint:
+            cell[_CONFIDENCE_CLASS] += bins * (len(self._space.classes) + 1) + classes
+            amount[_CONFIDENCE_CLASS] = 1
 
     def _classes(self, predicted: Sequence[str | None]) -> tuple[IntVector, Mask]:
         """(rows,) each: the place of each row's class, the last one for any other and for none; whether it has one."""
@@ -113,6 +116,7 @@ def _lines(layout: Layout) -> tuple[IntVector, IntVector]:
         (traffic.rows + 1, always), (cells.rows + 1, given), (cells.class_weight.start, named),
         (cells.score_alarm.start, binned), (cells.confidence_alarm.start, sure),
         (cells.score_moments, scored), (cells.score_moments + 1, scored), (cells.confidence_ppm, sure),
+        *([(cells.confidence_class.start, sure)] if layout.prediction.joint else []),
     )  # fmt: skip
     first, condition = zip(*lines, strict=True)
     return np.array(first, dtype=np.int64).reshape(-1, 1), np.array(condition, dtype=np.int64)

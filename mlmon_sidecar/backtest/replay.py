@@ -17,9 +17,9 @@ from mlmon_sidecar.hub.seal import Delta, Sums
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.plan import ModelPlan
-    from mlmon_sidecar.records import Incident, IntVector, OutcomeCell, Pane
+    from mlmon_sidecar.records import Incident, IntVector, Losses, OutcomeCell, Pane
     from mlmon_sidecar.statistics.layout import Layout
-    from mlmon_sidecar.store.contract import ModelState, StoredPane
+    from mlmon_sidecar.store.contract import ModelState, Point, StoredPane
 
 DAY = 1440
 DELTAS_PER_SEAL = 64
@@ -156,6 +156,15 @@ class _Nothing:
 
     def newer_panes(self, model: str, after: int) -> list[StoredPane]:
         return []
+
+    def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]:
+        return []  # estimates are compared with labels by the curves of a service, and a history has none
+
+    def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]:
+        return []
+
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]:
+        return {}  # a history loses nothing
 
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]:
         return self.labels.unjudged(closed_by)

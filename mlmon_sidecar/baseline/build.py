@@ -106,6 +106,7 @@ def build_baseline(
         calibration_rows=calibrated,
         confusion=judge.confusion(),
         groups=_groups(layout, look),
+        class_calibration=judge.class_calibration(),
     )
     if roles.timestamp:
         watched = indicators(layout, reference)

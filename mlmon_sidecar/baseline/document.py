@@ -73,8 +73,9 @@ class Baseline:
     def to_document(self) -> dict[str, Any]:
         reference = asdict(self.reference)
         reference["vector"] = self.reference.vector.tolist()
-        if not self.reference.groups:  # as documents were before there were groups: a baseline's id is its document's
-            del reference["groups"]
+        for section in ("groups", "class_calibration"):  # documents without one are what they were before there was one
+            if not reference[section]:
+                del reference[section]
         return {
             "format": BASELINE_FORMAT,
             "model": self.layout.model,
@@ -147,10 +148,17 @@ def _reference(item: Mapping[str, Any]) -> Reference:
     fields = dict(item)
     vector = np.array(fields.pop("vector"), dtype=np.int64)
     calibration, confusion = tuple(fields.pop("calibration")), tuple(map(tuple, fields.pop("confusion")))
+    by_class = tuple(map(tuple, fields.pop("class_calibration", ())))
     profile = {key: UnitProfile.from_document(found) for key, found in fields.pop("profile", {}).items()}
     groups = tuple(map(tuple, fields.pop("groups", ())))
     return Reference(
-        vector=vector, calibration=calibration, confusion=confusion, profile=profile, groups=groups, **fields
+        vector=vector,
+        calibration=calibration,
+        confusion=confusion,
+        class_calibration=by_class,
+        profile=profile,
+        groups=groups,
+        **fields,
     )
 
 

@@ -12,6 +12,7 @@ from mlmon_sidecar.aggregate.outputs import PREDICTION
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
 from mlmon_sidecar.decode.outputs import class_text
 from mlmon_sidecar.statistics.calibration import calibrate
+from mlmon_sidecar.statistics.expected_matrix import calibrate_classes
 from mlmon_sidecar.statistics.layout import CONFIDENCE_EDGES, PredictionSpace
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.decode.options import DecodeOptions
 
 MAX_CLASSES = 50
+MAX_JOINT_CLASSES = 20  # with more of them confidence is not counted by class: 51 cells each
 POSITIVE_NAMES = ("1", "true", "yes")
 
 Classes = Sequence[str | None]
@@ -96,6 +98,7 @@ def prediction_space(
         score_center=center,
         score_scale=spread if spread > 0 else 1.0,
         threshold=options.cut if kind == "binary" and cuts else None,
+        joint=kind == "multiclass" and len(classes) <= MAX_JOINT_CLASSES,
     )
 
 
@@ -109,6 +112,7 @@ class Judge:
         edges = CONFIDENCE_EDGES if space.kind == "multiclass" else space.score_edges
         self._edges = np.array(edges)
         self._bins = np.zeros((2, len(edges) + 1), dtype=np.int64)  # all labelled rows, and the hits among them
+        self._by_class = np.zeros((2, len(space.classes) * space.joint, len(edges) + 1), dtype=np.int64)  # the same
 
     def add(self, rows: Rows, predicted: Classes) -> None:
         """Rows with labels; ``predicted`` as serving writes them.
@@ -132,6 +136,10 @@ class Judge:
         hit = np.array([true == name for true, name in zip(labels, meant, strict=True)])
         np.add.at(self._bins[0], bins[chosen], rows.counts[chosen])
         np.add.at(self._bins[1], bins[chosen & hit], rows.counts[chosen & hit])
+        if self._space.joint:
+            place = np.array([self._place.get(name or "", -1) for name in predicted])
+            for table, kept in zip(self._by_class, (chosen & (place >= 0), chosen & (place >= 0) & hit), strict=True):
+                np.add.at(table, (place[kept], bins[kept]), rows.counts[kept])
 
     def confusion(self) -> tuple[tuple[int, ...], ...]:
         """(classes, classes) counts, actual-major, of rows where both are known classes; empty without any."""
@@ -145,6 +153,11 @@ class Judge:
         if not 0 < int(hits.sum()) < total:
             return (), 0
         return tuple(float(p) for p in calibrate(hits, rows)), total
+
+    def class_calibration(self) -> tuple[tuple[float, ...], ...]:
+        """(classes, confidence bins) P(right | predicted class, bin), learned on the same rows; empty without."""
+        rows, hits = self._by_class
+        return calibrate_classes(hits, rows) if self.calibration()[1] and rows.any() else ()
 
 
 def _coins(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

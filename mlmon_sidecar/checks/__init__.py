@@ -15,9 +15,11 @@ from mlmon_sidecar.checks.confidence_drop import ConfidenceDrop
 from mlmon_sidecar.checks.context import CheckContext
 from mlmon_sidecar.checks.embedding_drift import EmbeddingDrift
 from mlmon_sidecar.checks.error_rate import ErrorRate
+from mlmon_sidecar.checks.estimate_drop import EstimateDrop
 from mlmon_sidecar.checks.feature_drift import FeatureDrift
 from mlmon_sidecar.checks.frozen_column import FrozenColumn
 from mlmon_sidecar.checks.joint_drift import JointDrift
+from mlmon_sidecar.checks.label_drift import LabelDrift
 from mlmon_sidecar.checks.latency import Latency
 from mlmon_sidecar.checks.near_collapse import NearCollapse
 from mlmon_sidecar.checks.new_categories import NewCategories
@@ -54,7 +56,7 @@ CHECKS: Mapping[str, ModelCheck] = {
     for check in (
         FeatureDrift(), NullRate(), NewCategories(), OutOfRange(), FrozenColumn(), SchemaChange(),
         EmbeddingDrift(), JointDrift(),
-        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), Collapse(),
+        PredictionDrift(), ConfidenceDrop(), NearCollapse(), QualityDrop(), LabelDrift(), EstimateDrop(), Collapse(),
         Latency(), ErrorRate(), Volume(), ThroughputZero(), SegmentDrift(), VersionDifference(),
     )
 }  # fmt: skip

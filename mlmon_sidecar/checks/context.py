@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import WEIGHT_UNIT
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.segment_indicators import SegmentUnit
     from mlmon_sidecar.statistics.service import ServiceReference
 
+MAX_DROPPED = 0.01  # of the predictions; with more of them lost a figure of quality may be of what was easy
 FIGURE_ROWS = 50  # a window with fewer rows says little about how large a change is
 WEEK_HOURS = 7 * 24
 
@@ -32,6 +34,7 @@ class QualityView:
         rows: labels behind ``value``.
         baseline: the metric on the reference.
         chance: what answering without looking would reach.
+        dropped: share of the predictions behind it that was lost before it could be counted, in [0, 1].
     """
 
     metric: str
@@ -40,6 +43,40 @@ class QualityView:
     rows: int
     baseline: float
     chance: float = 0.0
+    dropped: float = 0.0
+
+
+class EstimateView(NamedTuple):
+    """As ``QualityView``, of what scores promise."""
+
+    metric: str
+    step: Step
+    value: float
+    rows: int  # predictions
+    baseline: float  # what the reference's own scores promise
+    chance: float
+    suppressed: str  # why it is not to be believed; "" where it is
+    dropped: float = 0.0  # as of ``QualityView``
+
+
+class LabelView(NamedTuple):
+    """Labels by class, and what their detector said. The last count of each is of all other classes."""
+
+    step: Step
+    classes: tuple[str, ...]
+    before: tuple[int, ...]  # (classes + 1,) of the reference; their sum is > 0
+    after: tuple[int, ...]  # (classes + 1,) of the newest labels
+
+    def shares(self, name: str) -> tuple[float, float]:
+        """Before and after; ``name`` of a class that is none of these means all others."""
+        at = self.classes.index(name) if name in self.classes else -1
+        return self.before[at] / sum(self.before), self.after[at] / max(1, sum(self.after))
+
+    @property
+    def distance(self) -> float:
+        """Total variation, in [0, 1]."""
+        pairs = zip(self.before, self.after, strict=True)
+        return sum(abs(b / sum(self.before) - a / max(1, sum(self.after))) for b, a in pairs) / 2
 
 
 class Silence(NamedTuple):
@@ -131,6 +168,8 @@ class CheckContext:
         service: None before a week of traffic is known.
         quality: None without joined labels.
         segments: at the first pane after an hour, and where an hour gained late; None else and without segments.
+        labels: None without a labelled baseline.
+        estimate: once a day; None where nothing is estimated.
         confidence_floor: as configured, in [0, 1]; None: told by the reference.
         shapes: of features that alarm at this minute, where a step or a ramp is clear.
         tolerance: (stream, unit) to the largest Cohen's h its shares may move by.
@@ -151,6 +190,8 @@ class CheckContext:
     service: ServiceView | None = None
     quality: QualityView | None = None
     segments: SegmentsView | None = None
+    labels: LabelView | None = None
+    estimate: EstimateView | None = None
     confidence_floor: float | None = None
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     tolerance: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -175,6 +216,11 @@ class CheckContext:
         if 0 < self.reference.hours < WEEK_HOURS:
             return f"baseline spans {self.reference.hours} of {WEEK_HOURS} hours"
         return ""
+
+
+def incomplete(dropped: float) -> str:
+    """Why a figure of quality cannot be judged; "" when it can. ``dropped``: share of its predictions that was lost."""
+    return f"window incomplete: {percent(dropped)} dropped" if dropped > MAX_DROPPED else ""
 
 
 def requests_in(window: Window, cell: int) -> float:

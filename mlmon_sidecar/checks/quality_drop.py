@@ -5,7 +5,7 @@ Needs both: the detector of that tier has alarmed, and the point estimate is pas
 
 from __future__ import annotations
 
-from mlmon_sidecar.checks.context import CheckContext, is_held
+from mlmon_sidecar.checks.context import CheckContext, incomplete, is_held
 from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import Finding, Layer, Tier
 from mlmon_sidecar.statistics.indicators import QUALITY
@@ -25,7 +25,7 @@ class QualityDrop:
             return "needs labels"
         if view.baseline <= view.chance:
             return "the baseline is no better than chance"
-        return "" if view.rows >= MIN_LABELS else f"warming up {view.rows}/{MIN_LABELS} labels"
+        return incomplete(view.dropped) if view.rows >= MIN_LABELS else f"warming up {view.rows}/{MIN_LABELS} labels"
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
         view = context.quality

@@ -79,7 +79,8 @@ def _sent(
     file: Path, columns: Columns, client: FeedbackClient, progress: Callable[[float], None]
 ) -> Iterator[tuple[int, str, str]]:
     """(row, what became of it, why) of every row, from 1; in batches, so that no file is too large."""
-    from mlmon_sidecar.cli.label_files import label_of, rows_of
+    from mlmon_sidecar.cli.label_files import label_of
+    from mlmon_sidecar.runtime.row_files import rows_of
 
     rows = enumerate(rows_of(file, progress), start=1)
     while batch := list(islice(rows, LABELS_AT_ONCE)):

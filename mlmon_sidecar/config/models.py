@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -25,9 +26,10 @@ MOST_ROWS = 1_000_000
 class PredictionSettings(Table):
     """How a prediction is read from the response. A selector not set is guessed from the usual names."""
 
-    kind: Literal["auto", "binary", "multiclass", "regression"] = Field(
+    kind: Literal["auto", "binary", "multiclass", "multilabel", "regression"] = Field(
         default="auto",
-        description="What the model predicts; `auto` tells by the first predictions.",
+        description="What the model predicts; `auto` tells by the first predictions. `multilabel` (a set of "
+        "classes) has to be said: a list may also be a ranking.",
         examples=["binary"],
     )
     score: SelectorText = Field(
@@ -79,6 +81,68 @@ class AssumeSettings(Table):
     )
 
 
+class PullSettings(Table):
+    """Labels that the hub fetches by itself, from a database or from files."""
+
+    url: OptionalText = Field(
+        default=None,
+        description="Database to read from: `sqlite:///file.db` or `postgresql://user@host/name` (needs psycopg; no "
+        "password in it: use `?passfile=`). It is opened for reading alone.",
+        examples=["sqlite:///verdicts.db"],
+    )
+    query: OptionalText = Field(
+        default=None,
+        description="One SELECT whose columns are `id`, `label` and the cursor, and perhaps `weight` and `source`.",
+        examples=["SELECT tx AS id, verdict AS label, decided_at AS observed_at FROM verdicts"],
+    )
+    path: OptionalText = Field(
+        default=None,
+        description="In place of `url` and `query`: files to read, `*` stands for any text. Parquet (needs pyarrow), "
+        "CSV or JSON Lines.",
+        examples=["exports/verdicts-*.parquet"],
+    )
+    every: Duration = Field(
+        default=timedelta(minutes=10),
+        json_schema_extra={"default": "10m"},
+        description="How long from the end of one pull to the next.",
+        examples=["1h"],
+    )
+    cursor: str = Field(
+        default="observed_at",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$",
+        description="Column of the query that only grows: rows below the greatest one read are not read again.",
+        examples=["updated_at"],
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where columns have other names than `id`, `label`, `observed_at`, `weight` and `source`.",
+        examples=[{"id": "tx", "label": "verdict"}],
+    )
+    source: str = Field(
+        default="pull",
+        max_length=200,
+        description="Source of the labels whose row names none.",
+        examples=["ledger"],
+    )
+    utc: bool = Field(default=False, description="Times without a zone are UTC.", examples=[True])
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.url is None) != (self.query is None):
+            raise ValueError("url and query go together")
+        if self.url is not None and self.path is not None:
+            raise ValueError("has both url and path: use one of them")
+        if self.url is not None and not self.url.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("url must start with sqlite:/// or postgresql://")
+        if self.url is not None and (urlsplit(self.url).password or "password=" in self.url):
+            raise ValueError("url must hold no password: use a password file (?passfile=/run/secrets/pgpass)")
+        if self.path is not None and not self.path.endswith((".csv", ".jsonl", ".ndjson", ".parquet", ".pq")):
+            raise ValueError("path must end in .csv, .jsonl, .ndjson, .parquet or .pq")
+        if not self.columns.keys() <= {"id", "label", "observed_at", "weight", "source"}:
+            raise ValueError("columns knows id, label, observed_at, weight and source")
+        return self
+
+
 class OutcomeSettings(Table):
     """How predictions are judged when labels come."""
 
@@ -107,6 +171,7 @@ class OutcomeSettings(Table):
         description="Sources of labels that are never put into quarantine, whatever share of one class they send.",
         examples=[["chargebacks"]],
     )
+    pull: PullSettings = Field(default_factory=PullSettings, description="Labels that the hub fetches by itself.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,7 +10,7 @@ from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.selectors import ALIAS_HEADERS, DEFAULT_MAX_ROWS, PROTOCOL_HEADERS, Selector, named_headers
 
 VERSION_PLACE = "{version}"
-KINDS = ("auto", "binary", "multiclass", "regression")
+KINDS = ("auto", "binary", "multiclass", "multilabel", "regression")
 UNVERSIONED = "unversioned"
 DEFAULT_THRESHOLD = 0.5  # where a binary model's class begins when nobody says otherwise
 INPUT_TEXT, OUTPUT_TEXT = "input.text", "output.text"

@@ -117,6 +117,8 @@ def _combined(first: Outputs | None, second: Outputs | None, sure: FloatVector |
 def _predictions(values: Sequence[object], options: DecodeOptions, names: Sequence[str]) -> Outputs | None:
     """``outputs.read_output`` for a column."""
     kinds = set(map(type, values))
+    if options.kind == "multilabel":
+        return None  # sets are read one by one
     if kinds == {dict}:
         return _objects(values, options, names)
     if kinds == {list}:

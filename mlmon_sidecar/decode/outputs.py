@@ -14,6 +14,7 @@ import numpy as np
 
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.decode.scalars import plain
+from mlmon_sidecar.statistics.label_sets import label_set_text
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
@@ -49,6 +50,8 @@ NOTHING = Output()
 def read_output(value: object, options: DecodeOptions, names: Sequence[str] = ()) -> Output:
     """One prediction out of whatever a model calls one. ``names``: of the classes, in a vector's order."""
     value = plain(value)
+    if options.kind == "multilabel" and not isinstance(value, Mapping):
+        return Output(predicted=_label_set(value, names))
     if isinstance(value, list):
         return _vector(value, options, names)
     if isinstance(value, Mapping):
@@ -124,6 +127,21 @@ def class_text(value: object) -> str | None:
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else repr(value)
     return None
+
+
+def _label_set(value: object, names: Sequence[str]) -> str | None:
+    """A set of classes as the text that labels have too; None for what is none.
+
+    A list of classes, one class alone, or a list of ones and zeros over all ``names``.
+    """
+    items = [plain(item) for item in value] if isinstance(value, list) else [value]
+    if len(items) > MAX_CLASSES:
+        return None
+    if names and len(items) == len(names) and all(item in (0, 1) for item in items):
+        items = [name for name, item in zip(names, items, strict=True) if item]
+    texts = [class_text(item) for item in items]
+    named = [text for text in texts if text is not None]
+    return label_set_text(named) if len(named) == len(texts) else None
 
 
 def number(value: object) -> float:

@@ -60,12 +60,16 @@ class HubHost:
         self._thread.start()
         if self._raw is not None:
             self._raw.start()
+        for companion in self.hub.companions:
+            companion.start()
 
     def stop(self, deadline_seconds: float = STOP_SECONDS) -> None:
         """No door, then what came in by it, then one last turn, then no store. What is not sealed in time the next
         hub seals."""
         until = time.monotonic() + deadline_seconds
         try:
+            for companion in self.hub.companions:
+                companion.stop(deadline_seconds / 4)
             self._server.stop(deadline_seconds / 4 if self._raw else deadline_seconds / 2)
             if self._raw is not None:
                 self._raw.stop(deadline_seconds / 2)

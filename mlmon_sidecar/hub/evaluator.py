@@ -16,7 +16,10 @@ from mlmon_sidecar.checks import CHECKS, ModelCheck
 from mlmon_sidecar.checks.context import CheckContext, ServiceView, VersionDifferences
 from mlmon_sidecar.checks.textbook import TEXTBOOK, Figures
 from mlmon_sidecar.hub.curves import day_points, hour_points, minute_points
+from mlmon_sidecar.hub.estimate_watch import EstimateWatch
+from mlmon_sidecar.hub.label_drift_watch import LabelDriftWatch
 from mlmon_sidecar.hub.label_state import LabelState, label_state
+from mlmon_sidecar.hub.losses import LossWatch
 from mlmon_sidecar.hub.newest import NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -27,7 +30,7 @@ from mlmon_sidecar.hub.service_watch import ServiceWatch
 from mlmon_sidecar.hub.shapes import look_again, shapes
 from mlmon_sidecar.hub.version_watch import VersionWatch
 from mlmon_sidecar.hub.windows import HOURS_KEPT, RecentSamples, RecentWindows, Windows
-from mlmon_sidecar.records import Incident, OutcomeCell, Pane, Window
+from mlmon_sidecar.records import Incident, Losses, OutcomeCell, Pane, Window
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import tolerances
@@ -41,6 +44,7 @@ MINUTES_OF_DAY = 1440
 EARLY_MINUTES = 16  # unsealed minutes looked at; with more of them the seal is behind, and tells
 LOADED_MINUTES = 60  # read back at once
 RUN_MINUTES = MINUTES_OF_DAY  # how far back a run of identical predictions is looked for after a restart
+BELIED = "labels of earlier days have belied the estimate"
 COLLAPSE = CHECKS["collapse"]  # the one check that looks at minutes before they are sealed
 SEGMENTS = CHECKS["segment_drift"].name
 SILENCE = CHECKS["throughput_zero"]  # and the one that looks at minutes that never came
@@ -56,6 +60,9 @@ class Memory(Protocol):
     def unjudged_cells(self, model: str, closed_by: int) -> list[OutcomeCell]: ...
     def label_slices(self, model: str, first_day: int, last_day: int) -> list[tuple[int, int, int]]: ...
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]: ...
+    def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]: ...
+    def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]: ...
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]: ...
 
 
 class ModelEvaluator:
@@ -88,6 +95,9 @@ class ModelEvaluator:
         self._state = self._detector_state(b"" if stored is None else stored.detector)
         self._quality = self._outcomes.restore(b"" if stored is None else stored.quality)
         self._progress: dict[str, Any] = {} if stored is None else dict(stored.progress)
+        self._label_drift = LabelDriftWatch(self.plan, self._progress.get("label_drift"))
+        self._estimates = EstimateWatch(self.plan, self._progress.get("estimates"))
+        self._losses = LossWatch(self._store, self._progress.get("losses"))
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
@@ -197,9 +207,10 @@ class ModelEvaluator:
         if hour > last_hour and self._draws:
             points.extend(hour_points(self.plan, last_hour, self._windows.hours(last_hour * 60, 24), self.evidence()))
         if day > last_day:
+            window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
             if self._draws:
-                window = self._windows.hours((last_day + 1) * MINUTES_OF_DAY - 1, 24)
                 points.extend(day_points(self.plan, last_day, window.vector))
+            moves += self._judge_estimate(last_day, window)
             moves += self._judge_outcomes(last_day + 1, day)
         self._progress = {**self._progress, "hour": max(hour, last_hour), "day": max(day, last_day)}
 
@@ -261,9 +272,27 @@ class ModelEvaluator:
         moves: list[Transition] = []
         for judgement in closed.judgements:
             minute = judgement.day * MINUTES_OF_DAY
-            view = self._outcomes.view(judgement)
-            moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view))
+            dropped = self._losses.of_labels(judgement.day, judgement.ripe)
+            view = self._outcomes.view(judgement, dropped)
+            labels = self._label_drift.take(judgement.day, judgement.ripe)
+            moves += self._moves(CheckContext(self.plan.name, minute, self.plan.layout, quality=view, labels=labels))
+        kept = {"label_drift": self._label_drift.document, "losses": self._losses.document}
+        self._progress = {**self._progress, **kept}
         return moves
+
+    def _judge_estimate(self, day: int, window: Window) -> list[Transition]:
+        """What the scores of a whole day promise; not where labels have belied such promises before."""
+        if not self._estimates.active:
+            return []
+        gap = label_state(self._store, self.plan, day + 1).gap
+        view = self._estimates.take(
+            day, window.vector, "" if gap is None or not gap.broken else BELIED, self._losses.of_day(day)
+        )
+        self._progress = {**self._progress, "estimates": self._estimates.document}
+        if view is None:
+            return []
+        minute = (day + 1) * MINUTES_OF_DAY
+        return self._moves(CheckContext(self.plan.name, minute, self.plan.layout, estimate=view))
 
     def _moves(self, context: CheckContext) -> list[Transition]:
         moves: list[Transition] = []

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import StoreError, WireError
@@ -26,6 +26,7 @@ from mlmon_sidecar.hub.retention import Retention
 from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.hub.status_board import StatusBoard
 from mlmon_sidecar.hub.troubles import Troubles
+from mlmon_sidecar.hub.view import PullView
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.outcomes.metric import Metric, Watched
 from mlmon_sidecar.records import (
@@ -69,6 +70,13 @@ class HubOptions:
     store_name: str = ""
     clock_scale: float = 1.0
     export_bins: bool = False  # what is in the bins of each feature
+
+
+class Companion(Protocol):
+    """Work of its own thread that begins and ends with the hub's."""
+
+    def start(self) -> None: ...
+    def stop(self, deadline_seconds: float) -> None: ...
 
 
 class Hub:
@@ -118,6 +126,8 @@ class Hub:
         self._retention = Retention(store, clock)
         self._next_forget_ns = now
         self.learning = None if build_baseline is None else Learning(store, clock, self.baseline, build_baseline)
+        self.companions: list[Companion] = []
+        self.pulls: dict[str, PullView] = {}  # by model
         self._board = StatusBoard(lambda: status.status(self), self._lock, clock)
 
     def _heard_before(self, now: int) -> dict[str, int]:
@@ -165,9 +175,17 @@ class Hub:
         return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
 
     def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
+        return self._take_labels(labels, key, None)
+
+    def pulled(self, labels: Sequence[Label], place: tuple[str, str]) -> Sequence[LabelReceipt]:
+        """As ``labels``; with them it is kept where the next pull goes on (``Store.place``)."""
+        return self._take_labels(labels, "", place)
+
+    def _take_labels(self, labels: Sequence[Label], key: str, place: tuple[str, str] | None) -> Sequence[LabelReceipt]:
         cleaned = self._privacy.clean(labels)
         fit = [item for item in cleaned if isinstance(item, Label)]
-        committed = iter(self.store.commit_labels(fit, self.clock.unix_ns(), self._rules, key) if fit else ())
+        taken = self.store.commit_labels(fit, self.clock.unix_ns(), self._rules, key, place) if fit or place else ()
+        committed = iter(taken)
         receipts = [next(committed) if isinstance(item, Label) else item for item in cleaned]
         # Back to the caller goes the id as it came.
         return [receipt._replace(id=label.id) for receipt, label in zip(receipts, labels, strict=True)]

@@ -5,19 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from mlmon_sidecar.hub.outcome_watch import label_history
+from mlmon_sidecar.hub.outcome_watch import LabelCounts, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.maturity import Maturity, maturity
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.intervals import Z95
-from mlmon_sidecar.store import Store
+from mlmon_sidecar.store.contract import Point
 
 MATURE_COHORTS = 28  # the newest mature ones that are looked at
 SHOWN_COHORTS = 7  # of them make the figure
 MISSED_BY = 0.02  # the estimate is broken when it is further off than this and three errors
 MIN_DAYS = 3
+
+
+class LabelMemory(LabelCounts, Protocol):
+    """Of a store, or of a history that is replayed."""
+
+    def outcome_cells(self, model: str, first_day: int, last_day: int) -> list[OutcomeCell]: ...
+    def series(self, model: str, name: str, label: str, since_minute: int) -> list[Point]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class LabelState:
         return [cell for cell in self.mature if days and cell.day >= days[0]]
 
 
-def label_state(store: Store, plan: ModelPlan, today: int) -> LabelState:
+def label_state(store: LabelMemory, plan: ModelPlan, today: int) -> LabelState:
     """As the store knows it on the Unix day ``today``."""
     history = label_history(store, plan, today)
     known = maturity(history.slices, history.predictions, today, plan.horizon_days)
@@ -58,7 +66,7 @@ def label_state(store: Store, plan: ModelPlan, today: int) -> LabelState:
     return LabelState(known, mature, None if metric is None else _gap(store, plan, metric, mature))
 
 
-def _gap(store: Store, plan: ModelPlan, metric: Watched, mature: Sequence[OutcomeCell]) -> EstimateGap | None:
+def _gap(store: LabelMemory, plan: ModelPlan, metric: Watched, mature: Sequence[OutcomeCell]) -> EstimateGap | None:
     by_day: dict[int, list[OutcomeCell]] = {}
     for cell in mature:
         by_day.setdefault(cell.day, []).append(cell)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.view import ErrorView, RatingView, ScoreView
 from mlmon_sidecar.outcomes.ranking import ScoreCell, auc_interval, mean_loss, ranked
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.outcomes.regression import ErrorSums, errors_of
-from mlmon_sidecar.records import OutcomeCell
+from mlmon_sidecar.records import LabelScores, OutcomeCell
 from mlmon_sidecar.statistics.error_scale import Scale
 from mlmon_sidecar.store import Store
 
@@ -22,18 +24,23 @@ def score_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> 
     if not positive:
         return None
     labelled = store.label_scores(plan.name, positive, first_day, last_day)
-    if labelled.rows <= 0:
-        return None
+    return None if labelled.rows <= 0 else score_figures(labelled, labelled.rows, labelled.rows)
+
+
+def score_figures(labelled: LabelScores, rows: int, weight: float) -> ScoreView:
+    """Of ``labelled.rows`` > 0, which may be in any unit: ``rows`` make the interval, ``weight`` the mean losses."""
     found = ranked([ScoreCell(*cell) for cell in labelled.cells])
+    if found.auc_error is not None:
+        found = replace(found, auc_error=found.auc_error * math.sqrt(labelled.rows / rows))
     low, high = auc_interval(found) or (None, None)
     return {
-        "rows": labelled.rows,
+        "rows": rows,
         "auc": found.auc,
         "auc_low": low,
         "auc_high": high,
         "average_precision": found.average_precision,
-        "log_loss": mean_loss(labelled.log_loss, labelled.rows),
-        "brier": mean_loss(labelled.squared, labelled.rows),
+        "log_loss": mean_loss(labelled.log_loss, weight),
+        "brier": mean_loss(labelled.squared, weight),
         "calibration_error": found.calibration_error,
     }
 

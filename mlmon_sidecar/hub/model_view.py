@@ -19,6 +19,7 @@ from mlmon_sidecar.hub.view import (
     IncidentView,
     ModelView,
     PredictionView,
+    PullView,
     TextbookView,
     VersionView,
     WindowView,
@@ -33,7 +34,12 @@ WARM_ROWS = 1_000  # rows in the day before its figures say much
 
 
 def model_view(
-    evaluator: ModelEvaluator, store: Store, now_ns: int, trouble: str = "", learning: str | None = None
+    evaluator: ModelEvaluator,
+    store: Store,
+    now_ns: int,
+    trouble: str = "",
+    learning: str | None = None,
+    pull: PullView | None = None,
 ) -> ModelView:
     """``trouble``: why its minutes are not sealed at present; "" when they are. ``learning``: how far a model without a
     baseline has come to one; None: this hub learns none."""
@@ -54,6 +60,7 @@ def model_view(
         "embeddings": embedding_views(evaluator, window),
         "prediction": prediction_view(evaluator, window),
         "outcome": outcome_view(evaluator, store, window, now_ns),
+        "pull": pull,
         "textbook": textbook_views(evaluator),
     }
 

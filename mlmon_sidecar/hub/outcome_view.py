@@ -10,15 +10,18 @@ from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.label_state import LabelState
 from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, VersionOutcomeView
+from mlmon_sidecar.hub.set_view import set_view
+from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, SegmentOutcomeView, VersionOutcomeView
+from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
-from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, Window
+from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, SegmentCell, Window
 from mlmon_sidecar.statistics.calibration import Estimate
 from mlmon_sidecar.statistics.intervals import Z95
 from mlmon_sidecar.store import Store
 
 OUTCOME_DAYS = 7
+SEGMENTS_SHOWN = 50
 
 
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
@@ -56,9 +59,12 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "mature_age_days": state.maturity.mature_age,
         "delay_moved": state.maturity.moved,
         "versions": _versions(metric, cells),
+        "segments": _segments(metric, store.segment_cells(plan.name, first, newest)),
         "scores": score_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
         "ratings": rating_view(cells),
+        "sets": set_view(cells) if plan.predicts == "multilabel" else None,
+        "weighted": weighted_view(store, plan, metric, state, (first, newest)),
         "reason": outcome_reason(plan, cells, labelled, value),
     }
 
@@ -162,3 +168,17 @@ def _versions(metric: Watched | None, cells: Sequence[OutcomeCell]) -> list[Vers
         labelled = sum(cell.rows for cell in own)
         views.append({"version": version, "realised": value, "low": low, "high": high, "labelled": labelled})
     return views
+
+
+def _segments(metric: Watched | None, cells: Sequence[SegmentCell]) -> list[SegmentOutcomeView]:
+    """Those with the most labels. Figures alone: with many segments some are bad by chance."""
+    by_segment: dict[str, list[OutcomeCell]] = {}
+    for cell in cells:
+        own = OutcomeCell("", 0, 0, cell.predicted, cell.actual, cell.rows)
+        by_segment.setdefault(cell.segment, []).append(own)
+    views: list[SegmentOutcomeView] = []
+    for segment, found in by_segment.items():
+        value, low, high = _figure(metric, found)
+        labelled = sum(cell.rows for cell in found)
+        views.append({"segment": segment, "realised": value, "low": low, "high": high, "labelled": labelled})
+    return sorted(views, key=lambda view: (-view["labelled"], view["segment"]))[:SEGMENTS_SHOWN]

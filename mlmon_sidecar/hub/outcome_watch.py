@@ -28,11 +28,15 @@ Recent = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the labels of one day said: (hits, total) of each part over the last ``RECENT_DAYS``."""
+    """What the labels of one day said: (hits, total) of each part over the last ``RECENT_DAYS``.
+
+    ``ripe``: cells that entered the detector on this day.
+    """
 
     day: int
     step: Step
     counts: tuple[int, ...]
+    ripe: Sequence[OutcomeCell] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,16 @@ class OutcomeWatch:
         if indicators.units:
             self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
 
-    def view(self, judgement: Judgement) -> QualityView | None:
-        """As the check reads it; None without labels or without a baseline."""
+    def view(self, judgement: Judgement, dropped: float = 0.0) -> QualityView | None:
+        """As the check reads it; None without labels or without a baseline. ``dropped``: share of predictions that was
+        lost."""
         if self.baseline is None or self._metric is None:
             return None
         value = self._metric.of_counts(judgement.counts)
         if value is None:
             return None
         rows = sum(judgement.counts[1::2])
-        return QualityView(self._metric.name, judgement.step, value, rows, self.baseline, self._chance)
+        return QualityView(self._metric.name, judgement.step, value, rows, self.baseline, self._chance, dropped)
 
     def restore(self, data: bytes) -> DetectorState | None:
         """The state in ``data`` where it belongs to this baseline; else a new one; None without a baseline."""
@@ -128,7 +133,7 @@ class OutcomeWatch:
             fitting = (entry for entry in (*recent, (day, *new)) if len(entry) == len(new) + 1)
             recent = tuple(entry for entry in fitting if entry[0] > day - RECENT_DAYS)
             sums = [sum(column) for column in zip(*recent, strict=True)]
-            judgements.append(Judgement(day, step, tuple(sums[1:])))
+            judgements.append(Judgement(day, step, tuple(sums[1:]), ripe))
         return Closed(state, recent, judgements, taken)
 
 

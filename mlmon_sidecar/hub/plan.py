@@ -71,12 +71,18 @@ class ModelPlan:
     learning: LearningRule | None = None
 
     @property
+    def predicts(self) -> str:
+        """What is predicted, as the layout knows it, else as it is said."""
+        kind = self.layout.prediction.kind
+        return self.kind if kind == "none" or self.kind == "multilabel" else kind
+
+    @property
     def label_rule(self) -> LabelRule:
         """What this model's labels must be like."""
         space = self.layout.prediction
         return LabelRule(
             horizon_ns=self.horizon_days * DAY_NS,
-            kind=space.kind if space.kind != "none" else self.kind,
+            kind=self.predicts,
             classes=frozenset(space.classes),
             trusted=frozenset(self.trusted_sources),
         )
@@ -98,10 +104,10 @@ class ModelPlan:
         """How labels are judged; None: they are counted alone. Precision, recall and F1 speak of one class, or of a
         model with several of their mean (macro); a binary model without a positive class is judged by its accuracy."""
         space = self.layout.prediction
-        kind, positive = (space.kind if space.kind != "none" else self.kind), self.positive or space.positive
+        kind, positive = self.predicts, self.positive or space.positive
         if kind == "regression":
             return None
-        if self.metric == "accuracy":
+        if self.metric == "accuracy" or kind == "multilabel":  # of sets: the share that is right as a whole
             return Metric("accuracy")
         if positive and (not space.classes or positive in space.classes):
             return Metric(self.metric, positive)

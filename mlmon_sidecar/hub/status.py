@@ -52,10 +52,11 @@ def status(hub: Hub) -> StatusView:
                 evaluator,
                 hub.store,
                 now,
-                hub.troubles.sentence(evaluator.plan.name),
-                None if hub.learning is None else hub.learning.reason(evaluator.plan.name),
+                hub.troubles.sentence(name),
+                None if hub.learning is None else hub.learning.reason(name),
+                hub.pulls.get(name),
             )
-            for evaluator in hub.evaluators()
+            for name, evaluator in ((each.plan.name, each) for each in hub.evaluators())
         ],
         "incidents": incidents(hub, {})["incidents"],
         "counters": counters(hub),

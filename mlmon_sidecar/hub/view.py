@@ -193,8 +193,73 @@ class RatingView(TypedDict):
     other: int
 
 
+class AveragesView(TypedDict):
+    """Precision, recall and F1; scikit-learn's average of that name."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class SetClassView(TypedDict):
+    """One class of the sets, against all else."""
+
+    name: str
+    predicted: int  # rows
+    actual: int
+    precision: float | None  # None: never predicted
+    recall: float | None  # None: never actual
+    f1: float
+
+
+class SetView(TypedDict):
+    """Of labelled predictions that are sets of classes."""
+
+    rows: int
+    exact: float  # share of rows whose set is right as a whole
+    micro: AveragesView
+    macro: AveragesView
+    weighted: AveragesView
+    samples: AveragesView
+    classes: list[SetClassView]  # the most frequent ones
+
+
+class WeightedView(TypedDict):
+    """The week's labels by their weights. None where every label weighs 1: then all figures are those of the counts.
+
+    ``effective`` is how many labels of equal weight say as much (Kish); intervals rest on it.
+    """
+
+    realised: float | None
+    low: float | None
+    high: float | None
+    mature: float | None
+    effective: float
+    scores: ScoreView | None
+    up_rate: float | None
+    mean: float | None
+
+
 class VersionOutcomeView(TypedDict):
     version: str
+    realised: float | None
+    low: float | None
+    high: float | None
+    labelled: int
+
+
+class PullView(TypedDict):
+    """The newest pull of a model's labels."""
+
+    at_ms: int  # of the machine's clock
+    rows: int
+    taken: int  # labels that are new, corrected, pending or known already
+    refused: int
+    problem: str  # why it ended early, with its code; "" where it did not
+
+
+class SegmentOutcomeView(TypedDict):
+    segment: str
     realised: float | None
     low: float | None
     high: float | None
@@ -228,9 +293,12 @@ class OutcomeView(TypedDict):
     mature_age_days: int | None  # None: not known yet
     delay_moved: bool  # labels now come at other ages than before
     versions: list[VersionOutcomeView]
+    segments: list[SegmentOutcomeView]  # those with the most labels; of predictions that have one
     scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
     errors: ErrorView | None
     ratings: RatingView | None
+    sets: SetView | None
+    weighted: WeightedView | None
     reason: str
 
 
@@ -259,6 +327,7 @@ class ModelView(TypedDict):
     embeddings: list[EmbeddingView]
     prediction: PredictionView
     outcome: OutcomeView
+    pull: PullView | None  # None: no labels are pulled, or not yet
     textbook: list[TextbookView]
 
 

@@ -18,7 +18,7 @@ from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.intervals import wilson
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.records import IntVector
+    from mlmon_sidecar.records import FloatVector, IntVector
 
 METRICS = ("accuracy", "precision", "recall", "f1")
 
@@ -47,7 +47,7 @@ class Metric:
             for column, predicted in enumerate(classes)
         )
 
-    def chance(self, matrix: IntVector, classes: tuple[str, ...]) -> float:
+    def chance(self, matrix: IntVector | FloatVector, classes: tuple[str, ...]) -> float:
         """The share that answering without looking would reach: always the most frequent class (accuracy), always the
         positive one (precision and J), the positive one as often as the model says it (recall)."""
         if self.name == "accuracy":
@@ -60,7 +60,7 @@ class Metric:
         """The figure people read, of a share."""
         return 2 * share / (1 + share) if self.name == "f1" else share
 
-    def interval(self, hits: int, total: int) -> tuple[float, float]:
+    def interval(self, hits: float, total: float) -> tuple[float, float]:
         """95 % interval of the figure people read; ``total`` > 0."""
         low, high = wilson(hits, total)
         return self.shown(low), self.shown(high)
@@ -74,7 +74,7 @@ class Metric:
         """The figure people read, of (hits, total); None where the total is 0."""
         return self.shown(counts[0] / counts[1]) if counts[1] > 0 else None
 
-    def interval_of(self, counts: Sequence[int]) -> tuple[float, float] | None:
+    def interval_of(self, counts: Sequence[float]) -> tuple[float, float] | None:
         """Its 95 % interval; None where the total is 0."""
         return self.interval(counts[0], counts[1]) if counts[1] > 0 else None
 
@@ -108,7 +108,7 @@ class Averaged:
         known = [value for value in found if value is not None]
         return sum(known) / len(known) if known else None
 
-    def interval_of(self, counts: Sequence[int]) -> tuple[float, float] | None:
+    def interval_of(self, counts: Sequence[float]) -> tuple[float, float] | None:
         """Classes taken as independent: their errors, by the width of their own intervals, add up in squares."""
         value = self.of_counts(counts)
         if value is None:

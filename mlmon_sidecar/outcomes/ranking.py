@@ -87,7 +87,7 @@ def auc_interval(found: Ranked) -> tuple[float, float] | None:
     return max(0.0, found.auc - reach), min(1.0, found.auc + reach)
 
 
-def mean_loss(total: int, rows: int) -> float | None:
+def mean_loss(total: int, rows: float) -> float | None:
     """A sum of losses as a mean; None without rows."""
     return total / LOSS_UNIT / rows if rows > 0 else None
 

@@ -24,6 +24,7 @@ from mlmon_sidecar.redact.ner import presidio_reader
 from mlmon_sidecar.redact.policy import RedactionPolicy
 from mlmon_sidecar.redact.prose import Prose
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.runtime.pull_sources import PullOrder
 from mlmon_sidecar.runtime.wiring import Origin, is_selector
 from mlmon_sidecar.selectors import Selector
 from mlmon_sidecar.statistics.layout import Layout
@@ -228,6 +229,18 @@ def _learning(model: ModelSettings) -> LearningRule | None:
 def _hours(span: timedelta) -> int:
     """Whole ones, rounded up."""
     return -int(-span.total_seconds() // 3600)
+
+
+def pull_orders(settings: Settings) -> list[PullOrder]:
+    """Labels that the hub fetches by itself."""
+    found = []
+    for name, model in settings.captured().items():
+        said = model.outcomes.pull
+        if said.url is not None or said.path is not None:
+            every = int(said.every.total_seconds()) * SECOND_NS
+            origin = (said.url or "", said.query or "", said.path or "")
+            found.append(PullOrder(name, *origin, every, said.cursor, said.columns, said.source, said.utc))
+    return found
 
 
 def _assumption(model: ModelSettings) -> Assumption | None:

@@ -19,6 +19,7 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.records import Distribution, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.runtime import assembly
+from mlmon_sidecar.runtime.label_pull import LabelPull
 from mlmon_sidecar.runtime.learning import learner
 from mlmon_sidecar.runtime.surroundings import Surroundings
 from mlmon_sidecar.runtime.wiring import export_options, make_clock
@@ -131,7 +132,7 @@ def make_hub(
     """A hub on this configuration's store. Raises ``StoreError``."""
     store = open_store(settings.store)
     try:
-        return Hub(
+        hub = Hub(
             store,
             [assembly.model_plan(model, settings) for model in watched],
             clock,
@@ -142,6 +143,10 @@ def make_hub(
             privacy=LabelPrivacy(redactor),
             build_baseline=learner(settings, redactor),
         )
+        orders = assembly.pull_orders(settings)
+        if orders:
+            hub.companions.append(LabelPull(hub, orders))
+        return hub
     except BaseException:
         store.close()  # it is tried again every second, and must not be open twice
         raise

@@ -37,6 +37,7 @@ FEATURES, NULLS, PREDICTIONS, CONFIDENCE, QUALITY = "features", "nulls", "predic
 NEW, RANGE, SERVICE, VOLUME = "new", "range", "service", "volume"
 MIX, SEGMENTS = "segment_mix", "segments"
 SEGMENT_NULLS, SEGMENT_PREDICTIONS = "segment_nulls", "segment_predictions"
+LABELS, ESTIMATES = "labels", "estimates"
 
 STREAM_WEIGHT: Mapping[str, float] = {
     FEATURES: 0.30,
@@ -45,14 +46,17 @@ STREAM_WEIGHT: Mapping[str, float] = {
     RANGE: 0.03,
     PREDICTIONS: 0.15,
     CONFIDENCE: 0.05,
-    QUALITY: 0.15,
-    SERVICE: 0.05,
-    VOLUME: 0.05,
+    QUALITY: 0.12,
+    SERVICE: 0.04,
+    VOLUME: 0.04,
     MIX: 0.01,
     SEGMENTS: 0.025,
     SEGMENT_NULLS: 0.005,
     SEGMENT_PREDICTIONS: 0.01,
 }
+OUTCOME_STREAM_WEIGHT: Mapping[str, float] = {LABELS: 0.02, ESTIMATES: 0.03}
+"""Of detectors of their own, beside those of panes and of quality."""
+
 BUDGET_RESERVE = 0.05  # versions
 
 EMBEDDINGS, JOINT = "embeddings", "joint"

@@ -82,6 +82,7 @@ class PredictionSpace:
     score_center: float = 0.0
     score_scale: float = 1.0
     threshold: float | None = None
+    joint: bool = False  # confidence is also counted by predicted class; several classes only
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class PredictionCells:
     score_rows: int  # rows with a score
     confidence: slice  # rows, 50
     confidence_alarm: slice  # weight, 10
+    confidence_class: slice  # rows, 50 x (len(classes) + 1), confidence-major; empty unless ``joint``
     identical: slice  # 32 hash-bit counters over the predictions' text: all the same iff each is 0 or rows
     confidence_ppm: int  # sum of confidence in 1e-6, for the mean
 
@@ -177,6 +179,7 @@ class Layout:
             score_alarm=at.span(len(space.score_alarm) + 1 if scored else 0),
             score_moments=at.take(2), score_rows=at.take(1),
             confidence=at.span(len(CONFIDENCE_EDGES) + 1), confidence_alarm=at.span(len(CONFIDENCE_ALARM) + 1),
+            confidence_class=at.span((len(CONFIDENCE_EDGES) + 1) * classes if space.joint else 0),
             identical=at.span(IDENTICAL_BITS), confidence_ppm=at.take(1),
         )  # fmt: skip
 
@@ -260,7 +263,7 @@ class Layout:
             "format": LAYOUT_FORMAT,
             "model": self.model,
             "features": [asdict(feature) for feature in self.features],
-            "prediction": asdict(self.prediction),
+            "prediction": _space_document(self.prediction),
             **self._sections(),
         }
 
@@ -343,6 +346,14 @@ def _feature_cells(feature: Feature, at: _Cursor) -> NumericCells | CategoricalC
     return CategoricalCells(
         bins=at.span(len(feature.categories) + 2), alarm=at.span(feature.alarm + 2), null=at.take(2), invalid=at.take(2)
     )
+
+
+def _space_document(space: PredictionSpace) -> dict[str, Any]:
+    """Without ``joint`` where it does not hold: such layouts have the hash they had before there was one."""
+    document = asdict(space)
+    if not space.joint:
+        del document["joint"]
+    return document
 
 
 def _tuples(item: Mapping[str, Any]) -> dict[str, Any]:

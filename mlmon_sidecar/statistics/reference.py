@@ -29,6 +29,8 @@ class Reference:
         calibration: P(actual is positive | score bin) of a binary model, P(right | confidence bin) of one with
             several classes; empty without labels.
         calibration_rows: rows the calibration was fitted on.
+        class_calibration: (classes, confidence bins) P(right | predicted class, bin); empty unless the layout
+            counts both.
         confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
         groups: features that say the same (absolute rank correlation above .8), two or more each, in the layout's
             order; a feature in none is a group of its own.
@@ -46,6 +48,7 @@ class Reference:
     calibration: tuple[float, ...] = ()
     calibration_rows: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
+    class_calibration: tuple[tuple[float, ...], ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
 
     def group_of(self, name: str) -> tuple[str, ...]:

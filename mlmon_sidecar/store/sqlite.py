@@ -34,20 +34,32 @@ from mlmon_sidecar.records import (
     LabelReceipt,
     LabelScores,
     Layer,
+    Losses,
     OutcomeCell,
     Pane,
     PaneKey,
+    SegmentCell,
     Tier,
+    WeightedCell,
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
-from mlmon_sidecar.store import sqlite_baselines, sqlite_feedback, sqlite_labels, sqlite_outcomes, sqlite_retention
+from mlmon_sidecar.store import (
+    sqlite_baselines,
+    sqlite_feedback,
+    sqlite_labels,
+    sqlite_outcomes,
+    sqlite_retention,
+    sqlite_weights,
+)
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
+from mlmon_sidecar.store.losses import losses_in
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
-SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql", "segments.sql")  # number n leads from schema n - 1 to n
+# Number n leads from schema n - 1 to n.
+SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql", "segments.sql", "outcome_weights.sql")
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
@@ -142,6 +154,7 @@ class SqliteStore:
                 _insert_panes(db, flush)
                 _insert_predictions(db, flush.rows.rows)
                 _add_counters(db, flush.counters)
+                _add_losses(db, flush.counters, seen_ns)
         return receipt
 
     def recorders(self) -> list[RecorderRow]:
@@ -159,6 +172,11 @@ class SqliteStore:
 
     def counters(self) -> dict[str, int]:
         return dict(self._rows("SELECT name, value FROM counters"))
+
+    def losses(self, first_day: int, last_day: int) -> dict[int, Losses]:
+        """By the Unix day on which it was told, both ends included."""
+        rows = self._rows("SELECT * FROM loss_days WHERE day BETWEEN ? AND ?", (first_day, last_day))
+        return {day: Losses(*counts) for day, *counts in rows}
 
     # ------------------------------------------------------------ panes and seals
 
@@ -320,11 +338,26 @@ class SqliteStore:
     # ------------------------------------------------------------ outcomes
 
     def commit_labels(
-        self, labels: Sequence[Label], received_ns: int, rules: Rules | None = None, key: str = ""
+        self,
+        labels: Sequence[Label],
+        received_ns: int,
+        rules: Rules | None = None,
+        key: str = "",
+        place: tuple[str, str] | None = None,
     ) -> list[LabelReceipt]:
-        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content."""
+        """Durable on disk before it returns. Raises ``FeedbackError`` for a key that came with another content.
+
+        ``place``: name and text, kept together with the labels: where whoever fetches them goes on (``place``).
+        """
         with self._transaction(durable=True) as db:
+            if place is not None:
+                db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"place:{place[0]}", place[1])).fetchall()
             return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+
+    def place(self, name: str) -> str:
+        """The text that was last kept with labels under this name; "" where none was."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", (f"place:{name}",))
+        return str(rows[0][0]) if rows else ""
 
     def assume_labels(
         self, model: str, assumption: Assumption, watermark_ns: int, now_ns: int, limit: int
@@ -381,6 +414,21 @@ class SqliteStore:
         """Errors of predictions that are a number, both ends included; None without any."""
         with self._read_lock, _as_store_error():
             return sqlite_outcomes.errors(self._read, model, first_day, last_day)
+
+    def weighted_cells(self, model: str, first_day: int, last_day: int) -> list[WeightedCell]:
+        """Weights of labels, both ends included; none where every label weighs 1."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.cells(self._read, model, first_day, last_day)
+
+    def weighted_scores(self, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+        """As ``label_scores``, weights in place of counts, in units of 2**-20."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.scores(self._read, model, positive, first_day, last_day)
+
+    def segment_cells(self, model: str, first_day: int, last_day: int) -> list[SegmentCell]:
+        """Labels of predictions that have a segment, both ends included."""
+        with self._read_lock, _as_store_error():
+            return sqlite_weights.segments(self._read, model, first_day, last_day)
 
     def predictions_per_day(self, model: str, first_day: int, last_day: int) -> dict[int, int]:
         """Kept predictions by Unix day, both ends included."""
@@ -590,6 +638,18 @@ def _add_counters(db: apsw.Connection, counters: Mapping[str, int]) -> None:
            ON CONFLICT DO UPDATE SET value = value + excluded.value""",
         list(counters.items()),
     )
+
+
+def _add_losses(db: apsw.Connection, counters: Mapping[str, int], seen_ns: int) -> None:
+    found = losses_in(counters)
+    if any(found):
+        db.execute(
+            """INSERT INTO loss_days VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET exchanges = exchanges + excluded.exchanges,
+                   of_exchanges = of_exchanges + excluded.of_exchanges, rows = rows + excluded.rows,
+                   of_rows = of_rows + excluded.of_rows""",
+            (seen_ns // sqlite_labels.DAY_NS, *found),
+        ).fetchall()
 
 
 def _write_fleet_panes(db: apsw.Connection, panes: Sequence[Pane]) -> None:

@@ -13,7 +13,7 @@ import apsw
 import orjson
 
 from mlmon_sidecar.errors import FeedbackError
-from mlmon_sidecar.records import Assumption, Label, LabelReceipt, LabelStatus
+from mlmon_sidecar.records import LABEL_UNIT, Assumption, Label, LabelReceipt, LabelStatus
 from mlmon_sidecar.store import label_rules
 from mlmon_sidecar.store.label_rules import USUAL_DAYS, Rules, Said
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, RESOLVED, write_all
@@ -46,9 +46,9 @@ SELECT json_group_array(json_array(position, found.prediction_id, p.model, p.eve
 FROM found LEFT JOIN predictions p ON p.prediction_id = found.prediction_id"""  # noqa: E501, S608 - constants only
 
 _INSERT = """
-INSERT INTO labels (id, model, prediction_id, label, observed_ns, received_ns, source, state, weight)
+INSERT INTO labels (id, model, prediction_id, label, observed_ns, received_ns, source, state, weight, counted)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-    value ->> 8 FROM json_each(?)"""
+    value ->> 8, value ->> 9 FROM json_each(?)"""
 
 _COUNT_SOURCES = """
 INSERT INTO label_sources
@@ -166,7 +166,7 @@ class _Intake:
         state = "pending" if prediction_id is None else "ready"
         self._rows.append(
             [label.id, label.model, prediction_id, label.label, label.observed_ns, self._received_ns, label.source,
-             state, label.weight]
+             state, label.weight, max(1, round(label.weight * LABEL_UNIT))]
         )  # fmt: skip
         if prediction_id is None:
             return LabelReceipt(label.id, LabelStatus.PENDING, label_rules.NOT_HERE)

@@ -15,7 +15,7 @@ import apsw
 import orjson
 
 from mlmon_sidecar.records import LabelledCompletion, OutcomeCell
-from mlmon_sidecar.store import sqlite_outcomes
+from mlmon_sidecar.store import sqlite_outcomes, sqlite_weights
 from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -113,6 +113,7 @@ def join(db: apsw.Connection, limit: int, after: int) -> Joined:
         sqlite_outcomes.move(db, DAY_NS, counted, predictions)
         db.execute(_COUNT, {"day": DAY_NS}).fetchall()
         sqlite_outcomes.count(db)
+        sqlite_weights.count(db, DAY_NS)
         completions = [LabelledCompletion(*found) for found in orjson.loads(one(db, _COMPLETIONS, (counted,)))]
         outrun = {item[0] for item in ready}.difference(newest.values())
         db.execute(_TOTAL, {"outrun": orjson.dumps(sorted(outrun)).decode()}).fetchall()

@@ -17,16 +17,18 @@ from mlmon_sidecar.statistics.score_grid import STEPS as BINS_PER_ODDS
 from mlmon_sidecar.store.sqlite_reading import one
 
 CREATE_MOVED = """
-CREATE TEMP TABLE IF NOT EXISTS moved (model, version, day, event_ns, predicted, score, observed_ns, label, sign)"""
+CREATE TEMP TABLE IF NOT EXISTS moved (
+    model, version, segment, day, event_ns, predicted, score, observed_ns, label, counted, sign)"""
 
 FILL_MOVED = """
 INSERT INTO temp.moved
-SELECT p.model, p.version, p.event_ns / :day, p.event_ns, p.predicted, p.score, l.observed_ns, l.label, l.sign
+SELECT p.model, p.version, p.segment, p.event_ns / :day, p.event_ns, p.predicted, p.score, l.observed_ns, l.label,
+    l.counted, l.sign
 FROM (
-    SELECT prediction_id, observed_ns, label, 1 AS sign FROM labels
+    SELECT prediction_id, observed_ns, label, counted, 1 AS sign FROM labels
     WHERE label_id IN (SELECT value FROM json_each(:counted))
     UNION ALL
-    SELECT prediction_id, observed_ns, label, -1 FROM labels
+    SELECT prediction_id, observed_ns, label, counted, -1 FROM labels
     WHERE prediction_id IN (SELECT value FROM json_each(:predictions)) AND state = 'joined') AS l
 JOIN predictions p USING (prediction_id)"""
 """Labels that enter their cell, and those that leave it for them. ``:counted`` label ids, ``:predictions`` of them."""
@@ -35,18 +37,19 @@ A_NUMBER = """(predicted IS NULL AND score IS NOT NULL AND
     CASE WHEN json_valid(label) THEN json_type(label) IN ('integer', 'real') ELSE false END)"""
 """Whether a label is the number that its prediction spoke of."""
 
-_SCORED = f"""
-SELECT model, version, day, label, score, sign,
+SCORED = f"""
+SELECT model, version, day, label, score, counted, sign,
     CASE WHEN score <= 0 THEN {-LAST_BIN - 1} WHEN score >= 1 THEN {LAST_BIN + 1}
          ELSE max({-LAST_BIN}, min({LAST_BIN}, CAST(round(ln(score / (1 - score)) * {BINS_PER_ODDS}) AS INTEGER)))
     END AS bin,
     -CAST(round(ln(max({SMALLEST!r}, score)) * {LOSS_UNIT}) AS INTEGER) AS if_positive,
     -CAST(round(ln(max({SMALLEST!r}, 1 - score)) * {LOSS_UNIT}) AS INTEGER) AS if_negative
 FROM temp.moved WHERE predicted IS NOT NULL AND score BETWEEN 0 AND 1"""  # noqa: S608 - constants only
+"""Labelled scores with their bin, and their losses in units of 2**-20."""
 
 _COUNT_SCORES = f"""
 INSERT INTO outcome_scores
-SELECT model, version, day, label, bin, sum(sign) FROM ({_SCORED}) WHERE true GROUP BY 1, 2, 3, 4, 5
+SELECT model, version, day, label, bin, sum(sign) FROM ({SCORED}) WHERE true GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
 
 _COUNT_LOSSES = f"""
@@ -54,7 +57,7 @@ INSERT INTO outcome_losses
 SELECT model, version, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
        sum(sign * CAST(round(score * {LOSS_UNIT}) AS INTEGER)),
        sum(sign * CAST(round(score * score * {LOSS_UNIT}) AS INTEGER))
-FROM ({_SCORED}) WHERE true GROUP BY 1, 2, 3, 4
+FROM ({SCORED}) WHERE true GROUP BY 1, 2, 3, 4
 ON CONFLICT DO UPDATE SET count = count + excluded.count, log_positive = log_positive + excluded.log_positive,
     log_negative = log_negative + excluded.log_negative, score = score + excluded.score,
     square = square + excluded.square"""  # noqa: S608 - constants only

@@ -99,6 +99,10 @@ def forget_figures(db: apsw.Connection, model: str, keep: Keep, limit: int) -> i
         ("outcome_scores", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("outcome_losses", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("outcome_errors", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_weights", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_score_weights", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_loss_weights", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_segments", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("incidents", "model = ? AND resolved_minute < ?", (model, keep.figures)),
         ("outbox", "delivered = 1 AND incident_key NOT IN (SELECT key FROM incidents)", ()),
     )
@@ -112,6 +116,10 @@ _KEYS = {
     "outcome_scores": "(model, version, day, actual, bin)",
     "outcome_losses": "(model, version, day, actual)",
     "outcome_errors": "(model, version, day)",
+    "outcome_weights": "(model, version, day, age, predicted, actual)",
+    "outcome_score_weights": "(model, version, day, actual, bin)",
+    "outcome_loss_weights": "(model, version, day, actual)",
+    "outcome_segments": "(model, segment, day, predicted, actual)",
     "incidents": "key",
     "outbox": "outbox_id",
 }

@@ -7,9 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from mlmon_sidecar.records import Label
+from mlmon_sidecar.statistics.label_sets import label_set_text
 from mlmon_sidecar.statistics.layout import category_token
 
 MAX_ID = 520  # characters: the longest alias that is read from a request (512), and the number of a row behind it
@@ -128,10 +127,10 @@ def _set(values: list[object]) -> str:
     """Several classes at once as one text: sorted, each once, as a JSON list."""
     if len(values) > MAX_SET or not all(isinstance(value, str) for value in values):
         raise InvalidItem(f"label as a set is not a list of at most {MAX_SET} strings")
-    names = sorted({str(value) for value in values})
+    names = {str(value) for value in values}
     if not all(1 <= len(name) <= MAX_TEXT and _NAME.fullmatch(name) for name in names):
         raise InvalidItem(f"a class of the label does not have 1 to {MAX_TEXT} printable characters")
-    text = orjson.dumps(names).decode()
+    text = label_set_text(names)
     if len(text) > MAX_SET_TEXT:
         raise InvalidItem(f"label as a set has more than {MAX_SET_TEXT} characters")
     return text

@@ -84,5 +84,5 @@ def test_the_table_names_each_decoder() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="auto, binary, multiclass, regression"):
+    with pytest.raises(ConfigError, match="auto, binary, multiclass, multilabel, regression"):
         DecodeOptions("m", kind="clustering")

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, baseline, batch, kept, panes, plan, traffic
-from sklearn.metrics import f1_score, mean_absolute_error, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, mean_absolute_error, roc_auc_score
 
 from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -16,6 +16,7 @@ from mlmon_sidecar.outcomes.metric import Averaged, Metric
 from mlmon_sidecar.records import MINUTE_NS, Label
 from mlmon_sidecar.statistics.layout import Layout, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
+from mlmon_sidecar.web.feedback_items import read_item
 
 DAY_NS = DAY_MINUTES * MINUTE_NS
 
@@ -189,5 +190,82 @@ def test_a_model_of_several_classes_has_an_expected_accuracy() -> None:
     several = ModelPlan("m", layout, replace(baseline(), layout=layout, reference=reference), metric="f1")
     found = estimate(several, vector, "accuracy")
     assert found is not None and found.value == pytest.approx(0.5)
-    assert "only the accuracy" in why_not(several, "f1")
+    assert "by class" in why_not(several, "f1")
     assert LAYOUT.prediction.positive == "yes"
+
+
+def test_weights_of_labels_have_figures_of_their_own(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [plan()])
+    rng = np.random.default_rng(4)
+    said, true = rng.integers(0, 2, 300), rng.integers(0, 2, 300)
+    score = np.where(said == 1, 0.5, 0.0) + 0.5 * rng.random(300)
+    weight = rng.integers(1, 6, 300)
+    names = ("no", "yes")
+    rows = [kept(f"p{n}", START, names[said[n]])._replace(score=float(score[n])) for n in range(300)]
+    watched.flush(traffic(START), through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", names[true[n]], START * MINUTE_NS) for n in range(300)])
+    watched.hub.tick()
+    assert outcome(watched)["weighted"] is None
+    watched.hub.labels([Label(f"p{n}", names[true[n]], START * MINUTE_NS, weight=float(weight[n])) for n in range(300)])
+    watched.hub.tick()
+    view = outcome(watched)
+    found = view["weighted"]
+    assert view["realised"] == pytest.approx((said == true).mean(), abs=1e-9), "counted once each"
+    assert found["realised"] == pytest.approx(np.average(said == true, weights=weight), abs=1e-9)
+    assert found["low"] < found["realised"] < found["high"]
+    assert found["effective"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    assert found["high"] - found["low"] > view["high"] - view["low"], "weights cost evidence"
+    scores = found["scores"]
+    assert scores["rows"] == round(found["effective"])
+    assert scores["auc"] == pytest.approx(roc_auc_score(true, score, sample_weight=weight), abs=1e-3)
+    assert scores["log_loss"] == pytest.approx(log_loss(true, score, sample_weight=weight), abs=1e-5)
+    wider = (scores["auc_high"] - scores["auc_low"]) / (view["scores"]["auc_high"] - view["scores"]["auc_low"])
+    assert wider == pytest.approx((300 / found["effective"]) ** 0.5, rel=0.02)
+    watched.hub.close()
+
+
+def test_versions_and_segments_have_figures_of_their_own(tmp_path: Path) -> None:
+    """Each the metric's, of its own rows; rows without a segment are in none."""
+    watched = Watched(tmp_path, [plan(metric="f1")])
+    rng = np.random.default_rng(8)
+    said, true = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    names, places, versions = ("no", "yes"), ("eu", "us", "", "eu"), ("v1", "v2", "v2", "v2")
+    rows = [
+        kept(f"p{n}", START, names[said[n]])._replace(segment=places[n % 4], version=versions[n % 4])
+        for n in range(400)
+    ]
+    watched.flush(traffic(START), through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", names[true[n]], START * MINUTE_NS) for n in range(400)])
+    watched.hub.tick()
+    view = outcome(watched)
+    assert [(own["segment"], own["labelled"]) for own in view["segments"]] == [("eu", 200), ("us", 100)]
+    assert [(own["version"], own["labelled"]) for own in view["versions"]] == [("v1", 100), ("v2", 300)]
+    for key, own_names in (("segment", places), ("version", versions)):
+        for own in view[f"{key}s"]:
+            mine = [n for n in range(400) if own_names[n % 4] == own[key]]
+            assert own["realised"] == pytest.approx(f1_score(true[mine], said[mine]), abs=1e-9)
+            assert own["low"] < own["realised"] < own["high"]
+    assert not watched.store.incidents()
+    watched.hub.close()
+
+
+def test_scores_and_thumbs_of_a_language_model_are_shown_from_its_labels(tmp_path: Path) -> None:
+    """Answers without a class; what people send as booleans, words and numbers; a correction takes the first back."""
+    watched = Watched(tmp_path, [ModelPlan("m", Layout.bare("m"))])
+    rows = [kept(f"p{n}", START, "")._replace(predicted=None, score=None, alias=f"chatcmpl-{n}") for n in range(9)]
+    pane_ = replace(traffic(START), key=traffic(START).key._replace(layout=Layout.bare("m").hash))
+    watched.flush(replace(pane_, vector=np.zeros(Layout.bare("m").size, np.int64)), through=START, rows=rows)
+    said = ["up", True, "down", 4, 5, 2, "thumbs_up", "so so", False]
+    items = [{"id": f"chatcmpl-{n}", "label": label, "observed_at": START * 60} for n, label in enumerate(said)]
+    watched.hub.labels(
+        [read_item(item, 0) for item in [*items, {**items[5], "label": 3, "observed_at": START * 60 + 1}]]
+    )
+    watched.hub.tick()
+    found = outcome(watched)["ratings"]
+    assert (found["up"], found["down"], found["scores"], found["other"]) == (3, 2, 3, 1)
+    assert found["up_rate"] == pytest.approx(0.6) and found["mean"] == pytest.approx(4.0)
+    assert found["up_low"] < 0.6 < found["up_high"] and found["mean_low"] < 4 < found["mean_high"]
+    watched.hub.labels([read_item({**items[3], "label": 4, "weight": 3, "observed_at": START * 60 + 2}, 0)])
+    watched.hub.tick()
+    assert outcome(watched)["weighted"]["mean"] == pytest.approx((3 * 4 + 5 + 3) / 5)
+    watched.hub.close()

@@ -10,7 +10,7 @@ from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.service_watch import ServiceWatch
 from mlmon_sidecar.hub.windows import RecentWindows, Windows
 from mlmon_sidecar.records import Finding, Tier
-from mlmon_sidecar.statistics.indicators import BUDGET_RESERVE, STREAM_WEIGHT
+from mlmon_sidecar.statistics.indicators import BUDGET_RESERVE, OUTCOME_STREAM_WEIGHT, STREAM_WEIGHT
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
 from mlmon_sidecar.statistics.service import learn_service, service_indicators, slot_of, volume_counts
 
@@ -199,7 +199,7 @@ def test_the_profile_is_the_traffic_it_was_made_of() -> None:
     assert reference.volume_deff > 1
     indicators = service_indicators(reference)
     assert {unit.stream for unit in indicators.units} <= STREAM_WEIGHT.keys()
-    assert sum(STREAM_WEIGHT.values()) + BUDGET_RESERVE == pytest.approx(1)
+    assert sum(STREAM_WEIGHT.values()) + sum(OUTCOME_STREAM_WEIGHT.values()) + BUDGET_RESERVE == pytest.approx(1)
 
 
 @pytest.mark.parametrize("ratio", [0.36, 1.0, 2.75])

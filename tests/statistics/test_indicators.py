@@ -7,6 +7,7 @@ import pytest
 from mlmon_sidecar.records import WEIGHT_UNIT
 from mlmon_sidecar.statistics.indicators import (
     BUDGET_RESERVE,
+    OUTCOME_STREAM_WEIGHT,
     STREAM_WEIGHT,
     Slack,
     angle_of,
@@ -58,7 +59,7 @@ def test_weights_of_a_stream_and_of_the_budget_sum_to_one() -> None:
     units = indicators(MIXED, reference()).units
     for stream in {unit.stream for unit in units}:
         assert sum(unit.weight for unit in units if unit.stream == stream) == pytest.approx(1)
-    assert sum(STREAM_WEIGHT.values()) + BUDGET_RESERVE == pytest.approx(1)
+    assert sum(STREAM_WEIGHT.values()) + sum(OUTCOME_STREAM_WEIGHT.values()) + BUDGET_RESERVE == pytest.approx(1)
 
 
 def test_cells_are_read_as_the_layout_cuts_them() -> None:
