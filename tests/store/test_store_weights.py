@@ -151,7 +151,7 @@ def test_labels_of_an_earlier_schema_count_once_and_their_corrections_fit(tmp_pa
         for script in SCHEMA_SCRIPTS[:3]:
             old.execute((files("mlmon_sidecar.store") / "schema" / script).read_text()).fetchall()
         old.execute("INSERT INTO meta VALUES ('epoch', '1')").fetchall()
-        old.execute("PRAGMA user_version = 4").fetchall()
+        old.execute("PRAGMA user_version = 3").fetchall()
         old.execute("""INSERT INTO predictions VALUES
             ('p1', 'm', 'v1', '', 0, 0.25, 'yes', NULL, NULL, '', '', '{}')""").fetchall()
         old.execute("""INSERT INTO labels VALUES (1, 'p1', 'm', 'p1', 'yes', 5, 5, '', 'joined', 4.0)""").fetchall()
