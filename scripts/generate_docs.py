@@ -123,7 +123,10 @@ set up itself.
 - A trace is joined, not started: where a span is current when a request comes in, it gets `mlmon.prediction.id` and
   `mlmon.model.name` as the answer begins. That is the whole cost on the event loop.
 - A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
-  seconds; at shutdown all signals share one deadline.
+  seconds; at shutdown all signals share one deadline. Log records wait in a queue of 2,048 records and 8 MiB; failures
+  (`mlmon.self.export.failures`) and lost records (`mlmon.self.dropped`) are counted by their reason, which is an HTTP
+  or gRPC status or what the connection failed with. A collector that asks for time (`Retry-After`, `RetryInfo`) is left
+  alone for as long, five minutes at the most.
 
 `mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what
 leaves the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:

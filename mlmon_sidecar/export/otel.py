@@ -20,7 +20,7 @@ from mlmon_sidecar.export.host import HostMetrics, host_meter_provider
 from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel_logs import Delivery, LogsLane, host_logger_provider, through_host, through_sender
 from mlmon_sidecar.export.otel_metrics import MetricsLane
-from mlmon_sidecar.export.otel_senders import log_sender, metric_sender
+from mlmon_sidecar.export.otel_senders import Sender, log_sender, metric_sender
 from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, OFF, Outcome, Outcomes
 from mlmon_sidecar.export.own import TelemetrySource
@@ -95,12 +95,19 @@ class Exporter:
         """Signal ("metrics", "logs") to how its last export went."""
         return self._started.outcomes.last()
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """(events, bytes) that wait to be sent as log records."""
+        lane = self._started.logs
+        return (0, 0) if lane is None else lane.held
+
     def flush(self, deadline_seconds: float) -> bool:
-        """Export now. True where it ended within the deadline and no export failed meanwhile."""
+        """Export now. True where it ended within the deadline, and no export failed or was put off meanwhile."""
         outcomes = self._started.outcomes
         before = outcomes.failures()
         tickets = [(pump, pump.ask()) for pump in self._started.pumps]
-        return _wait(tickets, deadline_seconds) and outcomes.failures() == before
+        ended = _wait(tickets, deadline_seconds)
+        return ended and outcomes.failures() == before and not any(one.resting for one in self._started.senders)
 
     def shutdown(self, deadline_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> bool:
         """A last export of every signal, side by side, under one deadline. Safe to call twice.
@@ -136,6 +143,7 @@ class Exporter:
         elif options.metrics is not None:
             sender = metric_sender(options.metrics, started.outcomes, started.quiet)
             lane = MetricsLane(self._collector, self._resource, _SCOPE, options.temporality, sender, self._clock)
+            started.senders.append(sender)
             started.outcomes.declare(METRICS, NEVER)
             self._pump(METRICS, options.interval_seconds, lane.step, sender.close)
 
@@ -147,11 +155,16 @@ class Exporter:
             self._start_log_lane(through_host(provider, _SCOPE), lambda: None)
         elif options.logs is not None:
             sender = log_sender(options.logs, started.outcomes, started.quiet)
+            started.senders.append(sender)
             started.outcomes.declare(LOGS, NEVER)
-            self._start_log_lane(through_sender(sender, self._resource, _SCOPE), sender.close)
+            deliver = through_sender(sender, self._resource, _SCOPE)
+            self._start_log_lane(deliver, sender.close, lambda: sender.resting)
 
-    def _start_log_lane(self, deliver: Delivery, end: Callable[[], None]) -> None:
-        lane = LogsLane(deliver, self._telemetry, queue=self._options.log_queue, batch=self._options.log_batch)
+    def _start_log_lane(
+        self, deliver: Delivery, end: Callable[[], None], rests: Callable[[], bool] = lambda: False
+    ) -> None:
+        queue, batch = self._options.log_queue, self._options.log_batch
+        lane = LogsLane(deliver, self._telemetry, queue=queue, batch=batch, rests=rests)
         self._started.logs = lane
         self._pump(LOGS, self._options.log_delay_seconds, lane.step, end)
 
@@ -185,6 +198,7 @@ class _Started:
         self.outcomes = Outcomes(telemetry, clock)
         self.quiet = Quiet(clock.monotonic_ns)
         self.pumps: list[Pump] = []
+        self.senders: list[Sender] = []
         self.logs: LogsLane | None = None
 
     def close(self) -> None:
@@ -192,7 +206,7 @@ class _Started:
         if self.logs is not None:
             self.logs.close()
         self.quiet.uninstall()
-        self.pumps, self.logs = [], None
+        self.pumps, self.senders, self.logs = [], [], None
 
 
 def _wait(tickets: Sequence[tuple[Pump, int]], deadline_seconds: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,7 +30,12 @@ _NUMBERS = {
 }
 MAX_ATTEMPTS = 60  # of one batch: about five minutes with a collector that never answers
 EXPORT_FAILED = "export_failed"
+MAX_QUEUE_BYTES = 8 * 1024 * 1024  # of events that wait, whatever their number: prompts and answers may be long
+EVENT_BYTES = 512  # what an event takes beyond its texts
 _WORTH_REPEATING = {"408", "429"}  # the client errors that another attempt may cure
+_HOPELESS = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "UNAUTHENTICATED",
+             "FAILED_PRECONDITION", "UNIMPLEMENTED"}  # fmt: skip
+"""Their like in gRPC: https://opentelemetry.io/docs/specs/otlp/#failures"""
 
 
 class Delivery(Protocol):
@@ -89,29 +96,42 @@ def _context(event: Event) -> Context:
 
 
 class LogsLane:
-    """A bounded queue of events, and the step of the logs thread that empties it.
+    """A queue of events, bounded in number and bytes, and the step of the logs thread that empties it.
 
     A batch that fails is offered again, so an alert outlives a short outage of the collector; it may then arrive twice
-    (``mlmon.alert.key`` tells). What cannot be kept is counted.
+    (``mlmon.alert.key`` tells). What cannot be kept is counted. ``rests`` says when nothing is to be offered.
     """
 
-    def __init__(self, deliver: Delivery, telemetry: Telemetry, *, queue: int, batch: int) -> None:
+    def __init__(
+        self,
+        deliver: Delivery,
+        telemetry: Telemetry,
+        *,
+        queue: int,
+        batch: int,
+        rests: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._deliver = deliver
         self._telemetry = telemetry
+        self._rests = rests
         self._limit = queue
         self._batch = min(batch, queue)
-        self._waiting: deque[Event] = deque()
-        self._offered: list[Event] = []
+        self._lock = threading.Lock()  # of the two sums: events come from several threads
+        self._held = self._held_bytes = 0  # waiting or offered
+        self._waiting: deque[tuple[Event, int]] = deque()
+        self._offered: list[tuple[Event, int]] = []
         self._attempts = 0
         self._closed = False
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """(events, bytes) that are not delivered and not given up."""
+        return self._held, self._held_bytes
+
     def put(self, event: Event) -> None:
-        """Queue one event; never blocks. The newest is dropped where the queue is full."""
+        """Queue one event; never waits for a collector. The newest is dropped where the queue is full."""
         if (kind := EVENTS.get(event.name)) is None:
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_event")
-            return
-        if len(self._waiting) >= self._limit:
-            self._lost(1, DropReason.QUEUE_FULL)
             return
         allowed = {
             key: _plain(key, value) for key, value in event.attributes if NEWER_NAMES.get(key, key) in kind.attributes
@@ -119,14 +139,18 @@ class LogsLane:
         if len(allowed) < len(event.attributes):
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_attribute")
         body = clean(event.body, MAX_BODY_CHARACTERS)
-        self._waiting.append(event._replace(body=body, attributes=tuple(allowed.items())))
+        size = EVENT_BYTES + sys.getsizeof(body) + sum(map(sys.getsizeof, allowed.values()))
+        if not self._takes(size):
+            self._lost(1, DropReason.QUEUE_FULL)
+            return
+        self._waiting.append((event._replace(body=body, attributes=tuple(allowed.items())), size))
 
     def step(self) -> None:
         """Send what waits, batch by batch, until a batch fails."""
-        while self._offered or self._waiting:
+        while (self._offered or self._waiting) and not self._rests():
             while self._waiting and len(self._offered) < self._batch:
                 self._offered.append(self._waiting.popleft())
-            error_type = self._deliver(self._offered)
+            error_type = self._deliver([event for event, _ in self._offered])
             if self._closed:  # abandoned while it was under way, and counted
                 return
             self._attempts += 1
@@ -134,12 +158,27 @@ class LogsLane:
                 return
             if error_type:
                 self._lost(len(self._offered), EXPORT_FAILED)
-            self._offered, self._attempts = [], 0
+            self._release()
 
     def close(self) -> None:
         """Count what nobody will send any more. A batch still under way counts too, though it may yet arrive."""
         self._closed = True
         self._lost(len(self._offered) + len(self._waiting), DropReason.SHUTDOWN)
+
+    def _takes(self, size: int) -> bool:
+        with self._lock:
+            if self._held >= self._limit or self._held_bytes + size > MAX_QUEUE_BYTES:
+                return False
+            self._held += 1
+            self._held_bytes += size
+            return True
+
+    def _release(self) -> None:
+        """What was offered is somebody else's now, or lost."""
+        with self._lock:
+            self._held -= len(self._offered)
+            self._held_bytes -= sum(size for _, size in self._offered)
+        self._offered, self._attempts = [], 0
 
     def _lost(self, amount: int, reason: str) -> None:
         self._telemetry.add(EVENTS_DROPPED_PREFIX + reason, amount)
@@ -147,7 +186,7 @@ class LogsLane:
 
 def _hopeless(error_type: str) -> bool:
     """The collector answered, and will answer the same again."""
-    return error_type.startswith("4") and error_type not in _WORTH_REPEATING
+    return error_type in _HOPELESS or (error_type.startswith("4") and error_type not in _WORTH_REPEATING)
 
 
 def _plain(key: str, value: str | int | float | bool) -> str | int | float | bool:

@@ -108,6 +108,8 @@ class MetricsLane:
         self._builder: MetricsBuilder | None = None
 
     def step(self) -> None:
+        if self._sender.resting:  # nothing is lost: the next export says it all
+            return
         figures = self._collector.collect()
         if not figures:
             return
