@@ -128,6 +128,11 @@ set up itself.
   or gRPC status or what the connection failed with. A collector that asks for time (`Retry-After`, `RetryInfo`) is left
   alone for as long, five minutes at the most.
 
+**How many series.** At most 250 a process and 1,000 a model, whatever requests hold: no path, header or value of a
+request is an attribute. What adds up keeps its sum: a version, then a model, that finds no place of its own is counted
+under `_other`, and stays there while the process lives. Of a model with more than 50 features those an alarm has named
+have series, then the most important ones; `_other` is the greatest drift among the rest.
+
 `mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what
 leaves the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:
 [dashboards.md](dashboards.md).

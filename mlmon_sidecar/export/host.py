@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 
+from mlmon_sidecar.export.budget import Attributes
 from mlmon_sidecar.export.catalog import CATALOG, RECORDER, Kind
-from mlmon_sidecar.export.figures import Attributes, Buckets, Collector, Figures
+from mlmon_sidecar.export.figures import Buckets, Collector, Figures
 from mlmon_sidecar.export.spread import since, values
 from mlmon_sidecar.statistics.layout import DURATION_EDGES
 

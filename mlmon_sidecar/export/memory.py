@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlmon_sidecar.export.figures import Attributes, Buckets, Value
+from mlmon_sidecar.export.budget import Attributes
+from mlmon_sidecar.export.figures import Buckets, Value
 
 Series = tuple[str, Attributes]
 

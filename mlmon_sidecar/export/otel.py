@@ -131,6 +131,7 @@ class Exporter:
         self._started.quiet.uninstall()
         if self._host is not None:
             self._host.close()
+        self._collector = self._collector.afresh()
         self._started = _Started(self._telemetry, self._clock)
         self.start()
 

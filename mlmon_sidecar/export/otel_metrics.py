@@ -20,8 +20,9 @@ from opentelemetry.sdk.metrics.export import Metric as Stream
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from mlmon_sidecar.export.budget import Attributes
 from mlmon_sidecar.export.catalog import CATALOG, Kind, Metric
-from mlmon_sidecar.export.figures import Attributes, Buckets, Collector, Figures, Value
+from mlmon_sidecar.export.figures import Buckets, Collector, Figures, Value
 from mlmon_sidecar.export.memory import Memory
 from mlmon_sidecar.export.options import CUMULATIVE, DELTA
 from mlmon_sidecar.export.otel_senders import Sender

@@ -71,8 +71,7 @@ def test_a_collector_that_is_well_takes_everything(
     assert (found.sent, found.taken, found.counted) == (REQUESTS, REQUESTS, {})
 
 
-@pytest.mark.parametrize("protocol", [HTTP, GRPC])
-@pytest.mark.parametrize("fault", [black_hole, silent], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(("fault", "protocol"), [(black_hole, GRPC), (silent, HTTP)], ids=["black_hole", "silent"])
 def test_the_end_waits_no_longer_than_the_deadline(
     fault: Fault, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
