@@ -120,8 +120,10 @@ set up itself.
 - **To Prometheus when it asks**: `[export] prometheus = true` serves the same figures at `/mlmon/metrics`, to who has
   the token for reading, under the names Prometheus itself makes of OTLP. A scrape reaches one process: with several
   workers behind one port use OTLP.
-- A trace is joined, not started: where a span is current when a request comes in, it gets `mlmon.prediction.id` and
-  `mlmon.model.name` as the answer begins. That is the whole cost on the event loop.
+- A trace is joined, not started: the span of the request gets `mlmon.prediction.id` and `mlmon.model.name` as the
+  answer begins, and rows and log records its ids. That is the whole cost on the event loop. It is found wherever the
+  application's tracing is mounted, around the monitor or inside it: OpenTelemetry's instrumentation of ASGI and
+  FastAPI, FastAPI's own, logfire, ddtrace.
 - A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
   seconds; at shutdown all signals share one deadline. Log records wait in a queue of 2,048 records and 8 MiB; failures
   (`mlmon.self.export.failures`) and lost records (`mlmon.self.dropped`) are counted by their reason, which is an HTTP

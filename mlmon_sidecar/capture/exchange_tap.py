@@ -175,6 +175,11 @@ class ExchangeTap:
                 self._abandon("receive", error)
         return message
 
+    def take_span(self, span: object, trace_id: int, span_id: int, sampled: bool) -> None:
+        """A span for this request began further in. Without effect where one was there at the start."""
+        if self._open and self._span is NO_SPAN:
+            self._span = (span, trace_id, span_id, sampled)
+
     def annotate(self, annotation: Annotation) -> None:
         """Add what the handler says. Without effect once the last body message went out. From any thread."""
         if self._open:
@@ -204,7 +209,7 @@ class ExchangeTap:
             self._request_headers = self._wanted(scope.get("headers", ()), capture.options.headers)
             self._response_headers: Headers = ()
             self.prediction_id = str(uuid7())
-            self._span = NO_SPAN if capture.span_hook is None else self._current_span()
+            self._span: Span = NO_SPAN if capture.span_hook is None else self._current_span()
             token = CURRENT.set(self)
             self._open = True
             return token
@@ -266,9 +271,13 @@ class ExchangeTap:
         if status < 200:
             return message  # informational; the answer is still to come
         self._status = status
-        if self._span is not NO_SPAN:
-            self._join_span()
-        options = self._capture.options
+        capture = self._capture
+        if capture.span_hook is not None:
+            if self._span is NO_SPAN:
+                self._span = self._span_inside()
+            if self._span is not NO_SPAN:
+                self._join_span()
+        options = capture.options
         headers = message.get("headers") or ()
         self._response_headers = self._wanted(headers, options.headers_in_any_case)
         name = options.prediction_id_header
@@ -403,6 +412,14 @@ class ExchangeTap:
         try:
             assert self._capture.span_hook is not None, "asked only where there is one"
             return self._capture.span_hook.current() or NO_SPAN
+        except Exception as error:  # A tracing fault costs the trace's id, not the exchange.
+            self._capture.faults.count("span", error)
+            return NO_SPAN
+
+    def _span_inside(self) -> Span:
+        try:
+            assert self._capture.span_hook is not None, "asked only where there is one"
+            return self._capture.span_hook.inside() or NO_SPAN
         except Exception as error:  # A tracing fault costs the trace's id, not the exchange.
             self._capture.faults.count("span", error)
             return NO_SPAN

@@ -21,7 +21,6 @@ from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel_logs import Delivery, LogsLane, host_logger_provider, through_host, through_sender
 from mlmon_sidecar.export.otel_metrics import MetricsLane
 from mlmon_sidecar.export.otel_senders import Sender, log_sender, metric_sender
-from mlmon_sidecar.export.otel_spans import OTelSpanHook
 from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, OFF, Outcome, Outcomes
 from mlmon_sidecar.export.own import TelemetrySource
 from mlmon_sidecar.export.prometheus import exposition
@@ -32,7 +31,7 @@ from mlmon_sidecar.records import Event
 from mlmon_sidecar.telemetry import Telemetry
 from mlmon_sidecar.version import __version__
 
-__all__ = ["Exporter", "OTelSpanHook"]
+__all__ = ["Exporter"]
 
 DEFAULT_SHUTDOWN_SECONDS = 5.0
 _INSTANCE = "service.instance.id"

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID, RECORDER
 from mlmon_sidecar.export.host import DURATION
-from mlmon_sidecar.export.otel import OTelSpanHook
+from mlmon_sidecar.export.otel_spans import HostSpanHook
 from mlmon_sidecar.statistics.layout import DURATION_EDGES
 
 
@@ -28,7 +28,7 @@ def attributes(message: Any) -> dict[str, Any]:
 def test_the_application_s_span_carries_our_attributes(tap: Any) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=f"{tap.url}/v1/traces")))
-    tracer, hook = provider.get_tracer("application"), OTelSpanHook()
+    tracer, hook = provider.get_tracer("application"), HostSpanHook()
     with tracer.start_as_current_span("POST /score", attributes={"http.route": "/score"}) as opened:
         current = hook.current()
         assert current is not None
@@ -50,11 +50,11 @@ def test_the_application_s_span_carries_our_attributes(tap: Any) -> None:
 
 
 def test_no_span_no_hook() -> None:
-    assert OTelSpanHook().current() is None
+    assert HostSpanHook().current() is None
 
 
 def test_a_span_that_is_not_sampled_is_seen_and_left_alone() -> None:
-    provider, hook = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), OTelSpanHook()
+    provider, hook = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), HostSpanHook()
     with provider.get_tracer("application").start_as_current_span("POST /score"):
         current = hook.current()
         assert current is not None
@@ -65,7 +65,7 @@ def test_a_span_that_is_not_sampled_is_seen_and_left_alone() -> None:
 
 
 def test_an_ended_span_is_left_alone() -> None:
-    hook, provider = OTelSpanHook(), TracerProvider(shutdown_on_exit=False)
+    hook, provider = HostSpanHook(), TracerProvider(shutdown_on_exit=False)
     span = provider.get_tracer("application").start_span("POST /score")
     span.end()
     hook.join(span, "0190-id", "fraud")  # would warn, and a warning is an error here
