@@ -175,11 +175,6 @@ class ExchangeTap:
                 self._abandon("receive", error)
         return message
 
-    def take_span(self, span: object, trace_id: int, span_id: int, sampled: bool) -> None:
-        """A span for this request began further in. Without effect where one was there at the start."""
-        if self._open and self._span is NO_SPAN:
-            self._span = (span, trace_id, span_id, sampled)
-
     def annotate(self, annotation: Annotation) -> None:
         """Add what the handler says. Without effect once the last body message went out. From any thread."""
         if self._open:
@@ -209,7 +204,7 @@ class ExchangeTap:
             self._request_headers = self._wanted(scope.get("headers", ()), capture.options.headers)
             self._response_headers: Headers = ()
             self.prediction_id = str(uuid7())
-            self._span: Span = NO_SPAN if capture.span_hook is None else self._current_span()
+            self._span = NO_SPAN if capture.span_hook is None else self._current_span()
             token = CURRENT.set(self)
             self._open = True
             return token
@@ -286,6 +281,11 @@ class ExchangeTap:
         pair = (name, self.prediction_id.encode("ascii"))
         # Any iterable is allowed, and an iterator can be read only once: by the server, as without us.
         return {**message, "headers": [*headers, pair] if type(headers) in SEQUENCES else chain(headers, [pair])}
+
+    def take_span(self, span: object, trace_id: int, span_id: int, sampled: bool) -> None:
+        """A span for this request began further in. Without effect where one was there at the start."""
+        if self._open and self._span is NO_SPAN:
+            self._span = (span, trace_id, span_id, sampled)
 
     def _join_span(self) -> None:
         """Before the answer begins: a middleware that hands streams on ends its span when the first message is out."""

@@ -50,7 +50,8 @@ async def request(app: Any) -> str:
     headers = [(b"host", b"h"), (b"content-type", b"application/json")]
     scope = {
         "type": "http", "method": "POST", "path": "/score", "raw_path": b"/score", "query_string": b"",
-        "scheme": "http", "headers": headers, "asgi": {"version": "3.0"}, "server": ("h", 80), "client": ("c", 1), "http_version": "1.1",
+        "scheme": "http", "headers": headers, "asgi": {"version": "3.0"}, "server": ("h", 80),
+        "client": ("c", 1), "http_version": "1.1",
     }  # fmt: skip
 
     async def receive() -> Any:
@@ -104,7 +105,8 @@ def outside(app: FastAPI, options: Mapping[str, Any]) -> Any:
 def sdk_span(span: Any) -> Span:
     return {
         "name": span.name, "kind": span.kind.name, "ended": span.end_time is not None,
-        "status": span.status.status_code.name, "trace": f"{span.context.trace_id:032x}", "span": f"{span.context.span_id:016x}",
+        "status": span.status.status_code.name,
+        "trace": f"{span.context.trace_id:032x}", "span": f"{span.context.span_id:016x}",
         "ours": {key: value for key, value in span.attributes.items() if key.startswith("mlmon.")},
     }  # fmt: skip
 
