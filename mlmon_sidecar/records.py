@@ -364,16 +364,18 @@ class HeldBaseline(NamedTuple):
 
 
 class LabelledCompletion(NamedTuple):
-    """A label that joined a language model's answer."""
+    """A label that joined a language model's answer, or a prediction that has a trace."""
 
     model: str
     version: str
-    response_id: str
+    response_id: str  # "": of another model
     label: str
     source: str
     observed_ns: int
-    trace_id: str  # 32 hex digits or "": the answer's own
+    trace_id: str  # 32 hex digits or "": the prediction's own
     span_id: str
+    prediction_id: str = ""
+    predicted: str | None = None  # class; None where it is a number
 
 
 class OutcomeCell(NamedTuple):

@@ -171,8 +171,9 @@ sealed minute.
 TELEMETRY_EVENTS = """
 ## Log records
 
-The name is static, data is in flat attributes, the body is one plain sentence. `mlmon.prediction` is sent only as far
-as `[export] prediction_logs` goes, holds no features, and carries the trace of its request.
+The name is static, data is in flat attributes, the body is one plain sentence. `mlmon.prediction` and
+`mlmon.outcome` are sent only as far as `[export] prediction_logs` goes, of the same predictions; they hold no features,
+and both carry the trace of the prediction's request, so that feedback is found from its trace and the other way round.
 
 """
 

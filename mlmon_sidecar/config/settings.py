@@ -233,7 +233,11 @@ class ExportSettings(Table):
     )
     interval_seconds: float = Field(default=60.0, ge=0.1, le=3600, description="Time between exports.", examples=[15.0])
     prediction_logs: float = Field(
-        default=0.0, ge=0, le=1, description="Share of predictions sent as redacted log records.", examples=[0.01]
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of predictions sent as redacted log records, with their outcomes.",
+        examples=[0.01],
     )
     bins: bool = Field(
         default=False,

@@ -346,6 +346,9 @@ def _table(rows: Iterable[Metric]) -> dict[str, Metric]:
 CATALOG = _table((*_INFRASTRUCTURE, *_GENERATION, *_DATA, *_PREDICTION, *_OUTCOME, *_ALERTS, *_SELF))
 
 PREDICTION_EVENT = "mlmon.prediction"
+OUTCOME_EVENT = "mlmon.outcome"
+SAMPLED_EVENTS = frozenset({PREDICTION_EVENT, OUTCOME_EVENT})
+"""Sent for the sampled share of predictions alone, the same ones of each kind."""
 PREDICTION_ID = "mlmon.prediction.id"
 CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 """Redacted, and only where content is switched on."""
@@ -375,6 +378,12 @@ EVENTS = {
                 "mlmon.time_to_first_token",
                 *CONTENT,
             ),
+        ),
+        EventType(
+            OUTCOME_EVENT,
+            (Severity.INFO,),
+            "A label joined its prediction. It carries the prediction's trace.",
+            (*_M, PREDICTION_ID, CLASS, "mlmon.outcome.label", "mlmon.outcome.source"),
         ),
         EventType(
             "gen_ai.evaluation.result",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from mlmon_sidecar.export.catalog import PREDICTION_EVENT, PREDICTION_ID
+from mlmon_sidecar.export.catalog import PREDICTION_ID, SAMPLED_EVENTS
 from mlmon_sidecar.export.figures import Collector
 from mlmon_sidecar.export.host import HostMetrics, host_meter_provider
 from mlmon_sidecar.export.options import ExportOptions
@@ -72,11 +72,11 @@ class Exporter:
         self._start_logs()
 
     def event(self, event: Event) -> None:
-        """Queue one log record; never blocks. Predictions only as far as the sampled share goes."""
+        """Queue one log record; never blocks. Predictions and their outcomes only as far as the sampled share goes."""
         lane = self._started.logs
         if lane is None:
             return
-        if event.name == PREDICTION_EVENT and not self._options.keeps_prediction(
+        if event.name in SAMPLED_EVENTS and not self._options.keeps_prediction(
             str(dict(event.attributes).get(PREDICTION_ID, ""))
         ):
             return

@@ -76,6 +76,7 @@ PROOFS: Mapping[str, str] = {
     "mlmon.self.aggregate.age": f"{_HUB}::test_ages",
     "mlmon.self.baseline.age": f"{_HUB}::test_ages",
     "mlmon.prediction": f"{_TOLD}::test_every_prediction_is_one_log_record_in_the_request_s_span",
+    "mlmon.outcome": "tests/hub/test_evaluation_events.py::test_an_outcome_is_told_in_the_trace_of_its_prediction",
     "gen_ai.evaluation.result": "tests/hub/test_evaluation_events.py::"
     "test_feedback_on_an_answer_is_an_evaluation_result",
     "mlmon.schema.violation": _VIOLATIONS,

@@ -235,7 +235,8 @@ class Hub:
             return
         try:
             for completion in completions:
-                self._telling.event(events.evaluation_event(completion))
+                for event in events.label_events(completion):
+                    self._telling.event(event)
         except Exception as error:  # The labels are joined all the same.
             self.telemetry.failed("telling", error)
 
