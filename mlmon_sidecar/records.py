@@ -482,6 +482,15 @@ class Measurement(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+class TraceExemplar(NamedTuple):
+    """One observed value and the trace it is from."""
+
+    value: float
+    at_ns: int  # Unix ns
+    trace_id: int
+    span_id: int
+
+
 class Distribution(NamedTuple):
     """One cumulative histogram under a catalogue name: ``len(counts) == len(bounds) + 1``."""
 
@@ -490,6 +499,7 @@ class Distribution(NamedTuple):
     counts: tuple[int, ...]
     total: float  # sum of the observed values
     attributes: tuple[tuple[str, str], ...] = ()
+    exemplars: tuple[TraceExemplar, ...] = ()  # at most one a bucket
 
 
 class Severity(StrEnum):

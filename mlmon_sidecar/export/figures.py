@@ -15,7 +15,7 @@ from mlmon_sidecar.export.budget import Attributes, Budget, OverBudget
 from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES, NEWER_NAMES, Kind, Metric
 from mlmon_sidecar.export.text import clean
 from mlmon_sidecar.interfaces import Source
-from mlmon_sidecar.records import Distribution, Measurement
+from mlmon_sidecar.records import Distribution, Measurement, TraceExemplar
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
 _INT64 = 1 << 63
@@ -27,6 +27,7 @@ class Buckets(NamedTuple):
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     total: float
+    exemplars: tuple[TraceExemplar, ...] = ()
 
 
 Value = int | float | Buckets
@@ -88,12 +89,18 @@ class Collector:
         points[placed] = _sum(points[placed], value) if placed in points else value
 
 
+def newest(exemplars: Sequence[TraceExemplar], limit: int) -> tuple[TraceExemplar, ...]:
+    """Of several series that are told as one."""
+    return tuple(sorted(exemplars, key=lambda one: one.at_ns)[-limit:])
+
+
 def _sum(one: Value, other: Value) -> Value:
     if isinstance(one, Buckets) and isinstance(other, Buckets):
         if one.bounds != other.bounds:
             raise Refused("other_bounds")
         counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
-        return Buckets(one.bounds, counts, one.total + other.total)
+        exemplars = newest((*one.exemplars, *other.exemplars), len(counts))
+        return Buckets(one.bounds, counts, one.total + other.total, exemplars)
     assert not isinstance(one, Buckets) and not isinstance(other, Buckets), "of one metric"
     return one + other
 
@@ -114,7 +121,8 @@ def _value(metric: Metric, figure: Measurement | Distribution) -> Value | None:
         raise Refused("wrong_kind")
     if not math.isfinite(figure.total) or not all(map(math.isfinite, figure.bounds)):
         return None
-    return Buckets(tuple(map(float, figure.bounds)), tuple(map(int, figure.counts)), float(figure.total))
+    bounds, counts = tuple(map(float, figure.bounds)), tuple(map(int, figure.counts))
+    return Buckets(bounds, counts, float(figure.total), figure.exemplars)
 
 
 def _number(value: int | float) -> int | float | None:

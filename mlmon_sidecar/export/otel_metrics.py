@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -84,6 +85,11 @@ def _histogram_point(attributes: Attributes, start_ns: int, value: Value, now_ns
         explicit_bounds=value.bounds,
         min=_NOT_KNOWN,
         max=_NOT_KNOWN,
+        exemplars=[
+            Exemplar({}, one.value, one.at_ns, one.span_id, one.trace_id)
+            for one in value.exemplars
+            if start_ns < one.at_ns <= now_ns  # a point's exemplars lie within its time
+        ],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mlmon_sidecar.recorder.trace_exemplars import DURATION, FIRST_BYTE, TraceExemplars
 from mlmon_sidecar.records import Distribution, Measurement, Pane
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
 
@@ -29,7 +30,7 @@ class Totals:
         known = self._vectors.get(key)
         self._vectors[key] = traffic.copy() if known is None else known + traffic
 
-    def measurements(self) -> Sequence[Measurement | Distribution]:
+    def measurements(self, exemplars: TraceExemplars | None = None) -> Sequence[Measurement | Distribution]:
         figures: list[Measurement | Distribution] = []
         for (model, version), vector in self._vectors.copy().items():
             cells = self._layouts[model].traffic
@@ -39,9 +40,10 @@ class Totals:
                 count = int(vector[getattr(cells, outcome)])
                 figures.append(Measurement("mlmon.requests", count, (*who, ("mlmon.request.outcome", outcome))))
             for name, bins, total in (
-                ("mlmon.prediction.duration", cells.duration, cells.duration_us),
-                ("mlmon.prediction.time_to_first_byte", cells.first_byte, cells.first_byte_us),
+                (DURATION, cells.duration, cells.duration_us),
+                (FIRST_BYTE, cells.first_byte, cells.first_byte_us),
             ):
                 counts = tuple(vector[bins].tolist())
-                figures.append(Distribution(name, DURATION_EDGES, counts, int(vector[total]) / 1e6, who))
+                traces = () if exemplars is None else exemplars.of(name, model, version)
+                figures.append(Distribution(name, DURATION_EDGES, counts, int(vector[total]) / 1e6, who, traces))
         return figures

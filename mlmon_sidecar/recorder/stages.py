@@ -24,6 +24,7 @@ from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
 from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.telling import prediction_event
+from mlmon_sidecar.recorder.trace_exemplars import TraceExemplars
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import Waiting
@@ -73,6 +74,7 @@ class Stages:
         generations: GenerationBook,
         violations: Violations,
         sizes: BatchSizes,
+        exemplars: TraceExemplars,
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -83,6 +85,7 @@ class Stages:
         self._violations = violations
         self._generations = generations
         self._sizes = sizes
+        self._exemplars = exemplars
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
@@ -199,9 +202,16 @@ class Stages:
                 default = self._models[name].decode.constant_version
                 try:
                     self._builders[name].add_exchanges(members, default, self._clock.unix_at)
+                    self._remember_traces(name, members, default)
                 except Exception as error:  # The rows are still good.
                     self._telemetry.failed("aggregate", error)
             self._settle()
+
+    def _remember_traces(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
+        for exchange, version in members:
+            if exchange.trace_sampled:
+                public = self._models[name].redactor.category(VERSION, default) if version is None else version
+                self._exemplars.add(public, exchange)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""
