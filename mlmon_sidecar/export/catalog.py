@@ -120,8 +120,9 @@ _INFRASTRUCTURE = (
         "mlmon.prediction.duration",
         "s",
         Kind.HISTOGRAM,
-        "Time from a request's start to the last message of its answer.",
-        _M,
+        "Time from a request's start to the last message of its answer; `error.type` of those that failed: a status of "
+        "500 and above, an exception, `abort` by the caller.",
+        (*_M, ERROR_TYPE),
     ),
     _process(
         "mlmon.prediction.time_to_first_byte",

@@ -18,13 +18,13 @@ from mlmon_sidecar.interfaces import Clock, HubClient, Telling
 from mlmon_sidecar.recorder.adopting import Adopting, MakeModel
 from mlmon_sidecar.recorder.batches import by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
+from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
-from mlmon_sidecar.recorder.trace_exemplars import TraceExemplars
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
 from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Measurement, PredictionBatch
@@ -72,11 +72,11 @@ class Recorder:
         expected = {name: model.schema for name, model in models.items()}
         self._violations = Violations(expected, telemetry, clock, warning)
         self._sizes = BatchSizes()
-        self._exemplars = TraceExemplars(clock.unix_at)
+        self._durations = Durations(clock.unix_at)
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
             lock=self._state, violations=self._violations, generations=self._generations, sizes=self._sizes,
-            exemplars=self._exemplars,
+            durations=self._durations,
             telling=telling, cpu_ns=cpu_ns,
         )  # fmt: skip
         self._adopting = None if adopt is None else Adopting(hub, clock, telemetry, adopt)
@@ -233,7 +233,8 @@ class Recorder:
         stats = self._handoff.stats()
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
-            *self._totals.measurements(self._exemplars),
+            *self._totals.measurements(),
+            *self._durations.measurements(),
             *self._sizes.measurements(),
             *self._violations.measurements(),
             *self._generations.measurements(),

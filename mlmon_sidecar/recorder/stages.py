@@ -19,12 +19,12 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.recorder.batches import Gathered, join, part, units
 from mlmon_sidecar.recorder.decoding import Decoding, Group
+from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
 from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.telling import prediction_event
-from mlmon_sidecar.recorder.trace_exemplars import TraceExemplars
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import Waiting
@@ -74,7 +74,7 @@ class Stages:
         generations: GenerationBook,
         violations: Violations,
         sizes: BatchSizes,
-        exemplars: TraceExemplars,
+        durations: Durations,
         telling: Telling | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -85,7 +85,7 @@ class Stages:
         self._violations = violations
         self._generations = generations
         self._sizes = sizes
-        self._exemplars = exemplars
+        self._durations = durations
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
@@ -202,16 +202,15 @@ class Stages:
                 default = self._models[name].decode.constant_version
                 try:
                     self._builders[name].add_exchanges(members, default, self._clock.unix_at)
-                    self._remember_traces(name, members, default)
+                    self._time(name, members, default)
                 except Exception as error:  # The rows are still good.
                     self._telemetry.failed("aggregate", error)
             self._settle()
 
-    def _remember_traces(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
+    def _time(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
+        public = self._models[name].redactor.category(VERSION, default)
         for exchange, version in members:
-            if exchange.trace_sampled:
-                public = self._models[name].redactor.category(VERSION, default) if version is None else version
-                self._exemplars.add(public, exchange)
+            self._durations.add(public if version is None else version, exchange)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""
