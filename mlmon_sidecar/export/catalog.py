@@ -38,6 +38,7 @@ SIGNAL = "mlmon.signal"
 CPU_MODE = "cpu.mode"
 REQUEST_OUTCOME = "mlmon.request.outcome"
 QUEUE = "mlmon.queue.name"
+MEMORY_STATE = "system.memory.state"
 HARDWARE = ("hw.id", "hw.name")
 HARDWARE_TYPE = "hw.type"
 RECORDER = "mlmon.recorder"  # on every point that goes through the host application's own MeterProvider
@@ -149,6 +150,21 @@ _INFRASTRUCTURE = (
         "File descriptors held open by the process.",
     ),
     _process("process.uptime", "s", Kind.GAUGE, "Time since the process started."),
+    _process(
+        "system.memory.usage",
+        "By",
+        Kind.UPDOWN,
+        "Memory of the host by its state; from `mlmon hub` alone.",
+        (MEMORY_STATE,),
+    ),
+    _process("system.memory.limit", "By", Kind.UPDOWN, "Memory of the host; from `mlmon hub` alone."),
+    _process(
+        "system.memory.utilization",
+        "1",
+        Kind.GAUGE,
+        "Share of the host's memory in a state; from `mlmon hub` alone.",
+        (MEMORY_STATE,),
+    ),
     _process("mlmon.event_loop.lag", "s", Kind.HISTOGRAM, "How late the server's event loop runs a timer."),
     _process("mlmon.gc.pause", "s", Kind.HISTOGRAM, "Duration of a garbage collection."),
     _process("hw.gpu.utilization", "1", Kind.GAUGE, "Share of time in which the GPU worked.", HARDWARE),

@@ -8,6 +8,7 @@ _SERVED = "tests/runtime/test_surroundings.py"
 _TOLD = "tests/runtime/test_telemetry_end_to_end.py"
 _PROCESS = "tests/resources/test_resources_process.py"
 _SOURCES = "tests/resources/test_surrounding_sources.py"
+_SYSTEM = "tests/resources/test_resources_system.py::test_the_states_are_the_kernel_s_and_add_up"
 _GPU = "tests/resources/test_gpu.py::test_every_device_tells_what_it_can"
 _GENERATIONS = "tests/aggregate/test_generations.py"
 _HUB = "tests/hub/test_hub_figures.py"
@@ -32,6 +33,9 @@ PROOFS: Mapping[str, str] = {
     "process.thread.count": f"{_PROCESS}::test_threads_are_counted",
     "process.unix.file_descriptor.count": f"{_PROCESS}::test_figures_agree_with_the_kernel",
     "process.uptime": f"{_PROCESS}::test_uptime_counts_from_the_process_s_start",
+    "system.memory.usage": _SYSTEM,
+    "system.memory.limit": _SYSTEM,
+    "system.memory.utilization": _SYSTEM,
     "mlmon.event_loop.lag": f"{_SOURCES}::test_a_loop_that_is_blocked_is_late",
     "mlmon.gc.pause": f"{_SOURCES}::test_each_collection_is_timed_until_the_end",
     "hw.gpu.utilization": _GPU,

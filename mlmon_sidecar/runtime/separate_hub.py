@@ -28,6 +28,7 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.gpu import GpuSource
 from mlmon_sidecar.resources.process import ProcessSource
+from mlmon_sidecar.resources.system import SystemMemorySource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
 from mlmon_sidecar.runtime.tokens import page_tokens, web_options
@@ -71,7 +72,8 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     clock = make_clock(settings)
     telemetry = Telemetry()
     options = export_options(settings, dict(os.environ))
-    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), ProcessSource(), GpuSource()]
+    around: list[Source] = [ProcessSource(), SystemMemorySource(), GpuSource()]
+    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), *around]
     exporter = Exporter(options, sources, telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)
