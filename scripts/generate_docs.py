@@ -115,7 +115,9 @@ set up itself.
 
 - **Your application's own providers**, where it set them globally during its start-up: the observable instruments
   register there and every point carries `mlmon.recorder`, which tells worker processes apart. Of the histograms
-  `mlmon.prediction.duration` alone goes that way.
+  `mlmon.prediction.duration` alone goes that way. As the monitor ends the provider exports once more. FastAPI from
+  0.165 on sets providers up itself where `FASTAPI_OTEL_AUTO_CONFIGURE` is `true` and an OTLP endpoint is given: they
+  are used.
 - **Private ones** otherwise. Globals are never set. Each process is a `service.instance.id` of its own.
 - **To Prometheus when it asks**: `[export] prometheus = true` serves the same figures at `/mlmon/metrics`, to who has
   the token for reading, under the names Prometheus itself makes of OTLP. A scrape reaches one process: with several

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ class HostMetrics:
     """
 
     def __init__(self, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> None:
+        self._provider = provider
         self.renew(collector, instance_id)
         meter = provider.get_meter("mlmon_sidecar", version)
         makers = {
@@ -75,6 +77,20 @@ class HostMetrics:
         self._recorded: dict[Attributes, Buckets] = {}
         self._served: set[str] = set(CATALOG)  # the first to ask collects
         self._closed = False
+
+    def flush(self, deadline_seconds: float) -> threading.Thread | None:
+        """Have the provider collect and export now, in a thread: after ``close`` nobody hears the last figures. None
+        where that has happened."""
+        if self.ended:
+            return None
+
+        def run() -> None:
+            with contextlib.suppress(Exception):  # the application's exporters: theirs to tell
+                self._provider.force_flush(timeout_millis=deadline_seconds * 1000)
+
+        thread = threading.Thread(target=run, name="mlmon-export-host", daemon=True)
+        thread.start()
+        return thread
 
     def close(self) -> None:
         """Instruments cannot be taken back, nor made twice; until renewed they have no points."""

@@ -115,8 +115,12 @@ class Exporter:
             Whether everything ended within the deadline. What did not is abandoned: its daemon thread ends with its
             own time-out, or with the process.
         """
-        started = self._started
+        started, until = self._started, time.monotonic() + deadline_seconds
+        last = None if self._host is None else self._host.flush(deadline_seconds)
         ended = _wait([(pump, pump.stop()) for pump in started.pumps], deadline_seconds)
+        if last is not None:
+            last.join(max(0.0, until - time.monotonic()))
+            ended = ended and not last.is_alive()
         for pump in started.pumps:
             pump.abandon()
         started.close()

@@ -120,8 +120,9 @@ assert meters.force_flush() and len(calls) == 1, calls
 assert meters.force_flush() and len(calls) == 2, calls
 exporter.reset_after_fork("worker-2")
 assert meters.force_flush() and len(calls) == 3, calls
+assert exporter.shutdown(5) and len(calls) == 4, calls
 assert exporter.shutdown(5)
-assert meters.force_flush() and len(calls) == 3, calls
+assert meters.force_flush() and len(calls) == 4, calls
 assert metrics.get_meter_provider() is meters
 loggers.shutdown(); meters.shutdown()
 """
@@ -137,6 +138,8 @@ def test_figures_and_events_go_through_the_application_s_providers(tap: Any, raw
     assert attributes(first.sum.data_points[0]) == {MODEL_NAME: "fraud", RECORDER: "worker-1"}
     (point,) = tap.metric("mlmon.predictions", 2).sum.data_points
     assert attributes(point)[RECORDER] == "worker-2"
+    (point,) = tap.metric("mlmon.predictions", 3).sum.data_points
+    assert point.as_int == 40, "the last figures, before it is closed"
     assert tap.metric("mlmon.window.samples").gauge.data_points[0].as_int == 7
     assert not tap.metric("process.thread.count").sum.is_monotonic
     one, two = tap.metric(DURATION).histogram.data_points[0], tap.metric(DURATION, 1).histogram.data_points[0]
