@@ -239,6 +239,13 @@ class ExportSettings(Table):
         description="Share of predictions sent as redacted log records, with their outcomes.",
         examples=[0.01],
     )
+    spans: Literal["join", "own"] = Field(
+        default="join",
+        description="`join`: the application's own span of a request is joined, and none is made. `own`: where the "
+        "application traces nothing, each prediction is a SERVER span, made after the request; it continues the "
+        'caller\'s trace. Not with `[hub] ship = "raw"`.',
+        examples=["own"],
+    )
     bins: bool = Field(
         default=False,
         description="Export what is in the bins of each feature and of its baseline, for drift over several hubs: up "

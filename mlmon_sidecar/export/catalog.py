@@ -325,7 +325,7 @@ _SELF = (
         "mlmon.self.dropped",
         "{record}",
         Kind.COUNTER,
-        "Records lost, by kind (exchange, row, event) and reason.",
+        "Records lost, by kind (exchange, row, event, span) and reason.",
         (DROP_KIND, DROP_REASON),
     ),
     _process("mlmon.self.redactions", "{match}", Kind.COUNTER, "Matches of personal data replaced.", (PII_TYPE,)),

@@ -12,22 +12,35 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mlmon_sidecar.export.catalog import PREDICTION_ID, SAMPLED_EVENTS
 from mlmon_sidecar.export.figures import Collector
 from mlmon_sidecar.export.host import HostMetrics, host_meter_provider
+from mlmon_sidecar.export.lane import Lane
 from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel_logs import Delivery, LogsLane, host_logger_provider, through_host, through_sender
 from mlmon_sidecar.export.otel_metrics import MetricsLane
-from mlmon_sidecar.export.otel_senders import Sender, log_sender, metric_sender
-from mlmon_sidecar.export.outcome import HOST, LOGS, METRICS, NEVER, OFF, Outcome, Outcomes
+from mlmon_sidecar.export.otel_senders import Sender, log_sender, metric_sender, span_sender
+from mlmon_sidecar.export.outcome import (
+    HOST,
+    LOGS,
+    METRICS,
+    NEVER,
+    OFF,
+    SPANS_DROPPED_PREFIX,
+    TRACES,
+    Outcome,
+    Outcomes,
+)
 from mlmon_sidecar.export.own import TelemetrySource
+from mlmon_sidecar.export.own_spans import OwnSpans, nobody_traces, with_resource
 from mlmon_sidecar.export.prometheus import exposition
 from mlmon_sidecar.export.pump import Pump
 from mlmon_sidecar.export.quiet import Quiet
 from mlmon_sidecar.interfaces import Clock, Source
-from mlmon_sidecar.records import Event
+from mlmon_sidecar.records import Event, Exchange
 from mlmon_sidecar.telemetry import Telemetry
 from mlmon_sidecar.version import __version__
 
@@ -70,6 +83,7 @@ class Exporter:
         """Look for the application's providers, then start what is needed. Returns at once, connects to nothing."""
         self._start_metrics()
         self._start_logs()
+        self._start_spans()
 
     def event(self, event: Event) -> None:
         """Queue one log record; never blocks. Predictions and their outcomes only as far as the sampled share goes."""
@@ -81,6 +95,11 @@ class Exporter:
         ):
             return
         lane.put(event)
+
+    def trace(self, exchange: Exchange, route: str, path: str) -> Exchange:
+        """The exchange with the ids of a span of our own, where it is in no trace and such are made."""
+        own = self._started.own_spans
+        return exchange if own is None else own.trace(exchange, route, path)
 
     @property
     def sends_metrics(self) -> bool:
@@ -164,6 +183,28 @@ class Exporter:
             deliver = through_sender(sender, self._resource, _SCOPE)
             self._start_log_lane(deliver, sender.close, lambda: sender.resting)
 
+    def _start_spans(self) -> None:
+        options, started = self._options.traces, self._started
+        if options is None or not nobody_traces():
+            return
+        sender = span_sender(options, started.outcomes, started.quiet)
+        known: list[Resource] = []
+
+        def deliver(spans: Sequence[ReadableSpan]) -> str:
+            if not known:  # here, on the export thread: resource detectors may wait
+                known.append(self._resource())
+            return sender.send(with_resource(spans, known[0], _SCOPE))
+
+        def lost(amount: int, reason: str) -> None:
+            self._telemetry.add(SPANS_DROPPED_PREFIX + reason, amount)
+
+        queue, batch = self._options.log_queue, self._options.log_batch
+        lane: Lane[ReadableSpan] = Lane(deliver, lost, queue=queue, batch=batch, rests=lambda: sender.resting)
+        started.senders.append(sender)
+        started.outcomes.declare(TRACES, NEVER)
+        started.spans, started.own_spans = lane, OwnSpans(lane.offer, self._clock.unix_at)
+        self._pump(TRACES, self._options.log_delay_seconds, lane.step, sender.close)
+
     def _start_log_lane(
         self, deliver: Delivery, end: Callable[[], None], rests: Callable[[], bool] = lambda: False
     ) -> None:
@@ -204,13 +245,17 @@ class _Started:
         self.pumps: list[Pump] = []
         self.senders: list[Sender] = []
         self.logs: LogsLane | None = None
+        self.spans: Lane[ReadableSpan] | None = None
+        self.own_spans: OwnSpans | None = None
 
     def close(self) -> None:
         """Stop taking anything. The last outcomes stay readable."""
-        if self.logs is not None:
-            self.logs.close()
+        for lane in (self.logs, self.spans):
+            if lane is not None:
+                lane.close()
         self.quiet.uninstall()
-        self.pumps, self.senders, self.logs = [], [], None
+        self.pumps, self.senders = [], []
+        self.logs = self.spans = self.own_spans = None
 
 
 def _wait(tickets: Sequence[tuple[Pump, int]], deadline_seconds: float) -> bool:

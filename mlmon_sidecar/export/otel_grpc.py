@@ -8,6 +8,7 @@ import grpc  # type: ignore[import-untyped]  # ships no types
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
 from mlmon_sidecar.export.witness import Witness
 
@@ -53,6 +54,12 @@ class GrpcMetricExporter(_Watched, OTLPMetricExporter):
 
 
 class GrpcLogExporter(_Watched, OTLPLogExporter):
+    def __init__(self, witness: Witness, **options: Any) -> None:
+        self._witness = witness
+        super().__init__(**options)
+
+
+class GrpcSpanExporter(_Watched, OTLPSpanExporter):
     def __init__(self, witness: Witness, **options: Any) -> None:
         self._witness = witness
         super().__init__(**options)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,10 +15,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from mlmon_sidecar.export.catalog import CONTENT, EVENTS, NEWER_NAMES
+from mlmon_sidecar.export.lane import Lane
 from mlmon_sidecar.export.otel_senders import Sender
 from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX
 from mlmon_sidecar.export.text import MAX_BODY_CHARACTERS, MAX_CONTENT_CHARACTERS, clean
-from mlmon_sidecar.records import DropReason, Event, Severity
+from mlmon_sidecar.records import Event, Severity
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
 _NUMBERS = {
@@ -28,14 +27,7 @@ _NUMBERS = {
     Severity.WARN: SeverityNumber.WARN,
     Severity.ERROR: SeverityNumber.ERROR,
 }
-MAX_ATTEMPTS = 60  # of one batch: about five minutes with a collector that never answers
-EXPORT_FAILED = "export_failed"
-MAX_QUEUE_BYTES = 8 * 1024 * 1024  # of events that wait, whatever their number: prompts and answers may be long
 EVENT_BYTES = 512  # what an event takes beyond its texts
-_WORTH_REPEATING = {"408", "429"}  # the client errors that another attempt may cure
-_HOPELESS = {"INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "UNAUTHENTICATED",
-             "FAILED_PRECONDITION", "UNIMPLEMENTED"}  # fmt: skip
-"""Their like in gRPC: https://opentelemetry.io/docs/specs/otlp/#failures"""
 
 
 class Delivery(Protocol):
@@ -95,12 +87,8 @@ def _context(event: Event) -> Context:
     return set_span_in_context(NonRecordingSpan(ended), Context())
 
 
-class LogsLane:
-    """A queue of events, bounded in number and bytes, and the step of the logs thread that empties it.
-
-    A batch that fails is offered again, so an alert outlives a short outage of the collector; it may then arrive twice
-    (``mlmon.alert.key`` tells). What cannot be kept is counted. ``rests`` says when nothing is to be offered.
-    """
+class LogsLane(Lane[Event]):
+    """Events that are to become log records. ``mlmon.alert.key`` tells an alert that arrives twice."""
 
     def __init__(
         self,
@@ -111,25 +99,14 @@ class LogsLane:
         batch: int,
         rests: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._deliver = deliver
-        self._telemetry = telemetry
-        self._rests = rests
-        self._limit = queue
-        self._batch = min(batch, queue)
-        self._lock = threading.Lock()  # of the two sums: events come from several threads
-        self._held = self._held_bytes = 0  # waiting or offered
-        self._waiting: deque[tuple[Event, int]] = deque()
-        self._offered: list[tuple[Event, int]] = []
-        self._attempts = 0
-        self._closed = False
+        def lost(amount: int, reason: str) -> None:
+            telemetry.add(EVENTS_DROPPED_PREFIX + reason, amount)
 
-    @property
-    def held(self) -> tuple[int, int]:
-        """(events, bytes) that are not delivered and not given up."""
-        return self._held, self._held_bytes
+        super().__init__(deliver, lost, queue=queue, batch=batch, rests=rests)
+        self._telemetry = telemetry
 
     def put(self, event: Event) -> None:
-        """Queue one event; never waits for a collector. The newest is dropped where the queue is full."""
+        """Queue one event, as far as the catalogue knows it."""
         if (kind := EVENTS.get(event.name)) is None:
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_event")
             return
@@ -140,53 +117,7 @@ class LogsLane:
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_attribute")
         body = clean(event.body, MAX_BODY_CHARACTERS)
         size = EVENT_BYTES + sys.getsizeof(body) + sum(map(sys.getsizeof, allowed.values()))
-        if not self._takes(size):
-            self._lost(1, DropReason.QUEUE_FULL)
-            return
-        self._waiting.append((event._replace(body=body, attributes=tuple(allowed.items())), size))
-
-    def step(self) -> None:
-        """Send what waits, batch by batch, until a batch fails."""
-        while (self._offered or self._waiting) and not self._rests():
-            while self._waiting and len(self._offered) < self._batch:
-                self._offered.append(self._waiting.popleft())
-            error_type = self._deliver([event for event, _ in self._offered])
-            if self._closed:  # abandoned while it was under way, and counted
-                return
-            self._attempts += 1
-            if error_type and not _hopeless(error_type) and self._attempts < MAX_ATTEMPTS:
-                return
-            if error_type:
-                self._lost(len(self._offered), EXPORT_FAILED)
-            self._release()
-
-    def close(self) -> None:
-        """Count what nobody will send any more. A batch still under way counts too, though it may yet arrive."""
-        self._closed = True
-        self._lost(len(self._offered) + len(self._waiting), DropReason.SHUTDOWN)
-
-    def _takes(self, size: int) -> bool:
-        with self._lock:
-            if self._held >= self._limit or self._held_bytes + size > MAX_QUEUE_BYTES:
-                return False
-            self._held += 1
-            self._held_bytes += size
-            return True
-
-    def _release(self) -> None:
-        """What was offered is somebody else's now, or lost."""
-        with self._lock:
-            self._held -= len(self._offered)
-            self._held_bytes -= sum(size for _, size in self._offered)
-        self._offered, self._attempts = [], 0
-
-    def _lost(self, amount: int, reason: str) -> None:
-        self._telemetry.add(EVENTS_DROPPED_PREFIX + reason, amount)
-
-
-def _hopeless(error_type: str) -> bool:
-    """The collector answered, and will answer the same again."""
-    return error_type in _HOPELESS or (error_type.startswith("4") and error_type not in _WORTH_REPEATING)
+        self.offer(event._replace(body=body, attributes=tuple(allowed.items())), size)
 
 
 def _plain(key: str, value: str | int | float | bool) -> str | int | float | bool:

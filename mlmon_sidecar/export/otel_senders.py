@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from mlmon_sidecar.export.options import GRPC, SignalOptions
-from mlmon_sidecar.export.outcome import LOGS, METRICS, Outcomes
+from mlmon_sidecar.export.outcome import LOGS, METRICS, TRACES, Outcomes
 from mlmon_sidecar.export.quiet import Quiet
 from mlmon_sidecar.export.witness import WatchedSession, Witness
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 MAX_REST_SECONDS = 300.0  # a collector that asks for more is asked again all the same
 UNKNOWN = "_OTHER"  # the semantic conventions' value where no error type is known
@@ -108,6 +110,20 @@ def log_sender(options: SignalOptions, outcomes: Outcomes, quiet: Quiet) -> Send
     return Sender(LOGS, build, outcomes, quiet)
 
 
+def span_sender(options: SignalOptions, outcomes: Outcomes, quiet: Quiet) -> Sender:
+    def build(witness: Witness) -> tuple[Attempt, Callable[[], None]]:
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        exporter = _span_exporter(options, witness)
+
+        def attempt(payload: Sequence[ReadableSpan]) -> bool:
+            return exporter.export(payload) is SpanExportResult.SUCCESS
+
+        return attempt, exporter.shutdown
+
+    return Sender(TRACES, build, outcomes, quiet)
+
+
 def _metric_exporter(options: SignalOptions, witness: Witness) -> MetricExporter:
     if options.protocol == GRPC:
         from mlmon_sidecar.export.otel_grpc import GrpcMetricExporter
@@ -126,6 +142,16 @@ def _log_exporter(options: SignalOptions, witness: Witness) -> LogRecordExporter
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
     return OTLPLogExporter(**_http(options, witness))
+
+
+def _span_exporter(options: SignalOptions, witness: Witness) -> SpanExporter:
+    if options.protocol == GRPC:
+        from mlmon_sidecar.export.otel_grpc import GrpcSpanExporter
+
+        return GrpcSpanExporter(witness, **_grpc(options))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(**_http(options, witness))
 
 
 def _http(options: SignalOptions, witness: Witness) -> dict[str, Any]:

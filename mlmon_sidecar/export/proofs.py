@@ -25,7 +25,7 @@ PROOFS: Mapping[str, str] = {
     "mlmon.batch.size": "tests/recorder/test_sizes.py::test_a_request_is_counted_once_with_all_its_rows",
     "mlmon.model.load.duration": f"{_SOURCES}::test_what_the_application_measured_wins_over_its_start_up",
     "mlmon.queue.depth": f"{_SOURCES}::test_queues_are_asked_each_time_and_a_broken_one_costs_itself",
-    "mlmon.prediction.duration": "tests/recorder/test_durations.py::test_one_histogram_for_each_failure",
+    "mlmon.prediction.duration": "tests/recorder/test_request_durations.py::test_one_histogram_for_each_failure",
     "mlmon.prediction.time_to_first_byte": f"{_SERVED}::test_first_bytes_come_before_last_ones",
     "mlmon.schema.violations": _VIOLATIONS,
     "process.cpu.time": f"{_PROCESS}::test_figures_agree_with_the_kernel",

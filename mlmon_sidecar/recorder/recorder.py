@@ -27,7 +27,7 @@ from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
-from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Measurement, PredictionBatch
+from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Exchange, Measurement, PredictionBatch
 from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
@@ -57,6 +57,7 @@ class Recorder:
         cpu_ns: Callable[[], int] = time.thread_time_ns,
         generations: GenerationBook | None = None,
         adopt: MakeModel | None = None,
+        tracing: Callable[[Exchange], Exchange] | None = None,
     ) -> None:
         self._handoff = handoff
         self._hub = hub
@@ -77,7 +78,7 @@ class Recorder:
             models, handoff, clock, telemetry, self._waiting, self._minutes,
             lock=self._state, violations=self._violations, generations=self._generations, sizes=self._sizes,
             durations=self._durations,
-            telling=telling, cpu_ns=cpu_ns,
+            telling=telling, tracing=tracing, cpu_ns=cpu_ns,
         )  # fmt: skip
         self._adopting = None if adopt is None else Adopting(hub, clock, telemetry, adopt)
         self._totals = Totals({name: model.layout for name, model in models.items()})

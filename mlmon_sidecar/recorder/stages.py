@@ -76,6 +76,7 @@ class Stages:
         sizes: BatchSizes,
         durations: Durations,
         telling: Telling | None = None,
+        tracing: Callable[[Exchange], Exchange] | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._models, self._clock, self._telemetry = dict(models), clock, telemetry
@@ -88,7 +89,9 @@ class Stages:
         self._durations = durations
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
-        self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
+        self._decoding = Decoding(
+            lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
+        )
         self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
         self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
         self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)

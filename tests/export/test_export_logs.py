@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mlmon_sidecar.export import otel_logs
+from mlmon_sidecar.export import lane as lane_module
 from mlmon_sidecar.export.catalog import CONTENT, PREDICTION_EVENT
+from mlmon_sidecar.export.lane import MAX_QUEUE_BYTES
 from mlmon_sidecar.export.otel import Exporter
-from mlmon_sidecar.export.otel_logs import MAX_QUEUE_BYTES, LogsLane
+from mlmon_sidecar.export.otel_logs import LogsLane
 from mlmon_sidecar.export.otel_senders import MAX_REST_SECONDS, Sender
 from mlmon_sidecar.export.outcome import LOGS, Outcomes
 from mlmon_sidecar.export.quiet import Quiet
@@ -35,7 +36,7 @@ def refuse(events: Sequence[Event]) -> str:
 
 def test_long_texts_fill_the_queue_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = MAX_QUEUE_BYTES // 16  # tracing memory is slow
-    monkeypatch.setattr(otel_logs, "MAX_QUEUE_BYTES", limit)
+    monkeypatch.setattr(lane_module, "MAX_QUEUE_BYTES", limit)
     for letter in ("x", "ж", "𝔘"):  # one, two and four bytes a character in memory
         telemetry = Telemetry()
         lane = LogsLane(refuse, telemetry, queue=100_000, batch=3)

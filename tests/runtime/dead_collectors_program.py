@@ -18,7 +18,7 @@ import psutil
 from collector_faults import FAULTS, GRPC, HTTP, Fault, well
 
 from mlmon_sidecar import MonitorMiddleware
-from mlmon_sidecar.export.otel_logs import MAX_QUEUE_BYTES
+from mlmon_sidecar.export.lane import MAX_QUEUE_BYTES
 from mlmon_sidecar.runtime.process import STOP_SECONDS
 
 QUEUE = 200  # log records that may wait
