@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     group = None if settings.hub.group is None else group_id(settings.hub.group)
     clock = make_clock(settings)
     telemetry = Telemetry()
-    options = export_options(settings, dict(os.environ))
+    options = replace(export_options(settings, dict(os.environ)), traces=None)  # requests are served elsewhere
     around: list[Source] = [ProcessSource(), SystemMemorySource(), GpuSource()]
     sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), *around]
     exporter = Exporter(options, sources, telemetry, clock)
