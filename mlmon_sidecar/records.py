@@ -367,16 +367,18 @@ class HeldBaseline(NamedTuple):
 
 
 class LabelledCompletion(NamedTuple):
-    """A label that joined a language model's answer."""
+    """A label that joined a language model's answer, or a prediction that has a trace."""
 
     model: str
     version: str
-    response_id: str
+    response_id: str  # "": of another model
     label: str
     source: str
     observed_ns: int
-    trace_id: str  # 32 hex digits or "": the answer's own
+    trace_id: str  # 32 hex digits or "": the prediction's own
     span_id: str
+    prediction_id: str = ""
+    predicted: str | None = None  # class; None where it is a number
 
 
 class OutcomeCell(NamedTuple):
@@ -513,6 +515,15 @@ class Measurement(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+class TraceExemplar(NamedTuple):
+    """One observed value and the trace it is from."""
+
+    value: float
+    at_ns: int  # Unix ns
+    trace_id: int
+    span_id: int
+
+
 class Distribution(NamedTuple):
     """One cumulative histogram under a catalogue name: ``len(counts) == len(bounds) + 1``."""
 
@@ -521,6 +532,7 @@ class Distribution(NamedTuple):
     counts: tuple[int, ...]
     total: float  # sum of the observed values
     attributes: tuple[tuple[str, str], ...] = ()
+    exemplars: tuple[TraceExemplar, ...] = ()  # at most one a bucket
 
 
 class Severity(StrEnum):

@@ -45,6 +45,7 @@ LOGS = DataSourceRef(type_val="loki", uid="${logs}")
 UNITS = {"s": "s", "By": "bytes", "1": "percentunit", "Cel": "celsius", "W": "watt", "{request}/s": "reqps"}
 COLORS = ("green", "yellow", "orange", "red")
 TAG = "mlmon"
+WITH_EXEMPLARS = {"mlmon.prediction.duration", "mlmon.prediction.time_to_first_byte"}
 
 
 def dashboard(board: Board) -> str:
@@ -137,6 +138,7 @@ def _framed(drawn: Any, panel: Panel) -> Any:
             .ref_id(chr(ord("A") + place))
             .datasource(METRICS)
             .expr(query.promql("$__rate_interval", SCOPE))
+            .exemplar(query.metric in WITH_EXEMPLARS)
             .legend_format(_legend(query, several=len(panel.queries) > 1))
         )
         drawn = drawn.with_target(target.instant() if panel.stat else target.range())

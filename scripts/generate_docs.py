@@ -116,15 +116,32 @@ set up itself.
 
 - **Your application's own providers**, where it set them globally during its start-up: the observable instruments
   register there and every point carries `mlmon.recorder`, which tells worker processes apart. Of the histograms
-  `mlmon.prediction.duration` alone goes that way.
+  `mlmon.prediction.duration` alone goes that way. As the monitor ends the provider exports once more. FastAPI from
+  0.165 on sets providers up itself where `FASTAPI_OTEL_AUTO_CONFIGURE` is `true` and an OTLP endpoint is given: they
+  are used.
 - **Private ones** otherwise. Globals are never set. Each process is a `service.instance.id` of its own.
 - **To Prometheus when it asks**: `[export] prometheus = true` serves the same figures at `/mlmon/metrics`, to who has
   the token for reading, under the names Prometheus itself makes of OTLP. A scrape reaches one process: with several
   workers behind one port use OTLP.
-- A trace is joined, not started: where a span is current when a request comes in, it gets `mlmon.prediction.id` and
-  `mlmon.model.name` as the answer begins. That is the whole cost on the event loop.
+- A trace is joined: the span of the request gets `mlmon.prediction.id` and `mlmon.model.name` as the
+  answer begins, and rows and log records its ids. That is the whole cost on the event loop. It is found wherever the
+  application's tracing is mounted, around the monitor or inside it: OpenTelemetry's instrumentation of ASGI and
+  FastAPI, FastAPI's own, logfire, ddtrace.
+- **Spans of our own** with `[export] spans = "own"`, where the application has set up no tracing: one SERVER span a
+  prediction, made after the request in the recorder's thread. It continues the caller's trace and follows its sampling
+  (`OTEL_PROPAGATORS`, `OTEL_TRACES_SAMPLER`); rows and log records carry its ids. Attributes: `http.request.method`,
+  `http.route` (the model's), `url.path` (redacted), `http.response.status_code`, `error.type`, `mlmon.prediction.id`,
+  `mlmon.model.name`.
 - A collector that is away, slow or wrong costs its own data only. Exports run in their own threads with a time-out of 4
-  seconds; at shutdown all signals share one deadline.
+  seconds; at shutdown all signals share one deadline. Log records wait in a queue of 2,048 records and 8 MiB; failures
+  (`mlmon.self.export.failures`) and lost records (`mlmon.self.dropped`) are counted by their reason, which is an HTTP
+  or gRPC status or what the connection failed with. A collector that asks for time (`Retry-After`, `RetryInfo`) is left
+  alone for as long, five minutes at the most.
+
+**How many series.** At most 250 a process and 1,000 a model, whatever requests hold: no path, header or value of a
+request is an attribute. What adds up keeps its sum: a version, then a model, that finds no place of its own is counted
+under `_other`, and stays there while the process lives. Of a model with more than 50 features those an alarm has named
+have series, then the most important ones; `_other` is the greatest drift among the rest.
 
 `mlmon doctor` says whether the endpoint answers and takes the credentials, how far the clocks are apart, and what
 leaves the process; `mlmon doctor --cost` how many series that are and how many bytes. Dashboards and alerts:
@@ -139,17 +156,18 @@ Each wins over `mlmon.toml`; a value that cannot be used is named in a warning a
 | `OTEL_SDK_DISABLED` | `true`: nothing is sent, not through your providers either |
 | `OTEL_CONFIG_FILE` | set: no pipeline of our own; your providers are used |
 | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | the resource |
-| `OTEL_METRICS_EXPORTER`, `OTEL_LOGS_EXPORTER` | `otlp` or `none` |
+| `OTEL_METRICS_EXPORTER`, `OTEL_LOGS_EXPORTER`, `OTEL_TRACES_EXPORTER` | `otlp` or `none`; traces: spans of our own |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` | collector; `/v1/metrics` and `/v1/logs` are added for http |
 | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `grpc` |
 | `OTEL_EXPORTER_OTLP_HEADERS` | `key=value,key=value` |
 | `OTEL_EXPORTER_OTLP_TIMEOUT` | seconds, as OpenTelemetry for Python reads it |
 | `OTEL_EXPORTER_OTLP_COMPRESSION` | `none`, `gzip`, `deflate` |
 | `OTEL_EXPORTER_OTLP_CERTIFICATE`, `..._CLIENT_CERTIFICATE`, `..._CLIENT_KEY` | files for TLS |
-| `OTEL_EXPORTER_OTLP_METRICS_...`, `..._LOGS_...` | any of these for one signal; its endpoint is taken as it is |
+| `OTEL_EXPORTER_OTLP_METRICS_...`, `..._LOGS_...`, `..._TRACES_...` | one signal; its endpoint is taken as it is |
 | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative`, `delta`, `lowmemory` |
 | `OTEL_METRIC_EXPORT_INTERVAL` | milliseconds |
-| `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE` | log records |
+| `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE` | log records, own spans |
+| `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_PROPAGATORS` | spans of our own |
 
 ## Metrics
 
@@ -162,8 +180,9 @@ sealed minute.
 TELEMETRY_EVENTS = """
 ## Log records
 
-The name is static, data is in flat attributes, the body is one plain sentence. `mlmon.prediction` is sent only as far
-as `[export] prediction_logs` goes, holds no features, and carries the trace of its request.
+The name is static, data is in flat attributes, the body is one plain sentence. `mlmon.prediction` and
+`mlmon.outcome` are sent only as far as `[export] prediction_logs` goes, of the same predictions; they hold no features,
+and both carry the trace of the prediction's request, so that feedback is found from its trace and the other way round.
 
 """
 

@@ -21,6 +21,7 @@ from mlmon_sidecar.export.catalog import (
     FINISH_REASON,
     HARDWARE,
     LABEL_STATUS,
+    MEMORY_STATE,
     METHOD,
     MODEL_NAME,
     MODEL_VERSION,
@@ -257,6 +258,13 @@ SERVING = Board(
             _panel("Up since", "Age of the oldest process.", Query("process.uptime", How.MAX), stat=True),
             _panel("Loading", "Time a model took to load.",
                    Query("mlmon.model.load.duration", How.MAX, (MODEL_NAME,)), stat=True),
+        )),
+        ("Host of the hub", (
+            _panel("Host memory", "In each state, and altogether; from `mlmon hub`.",
+                   Query("system.memory.usage", How.MAX, (MEMORY_STATE,)),
+                   Query("system.memory.limit", How.MAX)),
+            _panel("Host memory by state", "Share of the host's memory; from `mlmon hub`.",
+                   Query("system.memory.utilization", How.MAX, (MEMORY_STATE,))),
         )),
         ("GPUs", (
             _panel("Utilisation", "Share of time in which a GPU worked.",

@@ -23,12 +23,14 @@ def dashboards() -> str:
 
 
 def sources() -> str:
-    """A prediction's log record and its application's span share the trace id; metrics are led to by the model."""
+    """A prediction's log record and its application's span share the trace id; metrics are led to by the model, and
+    lead back by the exemplars of their histograms."""
     trace = {"name": "trace_id", "matcherType": "label", "matcherRegex": "trace_id", "url": "$${__value.raw}"}
     speed = Query("mlmon.prediction.duration", How.P95, (MODEL_NAME,)).promql("5m", "$__tags")
     documents = [
         {"name": "mlmon Prometheus", "uid": _METRICS, "type": "prometheus", "access": "proxy",
-         "url": "${PROMETHEUS_URL}"},
+         "url": "${PROMETHEUS_URL}",
+         "jsonData": {"exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": _TRACES}]}},
         {"name": "mlmon Loki", "uid": _LOGS, "type": "loki", "access": "proxy", "url": "${LOKI_URL}",
          "jsonData": {"derivedFields": [{**trace, "datasourceUid": _TRACES}]}},
         {"name": "mlmon Tempo", "uid": _TRACES, "type": "tempo", "access": "proxy", "url": "${TEMPO_URL}",

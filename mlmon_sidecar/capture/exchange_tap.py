@@ -266,9 +266,13 @@ class ExchangeTap:
         if status < 200:
             return message  # informational; the answer is still to come
         self._status = status
-        if self._span is not NO_SPAN:
-            self._join_span()
-        options = self._capture.options
+        capture = self._capture
+        if capture.span_hook is not None:
+            if self._span is NO_SPAN:
+                self._span = self._span_inside()
+            if self._span is not NO_SPAN:
+                self._join_span()
+        options = capture.options
         headers = message.get("headers") or ()
         self._response_headers = self._wanted(headers, options.headers_in_any_case)
         name = options.prediction_id_header
@@ -277,6 +281,11 @@ class ExchangeTap:
         pair = (name, self.prediction_id.encode("ascii"))
         # Any iterable is allowed, and an iterator can be read only once: by the server, as without us.
         return {**message, "headers": [*headers, pair] if type(headers) in SEQUENCES else chain(headers, [pair])}
+
+    def take_span(self, span: object, trace_id: int, span_id: int, sampled: bool) -> None:
+        """A span for this request began further in. Without effect where one was there at the start."""
+        if self._open and self._span is NO_SPAN:
+            self._span = (span, trace_id, span_id, sampled)
 
     def _join_span(self) -> None:
         """Before the answer begins: a middleware that hands streams on ends its span when the first message is out."""
@@ -403,6 +412,14 @@ class ExchangeTap:
         try:
             assert self._capture.span_hook is not None, "asked only where there is one"
             return self._capture.span_hook.current() or NO_SPAN
+        except Exception as error:  # A tracing fault costs the trace's id, not the exchange.
+            self._capture.faults.count("span", error)
+            return NO_SPAN
+
+    def _span_inside(self) -> Span:
+        try:
+            assert self._capture.span_hook is not None, "asked only where there is one"
+            return self._capture.span_hook.inside() or NO_SPAN
         except Exception as error:  # A tracing fault costs the trace's id, not the exchange.
             self._capture.faults.count("span", error)
             return NO_SPAN

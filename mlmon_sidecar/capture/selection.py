@@ -119,6 +119,23 @@ class Selection:
         return self._patterns.setdefault(method, [])
 
 
+class Routes:
+    """Templates as they may be told: which of a model's routes a request took."""
+
+    def __init__(self, routes: Mapping[str, Sequence[str]]) -> None:
+        self._known = {
+            model: [(route, Selection(SelectionOptions({model: [route]}, excluded=()))) for route in said]
+            for model, said in routes.items()
+        }
+
+    def of(self, model: str, method: str, path: str) -> str:
+        """The route without its method; "" for a model without routes."""
+        for route, selection in self._known.get(model, ()):
+            if selection.match(method, path) is not None:
+                return route.partition(" ")[2]
+        return ""
+
+
 class _Pattern:
     """A path, segment by segment. Raises ``ValueError`` for stars it does not understand."""
 

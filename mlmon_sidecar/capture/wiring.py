@@ -27,10 +27,13 @@ _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RF
 
 
 class SpanHook(Protocol):
-    """The host's tracing, injected so that this stage needs no OpenTelemetry. Both calls run on the event loop."""
+    """The host's tracing, injected so that this stage needs no OpenTelemetry. All calls run on the event loop."""
 
     def current(self) -> tuple[object, int, int, bool] | None:
         """(span, trace id, span id, sampled) of the valid span that is current now, else None."""
+
+    def inside(self) -> tuple[object, int, int, bool] | None:
+        """The same as the answer begins, where there was none before and nobody told of one: a tracer further in."""
 
     def join(self, span: object, prediction_id: str, model: str) -> None:
         """Called once, before the answer's first message goes out: the span may still take attributes."""

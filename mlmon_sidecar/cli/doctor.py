@@ -46,7 +46,7 @@ def _healthy(loaded: Loaded) -> bool:
 
 
 def _cost(loaded: Loaded) -> None:
-    from mlmon_sidecar.export.figures import MAX_SERIES_MODEL, MAX_SERIES_PROCESS
+    from mlmon_sidecar.export.budget import MAX_SERIES_MODEL, MAX_SERIES_PROCESS
     from mlmon_sidecar.runtime.assembly import watched_models
     from mlmon_sidecar.runtime.cost import model_cost, process_cost, stored
 

@@ -234,7 +234,18 @@ class ExportSettings(Table):
     )
     interval_seconds: float = Field(default=60.0, ge=0.1, le=3600, description="Time between exports.", examples=[15.0])
     prediction_logs: float = Field(
-        default=0.0, ge=0, le=1, description="Share of predictions sent as redacted log records.", examples=[0.01]
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of predictions sent as redacted log records, with their outcomes.",
+        examples=[0.01],
+    )
+    spans: Literal["join", "own"] = Field(
+        default="join",
+        description="`join`: the application's own span of a request is joined, and none is made. `own`: where the "
+        "application traces nothing, each prediction is a SERVER span, made after the request; it continues the "
+        'caller\'s trace. Not with `[hub] ship = "raw"`.',
+        examples=["own"],
     )
     bins: bool = Field(
         default=False,

@@ -38,6 +38,7 @@ SIGNAL = "mlmon.signal"
 CPU_MODE = "cpu.mode"
 REQUEST_OUTCOME = "mlmon.request.outcome"
 QUEUE = "mlmon.queue.name"
+MEMORY_STATE = "system.memory.state"
 HARDWARE = ("hw.id", "hw.name")
 HARDWARE_TYPE = "hw.type"
 RECORDER = "mlmon.recorder"  # on every point that goes through the host application's own MeterProvider
@@ -120,8 +121,9 @@ _INFRASTRUCTURE = (
         "mlmon.prediction.duration",
         "s",
         Kind.HISTOGRAM,
-        "Time from a request's start to the last message of its answer.",
-        _M,
+        "Time from a request's start to the last message of its answer; `error.type` of those that failed: a status of "
+        "500 and above, an exception, `abort` by the caller.",
+        (*_M, ERROR_TYPE),
     ),
     _process(
         "mlmon.prediction.time_to_first_byte",
@@ -148,6 +150,21 @@ _INFRASTRUCTURE = (
         "File descriptors held open by the process.",
     ),
     _process("process.uptime", "s", Kind.GAUGE, "Time since the process started."),
+    _process(
+        "system.memory.usage",
+        "By",
+        Kind.UPDOWN,
+        "Memory of the host by its state; from `mlmon hub` alone.",
+        (MEMORY_STATE,),
+    ),
+    _process("system.memory.limit", "By", Kind.UPDOWN, "Memory of the host; from `mlmon hub` alone."),
+    _process(
+        "system.memory.utilization",
+        "1",
+        Kind.GAUGE,
+        "Share of the host's memory in a state; from `mlmon hub` alone.",
+        (MEMORY_STATE,),
+    ),
     _process("mlmon.event_loop.lag", "s", Kind.HISTOGRAM, "How late the server's event loop runs a timer."),
     _process("mlmon.gc.pause", "s", Kind.HISTOGRAM, "Duration of a garbage collection."),
     _process("hw.gpu.utilization", "1", Kind.GAUGE, "Share of time in which the GPU worked.", HARDWARE),
@@ -308,7 +325,7 @@ _SELF = (
         "mlmon.self.dropped",
         "{record}",
         Kind.COUNTER,
-        "Records lost, by kind (exchange, row, event) and reason.",
+        "Records lost, by kind (exchange, row, event, span) and reason.",
         (DROP_KIND, DROP_REASON),
     ),
     _process("mlmon.self.redactions", "{match}", Kind.COUNTER, "Matches of personal data replaced.", (PII_TYPE,)),
@@ -346,6 +363,9 @@ def _table(rows: Iterable[Metric]) -> dict[str, Metric]:
 CATALOG = _table((*_INFRASTRUCTURE, *_GENERATION, *_DATA, *_PREDICTION, *_OUTCOME, *_ALERTS, *_SELF))
 
 PREDICTION_EVENT = "mlmon.prediction"
+OUTCOME_EVENT = "mlmon.outcome"
+SAMPLED_EVENTS = frozenset({PREDICTION_EVENT, OUTCOME_EVENT})
+"""Sent for the sampled share of predictions alone, the same ones of each kind."""
 PREDICTION_ID = "mlmon.prediction.id"
 CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 """Redacted, and only where content is switched on."""
@@ -375,6 +395,12 @@ EVENTS = {
                 "mlmon.time_to_first_token",
                 *CONTENT,
             ),
+        ),
+        EventType(
+            OUTCOME_EVENT,
+            (Severity.INFO,),
+            "A label joined its prediction. It carries the prediction's trace.",
+            (*_M, PREDICTION_ID, CLASS, "mlmon.outcome.label", "mlmon.outcome.source"),
         ),
         EventType(
             "gen_ai.evaluation.result",

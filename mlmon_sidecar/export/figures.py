@@ -7,21 +7,18 @@ that is not a finite number becomes no point; a source that fails costs only its
 from __future__ import annotations
 
 import math
-from collections import Counter
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlmon_sidecar.export.catalog import BIN, CATALOG, MAX_ATTRIBUTES, MODEL_NAME, NEWER_NAMES, Emitter, Kind, Metric
+from mlmon_sidecar.export.budget import Attributes, Budget, OverBudget
+from mlmon_sidecar.export.catalog import CATALOG, MAX_ATTRIBUTES, NEWER_NAMES, Kind, Metric
 from mlmon_sidecar.export.text import clean
 from mlmon_sidecar.interfaces import Source
-from mlmon_sidecar.records import Distribution, Measurement
+from mlmon_sidecar.records import Distribution, Measurement, TraceExemplar
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
-MAX_SERIES_PROCESS = 250  # of one process, over all its own figures
-MAX_SERIES_MODEL = 1000  # of one model, over all model-level figures
 _INT64 = 1 << 63
-
-Attributes = tuple[tuple[str, str], ...]
 
 
 class Buckets(NamedTuple):
@@ -30,6 +27,7 @@ class Buckets(NamedTuple):
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     total: float
+    exemplars: tuple[TraceExemplar, ...] = ()
 
 
 Value = int | float | Buckets
@@ -42,52 +40,69 @@ class Refused(Exception):
 
 
 class Collector:
-    """Asks every source in turn. Never raises."""
+    """Asks every source in turn. Never raises. Several readers may ask it, each in its thread."""
 
     def __init__(self, sources: Sequence[Source], telemetry: Telemetry) -> None:
         self._sources = sources
         self._telemetry = telemetry
+        self._budget = Budget()
+        self._lock = threading.Lock()
+
+    def afresh(self) -> Collector:
+        """The same for the child of a fork: it has series of its own, and nobody will free the lock there."""
+        return Collector(self._sources, self._telemetry)
 
     def collect(self) -> Figures:
-        figures: Figures = {}
-        series: Counter[str] = Counter()
+        given: list[Measurement | Distribution] = []
         for source in self._sources:
             try:
-                found = source()
+                given += source()
             except Exception as error:
                 self._telemetry.failed("export", error)
-                continue
-            for figure in found:
+        figures: Figures = {}
+        seen: set[tuple[str, Attributes]] = set()
+        with self._lock:
+            self._budget.begin()
+            for figure in given:
                 try:
-                    _add(figures, series, figure)
+                    self._add(figures, seen, figure)
                 except Refused as reason:
                     self._telemetry.add(f"{ERRORS_PREFIX}export.{reason.args[0]}")
         return figures
 
+    def _add(self, figures: Figures, seen: set[tuple[str, Attributes]], figure: Measurement | Distribution) -> None:
+        metric = CATALOG.get(figure.name)
+        if metric is None:
+            raise Refused("unknown_metric")
+        value = _value(metric, figure)
+        if value is None:
+            return
+        attributes = _attributes(metric, figure.attributes)
+        if (metric.name, attributes) in seen:
+            raise Refused("duplicate_series")
+        seen.add((metric.name, attributes))
+        try:
+            placed = self._budget.place(metric, attributes)
+        except OverBudget:
+            raise Refused("over_budget") from None
+        points = figures.setdefault(metric.name, {})
+        points[placed] = _sum(points[placed], value) if placed in points else value
 
-def _add(figures: Figures, series: Counter[str], figure: Measurement | Distribution) -> None:
-    metric = CATALOG.get(figure.name)
-    if metric is None:
-        raise Refused("unknown_metric")
-    value = _value(metric, figure)
-    if value is None:
-        return
-    attributes = _attributes(metric, figure.attributes)
-    points = figures.setdefault(metric.name, {})
-    if attributes in points:
-        raise Refused("duplicate_series")
-    budget, limit = _budget(metric, attributes)
-    if series[budget] >= limit:
-        raise Refused("over_budget")
-    series[budget] += 1
-    points[attributes] = value
+
+def newest(exemplars: Sequence[TraceExemplar], limit: int) -> tuple[TraceExemplar, ...]:
+    """Of several series that are told as one."""
+    return tuple(sorted(exemplars, key=lambda one: one.at_ns)[-limit:])
 
 
-def _budget(metric: Metric, attributes: Attributes) -> tuple[str, int]:
-    if metric.source is Emitter.PROCESS:
-        return "", MAX_SERIES_PROCESS
-    kind = "bins" if BIN in metric.attributes else "model"  # bins are asked for, and cost no other figure its place
-    return f"{kind} {dict(attributes).get(MODEL_NAME, '')}", MAX_SERIES_MODEL
+def _sum(one: Value, other: Value) -> Value:
+    if isinstance(one, Buckets) and isinstance(other, Buckets):
+        if one.bounds != other.bounds:
+            raise Refused("other_bounds")
+        counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
+        exemplars = newest((*one.exemplars, *other.exemplars), len(counts))
+        return Buckets(one.bounds, counts, one.total + other.total, exemplars)
+    assert not isinstance(one, Buckets) and not isinstance(other, Buckets), "of one metric"
+    return one + other
 
 
 def _attributes(metric: Metric, given: Attributes) -> Attributes:
@@ -106,7 +121,8 @@ def _value(metric: Metric, figure: Measurement | Distribution) -> Value | None:
         raise Refused("wrong_kind")
     if not math.isfinite(figure.total) or not all(map(math.isfinite, figure.bounds)):
         return None
-    return Buckets(tuple(map(float, figure.bounds)), tuple(map(int, figure.counts)), float(figure.total))
+    bounds, counts = tuple(map(float, figure.bounds)), tuple(map(int, figure.counts))
+    return Buckets(bounds, counts, float(figure.total), figure.exemplars)
 
 
 def _number(value: int | float) -> int | float | None:

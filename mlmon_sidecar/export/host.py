@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -10,8 +11,9 @@ from weakref import WeakKeyDictionary
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 
+from mlmon_sidecar.export.budget import Attributes
 from mlmon_sidecar.export.catalog import CATALOG, RECORDER, Kind
-from mlmon_sidecar.export.figures import Attributes, Buckets, Collector, Figures
+from mlmon_sidecar.export.figures import Buckets, Collector, Figures
 from mlmon_sidecar.export.spread import since, values
 from mlmon_sidecar.statistics.layout import DURATION_EDGES
 
@@ -34,6 +36,7 @@ class HostMetrics:
     """
 
     def __init__(self, provider: MeterProvider, collector: Collector, version: str, instance_id: str) -> None:
+        self._provider = provider
         self.renew(collector, instance_id)
         meter = provider.get_meter("mlmon_sidecar", version)
         makers = {
@@ -74,6 +77,20 @@ class HostMetrics:
         self._recorded: dict[Attributes, Buckets] = {}
         self._served: set[str] = set(CATALOG)  # the first to ask collects
         self._closed = False
+
+    def flush(self, deadline_seconds: float) -> threading.Thread | None:
+        """Have the provider collect and export now, in a thread: after ``close`` nobody hears the last figures. None
+        where that has happened."""
+        if self.ended:
+            return None
+
+        def run() -> None:
+            with contextlib.suppress(Exception):  # the application's exporters: theirs to tell
+                self._provider.force_flush(timeout_millis=deadline_seconds * 1000)
+
+        thread = threading.Thread(target=run, name="mlmon-export-host", daemon=True)
+        thread.start()
+        return thread
 
     def close(self) -> None:
         """Instruments cannot be taken back, nor made twice; until renewed they have no points."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlmon_sidecar.export.figures import Attributes, Buckets, Value
+from mlmon_sidecar.export.budget import Attributes
+from mlmon_sidecar.export.figures import Buckets, Value
 
 Series = tuple[str, Attributes]
 
@@ -62,6 +63,6 @@ def _fell(before: Value, now: Value) -> bool:
 def _minus(now: Value, before: Value) -> Value:
     if isinstance(before, Buckets) and isinstance(now, Buckets):
         counts = tuple(n - b for n, b in zip(now.counts, before.counts, strict=True))
-        return Buckets(now.bounds, counts, now.total - before.total)
+        return Buckets(now.bounds, counts, now.total - before.total, now.exemplars)
     assert not isinstance(before, Buckets) and not isinstance(now, Buckets)
     return now - before

@@ -45,6 +45,7 @@ class ExportSettings:
     temporality: str = CUMULATIVE
     compression: str = "none"
     prediction_logs: float = 0.0  # share of predictions sent as log records, [0, 1]
+    spans: bool = False  # of our own, where the application traces nothing
     service_name: str = ""
     service_version: str = ""
     resource: Mapping[str, str] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class ExportOptions:
 
     metrics: SignalOptions | None = None
     logs: SignalOptions | None = None
+    traces: SignalOptions | None = None  # spans of our own
     use_host_providers: bool = True  # what the application configured itself is used where it is there
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS  # of machine time
     temporality: str = CUMULATIVE
@@ -88,7 +90,7 @@ class ExportOptions:
     @property
     def enabled(self) -> bool:
         """Whether anything would be sent by pipelines of our own."""
-        return self.metrics is not None or self.logs is not None
+        return any(signal is not None for signal in (self.metrics, self.logs, self.traces))
 
     def keeps_prediction(self, prediction_id: str) -> bool:
         """Whether this prediction is in the sample that is sent as log records. The same id always answers alike."""
@@ -112,6 +114,7 @@ class ExportOptions:
         return cls(
             metrics=metrics if own else None,
             logs=logs if own else None,
+            traces=_signal("TRACES", settings, env) if own and settings.spans else None,
             interval_seconds=interval if clock_scale == 1.0 else max(interval, MIN_SCALED_INTERVAL_SECONDS),
             temporality=env.choice(
                 "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", TEMPORALITIES, settings.temporality
@@ -125,7 +128,7 @@ class ExportOptions:
 
 
 def _signal(signal: str, settings: ExportSettings, env: Environment) -> SignalOptions | None:
-    """Options of "METRICS" or "LOGS"; None where nothing asks for an export."""
+    """Options of "METRICS", "LOGS" or "TRACES"; None where nothing asks for an export."""
     exporter = env.exporter(f"OTEL_{signal}_EXPORTER")
     protocol = env.choice(_names(signal, "PROTOCOL"), PROTOCOLS, settings.protocol)
     endpoint = _endpoint(signal, protocol, settings, env)

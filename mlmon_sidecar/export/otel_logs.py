@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -15,10 +15,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from mlmon_sidecar.export.catalog import CONTENT, EVENTS, NEWER_NAMES
+from mlmon_sidecar.export.lane import Lane
 from mlmon_sidecar.export.otel_senders import Sender
 from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX
 from mlmon_sidecar.export.text import MAX_BODY_CHARACTERS, MAX_CONTENT_CHARACTERS, clean
-from mlmon_sidecar.records import DropReason, Event, Severity
+from mlmon_sidecar.records import Event, Severity
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
 _NUMBERS = {
@@ -26,9 +27,7 @@ _NUMBERS = {
     Severity.WARN: SeverityNumber.WARN,
     Severity.ERROR: SeverityNumber.ERROR,
 }
-MAX_ATTEMPTS = 60  # of one batch: about five minutes with a collector that never answers
-EXPORT_FAILED = "export_failed"
-_WORTH_REPEATING = {"408", "429"}  # the client errors that another attempt may cure
+EVENT_BYTES = 512  # what an event takes beyond its texts
 
 
 class Delivery(Protocol):
@@ -88,30 +87,28 @@ def _context(event: Event) -> Context:
     return set_span_in_context(NonRecordingSpan(ended), Context())
 
 
-class LogsLane:
-    """A bounded queue of events, and the step of the logs thread that empties it.
+class LogsLane(Lane[Event]):
+    """Events that are to become log records. ``mlmon.alert.key`` tells an alert that arrives twice."""
 
-    A batch that fails is offered again, so an alert outlives a short outage of the collector; it may then arrive twice
-    (``mlmon.alert.key`` tells). What cannot be kept is counted.
-    """
+    def __init__(
+        self,
+        deliver: Delivery,
+        telemetry: Telemetry,
+        *,
+        queue: int,
+        batch: int,
+        rests: Callable[[], bool] = lambda: False,
+    ) -> None:
+        def lost(amount: int, reason: str) -> None:
+            telemetry.add(EVENTS_DROPPED_PREFIX + reason, amount)
 
-    def __init__(self, deliver: Delivery, telemetry: Telemetry, *, queue: int, batch: int) -> None:
-        self._deliver = deliver
+        super().__init__(deliver, lost, queue=queue, batch=batch, rests=rests)
         self._telemetry = telemetry
-        self._limit = queue
-        self._batch = min(batch, queue)
-        self._waiting: deque[Event] = deque()
-        self._offered: list[Event] = []
-        self._attempts = 0
-        self._closed = False
 
     def put(self, event: Event) -> None:
-        """Queue one event; never blocks. The newest is dropped where the queue is full."""
+        """Queue one event, as far as the catalogue knows it."""
         if (kind := EVENTS.get(event.name)) is None:
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_event")
-            return
-        if len(self._waiting) >= self._limit:
-            self._lost(1, DropReason.QUEUE_FULL)
             return
         allowed = {
             key: _plain(key, value) for key, value in event.attributes if NEWER_NAMES.get(key, key) in kind.attributes
@@ -119,35 +116,8 @@ class LogsLane:
         if len(allowed) < len(event.attributes):
             self._telemetry.add(f"{ERRORS_PREFIX}export.unknown_attribute")
         body = clean(event.body, MAX_BODY_CHARACTERS)
-        self._waiting.append(event._replace(body=body, attributes=tuple(allowed.items())))
-
-    def step(self) -> None:
-        """Send what waits, batch by batch, until a batch fails."""
-        while self._offered or self._waiting:
-            while self._waiting and len(self._offered) < self._batch:
-                self._offered.append(self._waiting.popleft())
-            error_type = self._deliver(self._offered)
-            if self._closed:  # abandoned while it was under way, and counted
-                return
-            self._attempts += 1
-            if error_type and not _hopeless(error_type) and self._attempts < MAX_ATTEMPTS:
-                return
-            if error_type:
-                self._lost(len(self._offered), EXPORT_FAILED)
-            self._offered, self._attempts = [], 0
-
-    def close(self) -> None:
-        """Count what nobody will send any more. A batch still under way counts too, though it may yet arrive."""
-        self._closed = True
-        self._lost(len(self._offered) + len(self._waiting), DropReason.SHUTDOWN)
-
-    def _lost(self, amount: int, reason: str) -> None:
-        self._telemetry.add(EVENTS_DROPPED_PREFIX + reason, amount)
-
-
-def _hopeless(error_type: str) -> bool:
-    """The collector answered, and will answer the same again."""
-    return error_type.startswith("4") and error_type not in _WORTH_REPEATING
+        size = EVENT_BYTES + sys.getsizeof(body) + sum(map(sys.getsizeof, allowed.values()))
+        self.offer(event._replace(body=body, attributes=tuple(allowed.items())), size)
 
 
 def _plain(key: str, value: str | int | float | bool) -> str | int | float | bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -20,8 +21,9 @@ from opentelemetry.sdk.metrics.export import Metric as Stream
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from mlmon_sidecar.export.budget import Attributes
 from mlmon_sidecar.export.catalog import CATALOG, Kind, Metric
-from mlmon_sidecar.export.figures import Attributes, Buckets, Collector, Figures, Value
+from mlmon_sidecar.export.figures import Buckets, Collector, Figures, Value
 from mlmon_sidecar.export.memory import Memory
 from mlmon_sidecar.export.options import CUMULATIVE, DELTA
 from mlmon_sidecar.export.otel_senders import Sender
@@ -83,6 +85,11 @@ def _histogram_point(attributes: Attributes, start_ns: int, value: Value, now_ns
         explicit_bounds=value.bounds,
         min=_NOT_KNOWN,
         max=_NOT_KNOWN,
+        exemplars=[
+            Exemplar({}, one.value, one.at_ns, one.span_id, one.trace_id)
+            for one in value.exemplars
+            if start_ns < one.at_ns <= now_ns  # a point's exemplars lie within its time
+        ],
     )
 
 
@@ -108,6 +115,8 @@ class MetricsLane:
         self._builder: MetricsBuilder | None = None
 
     def step(self) -> None:
+        if self._sender.resting:  # nothing is lost: the next export says it all
+            return
         figures = self._collector.collect()
         if not figures:
             return

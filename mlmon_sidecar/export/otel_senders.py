@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import requests
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 
 from mlmon_sidecar.export.options import GRPC, SignalOptions
-from mlmon_sidecar.export.outcome import LOGS, METRICS, Outcomes
+from mlmon_sidecar.export.outcome import LOGS, METRICS, TRACES, Outcomes
 from mlmon_sidecar.export.quiet import Quiet
+from mlmon_sidecar.export.witness import WatchedSession, Witness
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk._logs.export import LogRecordExporter
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
 
+MAX_REST_SECONDS = 300.0  # a collector that asks for more is asked again all the same
 UNKNOWN = "_OTHER"  # the semantic conventions' value where no error type is known
 
 
@@ -26,23 +30,11 @@ class Attempt(Protocol):
     def __call__(self, payload: Any, /) -> bool: ...
 
 
-class Witness(requests.Session):
-    """The HTTP session of one exporter. Exporters say only that an export failed; this remembers why."""
-
-    error_type = ""  # of the last attempt: an exception's class or a status code, "" after a success
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        try:
-            response = super().request(*args, **kwargs)
-        except Exception as error:
-            self.error_type = type(error).__name__
-            raise
-        self.error_type = "" if response.status_code < 400 else str(response.status_code)
-        return response
-
-
 class Sender:
-    """One signal to one collector. The exporter is built at the first send, on the export thread."""
+    """One signal to one collector. The exporter is built at the first send, on the export thread.
+
+    A collector that said when to come again is left alone until then, for ``MAX_REST_SECONDS`` at the most.
+    """
 
     def __init__(
         self,
@@ -50,18 +42,26 @@ class Sender:
         build: Callable[[Witness], tuple[Attempt, Callable[[], None]]],
         outcomes: Outcomes,
         quiet: Quiet,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._signal = signal
         self._build = build
         self._outcomes = outcomes
         self._quiet = quiet
+        self._monotonic = monotonic
+        self._rests_until = monotonic()
         self._witness = Witness()
         self._attempt: Attempt | None = None
         self._close: Callable[[], None] | None = None
 
+    @property
+    def resting(self) -> bool:
+        """Whether the collector asked to be left alone at present."""
+        return self._monotonic() < self._rests_until
+
     def send(self, payload: Any) -> str:
         """ "" where the collector took it, else the error type. Never raises."""
-        self._witness.error_type = ""
+        self._witness.clear()
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # our requests are no spans of the application's
         try:
             if self._attempt is None:
@@ -72,6 +72,8 @@ class Sender:
             error_type = type(error).__name__
         finally:
             detach(token)
+        if error_type and self._witness.retry_after_seconds:
+            self._rests_until = self._monotonic() + min(self._witness.retry_after_seconds, MAX_REST_SECONDS)
         self._outcomes.record(self._signal, error_type)
         return error_type
 
@@ -108,11 +110,25 @@ def log_sender(options: SignalOptions, outcomes: Outcomes, quiet: Quiet) -> Send
     return Sender(LOGS, build, outcomes, quiet)
 
 
+def span_sender(options: SignalOptions, outcomes: Outcomes, quiet: Quiet) -> Sender:
+    def build(witness: Witness) -> tuple[Attempt, Callable[[], None]]:
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        exporter = _span_exporter(options, witness)
+
+        def attempt(payload: Sequence[ReadableSpan]) -> bool:
+            return exporter.export(payload) is SpanExportResult.SUCCESS
+
+        return attempt, exporter.shutdown
+
+    return Sender(TRACES, build, outcomes, quiet)
+
+
 def _metric_exporter(options: SignalOptions, witness: Witness) -> MetricExporter:
     if options.protocol == GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+        from mlmon_sidecar.export.otel_grpc import GrpcMetricExporter
 
-        return GrpcExporter(**_grpc(options))
+        return GrpcMetricExporter(witness, **_grpc(options))
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     return OTLPMetricExporter(**_http(options, witness))
@@ -120,12 +136,22 @@ def _metric_exporter(options: SignalOptions, witness: Witness) -> MetricExporter
 
 def _log_exporter(options: SignalOptions, witness: Witness) -> LogRecordExporter:
     if options.protocol == GRPC:
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcExporter
+        from mlmon_sidecar.export.otel_grpc import GrpcLogExporter
 
-        return GrpcExporter(**_grpc(options))
+        return GrpcLogExporter(witness, **_grpc(options))
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
     return OTLPLogExporter(**_http(options, witness))
+
+
+def _span_exporter(options: SignalOptions, witness: Witness) -> SpanExporter:
+    if options.protocol == GRPC:
+        from mlmon_sidecar.export.otel_grpc import GrpcSpanExporter
+
+        return GrpcSpanExporter(witness, **_grpc(options))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(**_http(options, witness))
 
 
 def _http(options: SignalOptions, witness: Witness) -> dict[str, Any]:
@@ -139,7 +165,7 @@ def _http(options: SignalOptions, witness: Witness) -> dict[str, Any]:
         "certificate_file": options.certificate,
         "client_certificate_file": options.client_certificate,
         "client_key_file": options.client_key,
-        "session": witness,
+        "session": WatchedSession(witness),
     }
 
 

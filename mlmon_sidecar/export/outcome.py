@@ -12,6 +12,8 @@ FAILURES_PREFIX = "export.failures."
 EVENTS_DROPPED_PREFIX = "events.dropped."
 METRICS = "metrics"
 LOGS = "logs"
+TRACES = "traces"  # spans of our own; not told where there are none
+SPANS_DROPPED_PREFIX = "spans.dropped."
 
 OFF = "off"  # not configured
 HOST = "host"  # through the application's own provider, which alone knows how it went
@@ -36,6 +38,7 @@ class Outcomes:
         self._failures = dict.fromkeys((METRICS, LOGS), 0)
 
     def declare(self, signal: str, text: str) -> None:
+        self._failures.setdefault(signal, 0)
         self._last[signal] = Outcome(text, 0)
 
     def record(self, signal: str, error_type: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mlmon_sidecar.export.catalog import COMPONENT, DROP_KIND, DROP_REASON, ERROR_TYPE, PII_TYPE, SIGNAL
-from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX, FAILURES_PREFIX
+from mlmon_sidecar.export.outcome import EVENTS_DROPPED_PREFIX, FAILURES_PREFIX, SPANS_DROPPED_PREFIX
 from mlmon_sidecar.records import Measurement
 from mlmon_sidecar.telemetry import (
     DROPPED_PREFIX,
@@ -36,6 +36,7 @@ _RULES: tuple[tuple[str, str, Naming], ...] = (
     (DROPPED_PREFIX, "mlmon.self.dropped", _dropped("exchange")),
     (ROWS_DROPPED_PREFIX, "mlmon.self.dropped", _dropped("row")),
     (EVENTS_DROPPED_PREFIX, "mlmon.self.dropped", _dropped("event")),
+    (SPANS_DROPPED_PREFIX, "mlmon.self.dropped", _dropped("span")),
     (REDACTIONS_PREFIX, "mlmon.self.redactions", lambda rest: ((PII_TYPE, rest),)),
     (ERRORS_PREFIX, "mlmon.self.errors", _two(COMPONENT, ERROR_TYPE)),
     (FAILURES_PREFIX, "mlmon.self.export.failures", _two(SIGNAL, ERROR_TYPE)),

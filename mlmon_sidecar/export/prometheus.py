@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from mlmon_sidecar.export.budget import Attributes
 from mlmon_sidecar.export.catalog import CATALOG, Kind, Metric
-from mlmon_sidecar.export.figures import Attributes, Buckets, Figures, Value
+from mlmon_sidecar.export.figures import Buckets, Figures, Value
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

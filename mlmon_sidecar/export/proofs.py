@@ -8,6 +8,7 @@ _SERVED = "tests/runtime/test_surroundings.py"
 _TOLD = "tests/runtime/test_telemetry_end_to_end.py"
 _PROCESS = "tests/resources/test_resources_process.py"
 _SOURCES = "tests/resources/test_surrounding_sources.py"
+_SYSTEM = "tests/resources/test_resources_system.py::test_the_states_are_the_kernel_s_and_add_up"
 _GPU = "tests/resources/test_gpu.py::test_every_device_tells_what_it_can"
 _GENERATIONS = "tests/aggregate/test_generations.py"
 _HUB = "tests/hub/test_hub_figures.py"
@@ -24,7 +25,7 @@ PROOFS: Mapping[str, str] = {
     "mlmon.batch.size": "tests/recorder/test_sizes.py::test_a_request_is_counted_once_with_all_its_rows",
     "mlmon.model.load.duration": f"{_SOURCES}::test_what_the_application_measured_wins_over_its_start_up",
     "mlmon.queue.depth": f"{_SOURCES}::test_queues_are_asked_each_time_and_a_broken_one_costs_itself",
-    "mlmon.prediction.duration": f"{_TOLD}::test_durations_are_a_histogram_in_seconds",
+    "mlmon.prediction.duration": "tests/recorder/test_request_durations.py::test_one_histogram_for_each_failure",
     "mlmon.prediction.time_to_first_byte": f"{_SERVED}::test_first_bytes_come_before_last_ones",
     "mlmon.schema.violations": _VIOLATIONS,
     "process.cpu.time": f"{_PROCESS}::test_figures_agree_with_the_kernel",
@@ -32,6 +33,9 @@ PROOFS: Mapping[str, str] = {
     "process.thread.count": f"{_PROCESS}::test_threads_are_counted",
     "process.unix.file_descriptor.count": f"{_PROCESS}::test_figures_agree_with_the_kernel",
     "process.uptime": f"{_PROCESS}::test_uptime_counts_from_the_process_s_start",
+    "system.memory.usage": _SYSTEM,
+    "system.memory.limit": _SYSTEM,
+    "system.memory.utilization": _SYSTEM,
     "mlmon.event_loop.lag": f"{_SOURCES}::test_a_loop_that_is_blocked_is_late",
     "mlmon.gc.pause": f"{_SOURCES}::test_each_collection_is_timed_until_the_end",
     "hw.gpu.utilization": _GPU,
@@ -76,6 +80,7 @@ PROOFS: Mapping[str, str] = {
     "mlmon.self.aggregate.age": f"{_HUB}::test_ages",
     "mlmon.self.baseline.age": f"{_HUB}::test_ages",
     "mlmon.prediction": f"{_TOLD}::test_every_prediction_is_one_log_record_in_the_request_s_span",
+    "mlmon.outcome": "tests/hub/test_evaluation_events.py::test_an_outcome_is_told_in_the_trace_of_its_prediction",
     "gen_ai.evaluation.result": "tests/hub/test_evaluation_events.py::"
     "test_feedback_on_an_answer_is_an_evaluation_result",
     "mlmon.schema.violation": _VIOLATIONS,

@@ -14,4 +14,6 @@ def clean(text: object, limit: int = MAX_VALUE_CHARACTERS) -> str:
     'a b?'
     """
     short = str(text)[:limit].encode("utf-8", "replace").decode("utf-8")
+    if short.isprintable():  # as nearly all of it is
+        return short
     return "".join(character if character.isprintable() else " " for character in short)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
 
 from mlmon_sidecar.records import MINUTE_NS, Event, HeldBaseline, Incident, LabelledCompletion, Severity, Tier
 
@@ -61,7 +62,36 @@ def baseline_event(held: HeldBaseline, at_ns: int) -> Event:
     )
 
 
-def evaluation_event(completion: LabelledCompletion) -> Event:
+def label_events(labelled: LabelledCompletion) -> Iterator[Event]:
+    """What is told of a label that joined its prediction."""
+    if labelled.response_id:
+        yield _evaluation(labelled)
+    if labelled.prediction_id and labelled.trace_id:
+        yield _outcome(labelled)
+
+
+def _outcome(labelled: LabelledCompletion) -> Event:
+    """The ``mlmon.outcome`` log record: in the trace of the prediction, however long ago that was."""
+    predicted = () if labelled.predicted is None else (("mlmon.class", labelled.predicted),)
+    said = "" if labelled.predicted is None else f"predicted {labelled.predicted}, "
+    return Event(
+        name="mlmon.outcome",
+        body=f"{labelled.model} {labelled.version}: {said}was {labelled.label}",
+        at_ns=labelled.observed_ns,
+        attributes=(
+            ("mlmon.model.name", labelled.model),
+            ("mlmon.model.version", labelled.version),
+            ("mlmon.prediction.id", labelled.prediction_id),
+            *predicted,
+            ("mlmon.outcome.label", labelled.label),
+            ("mlmon.outcome.source", labelled.source),
+        ),
+        trace_id=int(labelled.trace_id, 16),
+        span_id=int(labelled.span_id or "0", 16),
+    )
+
+
+def _evaluation(completion: LabelledCompletion) -> Event:
     """The ``gen_ai.evaluation.result`` log record, under the answer's own trace.
 
     https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/

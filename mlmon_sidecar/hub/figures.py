@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.bins import bin_figures
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.model_view import feature_views
 from mlmon_sidecar.hub.outcome_view import outcome_view
+from mlmon_sidecar.hub.view import FeatureView
 from mlmon_sidecar.records import MINUTE_NS, Measurement, Window
 from mlmon_sidecar.statistics.layout import NumericCells
 from mlmon_sidecar.statistics.quantiles import mean_and_deviation
+from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.store import Store
 
 Attributes = tuple[tuple[str, str], ...]
 
 WINDOW = ("mlmon.window", "24h")
+MAX_FEATURES = 50  # of a model that have series of their own: seven each
+OTHER_FEATURES = "_other"  # the greatest of all others
 
 
 def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int, *, bins: bool = False) -> Iterator[Measurement]:
@@ -26,11 +30,11 @@ def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int, *, bins:
     model = ("mlmon.model.name", plan.name)
     who: Attributes = (model,) if reference is None else (model, ("mlmon.model.version", reference.version))
     yield Measurement("mlmon.window.samples", int(window.vector[plan.layout.traffic.rows]), (*who, WINDOW))
+    yield from _alerts(evaluator, model)
     if reference is not None:
         yield from _features(evaluator, window, who)
         yield from _predictions(evaluator, window, who)
     yield from _outcomes(evaluator, store, window, who, now_ns)
-    yield from _alerts(evaluator, model)
     if evaluator.watermark >= 0:
         age = now_ns - (evaluator.watermark + 1) * MINUTE_NS
         yield Measurement("mlmon.self.aggregate.age", max(0.0, age / 1e9), (model,))
@@ -42,12 +46,11 @@ def model_figures(evaluator: ModelEvaluator, store: Store, now_ns: int, *, bins:
 
 
 def _features(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Iterator[Measurement]:
-    drifted = 0
     views = feature_views(evaluator, window)
-    for view in views:
+    told, rest = _told_apart(views, evaluator.plan.reference)
+    for view in told:
         feature = (*who, ("mlmon.feature.name", view["name"]))
         windowed = (*feature, WINDOW)
-        drifted += view["held"]
         for name, value, attributes in (
             ("mlmon.feature.drift.score", view["drift"], (*windowed, ("mlmon.drift.method", view["method"]))),
             ("mlmon.feature.drift.evidence", view["evidence"], feature),
@@ -58,8 +61,36 @@ def _features(evaluator: ModelEvaluator, window: Window, who: Attributes) -> Ite
             if value is not None:
                 yield Measurement(name, value, attributes)
         yield from _moments(evaluator, window, view["name"], windowed)
+    yield from _greatest(rest, who)
     if views:
+        drifted = sum(view["held"] for view in views)
         yield Measurement("mlmon.drift.features.drifted.ratio", drifted / len(views), (*who, WINDOW))
+
+
+def _told_apart(
+    views: Sequence[FeatureView], reference: Reference | None
+) -> tuple[Sequence[FeatureView], Sequence[FeatureView]]:
+    """(features with series of their own, the others): those an alarm has named, then by importance, then in the
+    baseline's order. Few series begin and end that way."""
+    if len(views) <= MAX_FEATURES:
+        return views, ()
+    weight = {} if reference is None else reference.weight
+    ranked = sorted(views, key=lambda view: (not view["held"], -weight.get(view["name"], 0.0)))
+    return ranked[:MAX_FEATURES], ranked[MAX_FEATURES:]
+
+
+def _greatest(rest: Sequence[FeatureView], who: Attributes) -> Iterator[Measurement]:
+    """The most that any of the other features shows."""
+    feature = (*who, ("mlmon.feature.name", OTHER_FEATURES))
+    evidence = max((view["evidence"] for view in rest if view["evidence"] is not None), default=None)
+    if evidence is not None:
+        yield Measurement("mlmon.feature.drift.evidence", evidence, feature)
+    scores: dict[str, float] = {}
+    for view in rest:
+        if view["drift"] is not None:
+            scores[view["method"]] = max(view["drift"], scores.get(view["method"], 0.0))
+    for method, score in scores.items():
+        yield Measurement("mlmon.feature.drift.score", score, (*feature, WINDOW, ("mlmon.drift.method", method)))
 
 
 def _moments(evaluator: ModelEvaluator, window: Window, name: str, attributes: Attributes) -> Iterator[Measurement]:

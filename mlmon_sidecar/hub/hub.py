@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -196,10 +196,10 @@ class Hub:
     def baseline(self, order: BaselineOrder) -> HeldBaseline:
         with self._lock:
             held = self.baselines.order(order)
-        self._tell(events.baseline_event(held, self.clock.unix_ns()))
+        self._tell([events.baseline_event(held, self.clock.unix_ns())])
         return held
 
-    def _tell(self, *told: Event) -> None:
+    def _tell(self, told: Iterable[Event]) -> None:
         if self._telling is None:
             return
         try:
@@ -278,7 +278,7 @@ class Hub:
                 self.store.assume_labels(evaluator.plan.name, assumption, watermark_ns, now_ns, LABELS_PER_JOIN)
 
     def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
-        self._tell(*map(events.evaluation_event, completions))
+        self._tell(event for labelled in completions for event in events.label_events(labelled))
 
     def _tidy(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mlmon_sidecar.export.catalog import CATALOG, Kind
+from mlmon_sidecar.export.figures import newest
 from mlmon_sidecar.records import Distribution, Measurement
 
 Figure = Measurement | Distribution
@@ -29,7 +30,8 @@ def only_cumulative(figures: Sequence[Figure]) -> Sequence[Figure]:
 def _both(one: Figure, other: Figure) -> Figure:
     if isinstance(one, Distribution) and isinstance(other, Distribution):
         counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
-        return one._replace(counts=counts, total=one.total + other.total)
+        exemplars = newest((*one.exemplars, *other.exemplars), len(counts))
+        return one._replace(counts=counts, total=one.total + other.total, exemplars=exemplars)
     assert isinstance(one, Measurement) and isinstance(other, Measurement), "a name has one kind"
     if CATALOG[one.name].kind is Kind.GAUGE:
         return one._replace(value=max(one.value, other.value))

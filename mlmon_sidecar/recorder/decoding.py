@@ -43,11 +43,13 @@ class Decoding:
         handoff: Handoff,
         clock: Clock,
         telemetry: Telemetry,
+        tracing: Callable[[Exchange], Exchange] | None = None,  # gives an exchange in no trace a span
         *,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._options_of, self._handoff, self._clock, self._telemetry = options_of, handoff, clock, telemetry
         self._pace = Pace(READ_NS_PER_UNIT, fixed=READ_FIXED, least=READ_LEAST, cpu_ns=cpu_ns)
+        self._tracing = tracing
         self._slices: dict[str, tuple[Slice, list[Exchange]]] = {}
         self._exchanges = self._bytes = 0  # read, and not columns yet
         self.queued = False  # the hand-off held more than was taken
@@ -79,7 +81,7 @@ class Decoding:
         if not exchanges:
             return
         self._pace.begin()
-        for exchange in exchanges:
+        for exchange in exchanges if self._tracing is None else map(self._traced, exchanges):
             try:
                 found, members = self._of(exchange.model)
                 found.add(exchange)
@@ -90,6 +92,14 @@ class Decoding:
         self._exchanges += len(exchanges)
         self._bytes += cost - EXCHANGE_UNITS * len(exchanges)
         self._pace.end(cost)
+
+    def _traced(self, exchange: Exchange) -> Exchange:
+        assert self._tracing is not None, "asked only where there is one"
+        try:
+            return self._tracing(exchange)
+        except Exception as error:  # A fault of ours costs the span, not the rows.
+            self._telemetry.failed("span", error)
+            return exchange
 
     def _of(self, model: str) -> tuple[Slice, list[Exchange]]:
         found = self._slices.get(model)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlmon_sidecar.records import Distribution, Measurement, Pane
-from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
+from mlmon_sidecar.records import Measurement, Pane
+from mlmon_sidecar.statistics.layout import Layout
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
@@ -29,8 +29,8 @@ class Totals:
         known = self._vectors.get(key)
         self._vectors[key] = traffic.copy() if known is None else known + traffic
 
-    def measurements(self) -> Sequence[Measurement | Distribution]:
-        figures: list[Measurement | Distribution] = []
+    def measurements(self) -> Sequence[Measurement]:
+        figures: list[Measurement] = []
         for (model, version), vector in self._vectors.copy().items():
             cells = self._layouts[model].traffic
             who = (("mlmon.model.name", model), ("mlmon.model.version", version))
@@ -38,10 +38,4 @@ class Totals:
             for outcome in ("ok", "client_error", "server_error", "aborted"):
                 count = int(vector[getattr(cells, outcome)])
                 figures.append(Measurement("mlmon.requests", count, (*who, ("mlmon.request.outcome", outcome))))
-            for name, bins, total in (
-                ("mlmon.prediction.duration", cells.duration, cells.duration_us),
-                ("mlmon.prediction.time_to_first_byte", cells.first_byte, cells.first_byte_us),
-            ):
-                counts = tuple(vector[bins].tolist())
-                figures.append(Distribution(name, DURATION_EDGES, counts, int(vector[total]) / 1e6, who))
         return figures

@@ -18,6 +18,7 @@ from mlmon_sidecar.interfaces import Clock, HubClient, Telling
 from mlmon_sidecar.recorder.adopting import Adopting, MakeModel
 from mlmon_sidecar.recorder.batches import by_minutes, part, units
 from mlmon_sidecar.recorder.counters import Counters
+from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.figures import Totals
 from mlmon_sidecar.recorder.flushing import Contents, Flushing
 from mlmon_sidecar.recorder.generations import GenerationBook
@@ -26,7 +27,7 @@ from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.stages import RecordedModel, Stages
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import FLUSH_BYTES, FLUSH_PANES, Waiting
-from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Measurement, PredictionBatch
+from mlmon_sidecar.records import MINUTE_NS, Distribution, DropReason, Exchange, Measurement, PredictionBatch
 from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
@@ -56,6 +57,7 @@ class Recorder:
         cpu_ns: Callable[[], int] = time.thread_time_ns,
         generations: GenerationBook | None = None,
         adopt: MakeModel | None = None,
+        tracing: Callable[[Exchange], Exchange] | None = None,
     ) -> None:
         self._handoff = handoff
         self._hub = hub
@@ -71,10 +73,12 @@ class Recorder:
         expected = {name: model.schema for name, model in models.items()}
         self._violations = Violations(expected, telemetry, clock, warning)
         self._sizes = BatchSizes()
+        self._durations = Durations(clock.unix_at)
         self._stages = Stages(
             models, handoff, clock, telemetry, self._waiting, self._minutes,
             lock=self._state, violations=self._violations, generations=self._generations, sizes=self._sizes,
-            telling=telling, cpu_ns=cpu_ns,
+            durations=self._durations,
+            telling=telling, tracing=tracing, cpu_ns=cpu_ns,
         )  # fmt: skip
         self._adopting = None if adopt is None else Adopting(hub, clock, telemetry, adopt)
         self._totals = Totals({name: model.layout for name, model in models.items()})
@@ -231,6 +235,7 @@ class Recorder:
         full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", DropReason.QUEUE_FULL.value))
         return [
             *self._totals.measurements(),
+            *self._durations.measurements(),
             *self._sizes.measurements(),
             *self._violations.measurements(),
             *self._generations.measurements(),

@@ -19,6 +19,7 @@ from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
 from mlmon_sidecar.recorder.batches import Gathered, join, part, units
 from mlmon_sidecar.recorder.decoding import Decoding, Group
+from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
 from mlmon_sidecar.recorder.pace import Pace
@@ -74,7 +75,9 @@ class Stages:
         generations: GenerationBook,
         violations: Violations,
         sizes: BatchSizes,
+        durations: Durations,
         telling: Telling | None = None,
+        tracing: Callable[[Exchange], Exchange] | None = None,
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._models, self._clock, self._telemetry = dict(models), clock, telemetry
@@ -84,9 +87,12 @@ class Stages:
         self._violations = violations
         self._generations = generations
         self._sizes = sizes
+        self._durations = durations
         self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
         self._gathered = Gathered()  # rows, decoded and not counted
-        self._decoding = Decoding(lambda name: self._models[name].decode, handoff, clock, telemetry, cpu_ns=cpu_ns)
+        self._decoding = Decoding(
+            lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
+        )
         self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
         self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
         self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
@@ -200,9 +206,15 @@ class Stages:
                 default = self._models[name].decode.constant_version
                 try:
                     self._builders[name].add_exchanges(members, default, self._clock.unix_at)
+                    self._time(name, members, default)
                 except Exception as error:  # The rows are still good.
                     self._telemetry.failed("aggregate", error)
             self._settle()
+
+    def _time(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
+        public = self._models[name].redactor.category(VERSION, default)
+        for exchange, version in members:
+            self._durations.add(public if version is None else version, exchange)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""

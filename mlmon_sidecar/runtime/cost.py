@@ -33,6 +33,7 @@ from mlmon_sidecar.resources.loading import LoadingSource
 from mlmon_sidecar.resources.process import ProcessSource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
+from mlmon_sidecar.statistics.layout import DURATION_EDGES
 from mlmon_sidecar.statistics.packing import encode_vector
 from mlmon_sidecar.store import open_store
 from mlmon_sidecar.telemetry import Telemetry
@@ -67,6 +68,11 @@ def process_cost(settings: Settings, watched: Sequence[Watched]) -> Cost:
     for one in watched:
         totals.add(_pane(one, 0))
     named = [(("mlmon.model.name", one.name), ("mlmon.model.version", "1")) for one in watched]
+    times = [
+        Histogram(DURATION_EDGES).distribution(name, who)
+        for name in ("mlmon.prediction.duration", "mlmon.prediction.time_to_first_byte")
+        for who in named
+    ]
     sizes = [Histogram(BATCH_BOUNDS).distribution("mlmon.batch.size", who) for who in named]
     pauses = [Histogram(PAUSE_BOUNDS).distribution(name) for name in ("mlmon.event_loop.lag", "mlmon.gc.pause")]
     full = (("mlmon.drop.kind", "exchange"), ("mlmon.drop.reason", "queue_full"))
@@ -78,7 +84,7 @@ def process_cost(settings: Settings, watched: Sequence[Watched]) -> Cost:
         Measurement("mlmon.self.hub.leader", 0),
     ]
     sources: list[Source] = [ProcessSource(), GpuSource(), ActiveSource(models, ()), LoadingSource(models, 1.0)]
-    found: list[Measurement | Distribution] = [*totals.measurements(), *sizes, *pauses, *own]
+    found: list[Measurement | Distribution] = [*totals.measurements(), *times, *sizes, *pauses, *own]
     for source in sources:
         found += source()
     return _cost(found)

@@ -116,7 +116,7 @@ def _export(
         yield Found("export", Verdict.NOTE, "no endpoint is set: nothing is sent by pipelines of our own")
         return
     asked: set[str] = set()
-    for signal, target in (("metrics", options.metrics), ("logs", options.logs)):
+    for signal, target in (("metrics", options.metrics), ("logs", options.logs), ("traces", options.traces)):
         if target is not None and target.target not in asked:
             asked.add(target.target)
             yield from _target(signal, target, now)
@@ -182,6 +182,8 @@ def _leaving(settings: Settings, options: ExportOptions, environ: Mapping[str, s
     sent = []
     if options.metrics is not None:
         sent.append(f"metrics to {options.metrics.target} every {options.interval_seconds:g} s")
+    if options.traces is not None:
+        sent.append(f"a span of each prediction to {options.traces.target}, where the application traces nothing")
     if options.logs is not None:
         share = f", and {options.prediction_logs:.2%} of the predictions" if options.prediction_logs else ""
         sent.append(f"log records of alerts and schema violations{share} to {options.logs.target}")

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.after_fork import abandon_in_children
+from mlmon_sidecar.capture.exchange_tap import CURRENT, ExchangeTap
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, app_path
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Receive, Scope, Send
 from mlmon_sidecar.config import Settings, load
 from mlmon_sidecar.errors import ConfigError, HubUnavailable, MlmonError
-from mlmon_sidecar.export.otel_spans import OTelSpanHook
+from mlmon_sidecar.export.otel_spans import HostSpanHook, watch_spans
 from mlmon_sidecar.interfaces import HubClient
 from mlmon_sidecar.records import BaselineOrder, Erased, Flush, FlushReceipt, HeldBaseline, Label, LabelReceipt
 from mlmon_sidecar.runtime.tokens import ignore_token, page_tokens, web_options
@@ -27,7 +28,6 @@ from mlmon_sidecar.telemetry import Telemetry, logger
 from mlmon_sidecar.web.app import build_web
 
 if TYPE_CHECKING:
-    from mlmon_sidecar.capture.exchange_tap import ExchangeTap
     from mlmon_sidecar.runtime.assembly import Watched
     from mlmon_sidecar.runtime.raw_worker import RawWorker
     from mlmon_sidecar.runtime.worker import Worker
@@ -165,7 +165,7 @@ class MonitoredProcess:
             handoff=self.handoff,
             selection=self._selection,
             options=self._capture_options,
-            span_hook=OTelSpanHook(),
+            span_hook=HostSpanHook(),
             faults=self.faults,
             may_ignore=self._may_ignore,
         )
@@ -193,6 +193,7 @@ class MonitoredProcess:
                 atexit.register(self.stop)  # servers without lifespan; after an orderly stop it does nothing
             self.pid = os.getpid()
             self.loop = _running_loop()
+            self._watch_spans()
             self._ready, self._stopped = threading.Event(), threading.Event()
             worker = threading.Thread(
                 target=self._start_worker, args=(self._ready, self._stopped), name="mlmon-start", daemon=True
@@ -202,6 +203,13 @@ class MonitoredProcess:
             except RuntimeError as error:  # No thread to be had: the request that asked is served all the same.
                 self.faults.count("start", error)
                 self._ready.set()
+
+    def _watch_spans(self) -> None:
+        """The application's tracing is set up by now, as a rule in its start-up."""
+        try:
+            watch_spans(CURRENT.get)
+        except Exception as error:  # A tracing fault costs the trace, not the recording.
+            self.faults.count("span", error)
 
     def _start_worker(self, ready: threading.Event, stopped: threading.Event) -> None:
         try:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.resources.gpu import GpuSource
 from mlmon_sidecar.resources.process import ProcessSource
+from mlmon_sidecar.resources.system import SystemMemorySource
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.assembly import Watched
 from mlmon_sidecar.runtime.tokens import page_tokens, web_options
@@ -70,8 +72,9 @@ def _run(loaded: Loaded, address: tuple[str, int] | None) -> None:
     group = None if settings.hub.group is None else group_id(settings.hub.group)
     clock = make_clock(settings)
     telemetry = Telemetry()
-    options = export_options(settings, dict(os.environ))
-    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), ProcessSource(), GpuSource()]
+    options = replace(export_options(settings, dict(os.environ)), traces=None)  # requests are served elsewhere
+    around: list[Source] = [ProcessSource(), SystemMemorySource(), GpuSource()]
+    sources: list[Source] = [lambda: hub.measurements(), lambda: raw.measurements(), *around]
     exporter = Exporter(options, sources, telemetry, clock)
     watched = assembly.watched_models(settings, loaded.origin)
     assembly.log_problems(watched)

@@ -33,6 +33,7 @@ def export_options(settings: Settings, environ: dict[str, str]) -> ExportOptions
         protocol=said.protocol,
         interval_seconds=said.interval_seconds,
         prediction_logs=said.prediction_logs,
+        spans=said.spans == "own" and settings.hub.ship != "raw",
     )
     wanted = with_preset(said.preset, wanted, environ)
     return ExportOptions.from_environment(wanted, environ, clock_scale=settings.clock_scale)
@@ -46,8 +47,16 @@ def capture_options(settings: Settings) -> CaptureOptions:
         max_body_bytes=settings.body_limit,
         max_stream_bytes=settings.max_stream_bytes,
         prediction_id_header=None if header is None else header.encode("ascii"),
-        headers=DEFAULT_HEADERS.union(PROTOCOL_HEADERS, named_headers(selectors), aliases),
+        headers=DEFAULT_HEADERS.union(PROTOCOL_HEADERS, named_headers(selectors), aliases, _trace_headers(settings)),
     )
+
+
+def _trace_headers(settings: Settings) -> frozenset[bytes]:
+    if settings.export.spans != "own":
+        return frozenset()
+    from mlmon_sidecar.export.own_spans import header_names
+
+    return header_names()
 
 
 def selection_options(settings: Settings) -> SelectionOptions:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from mlmon_sidecar.capture.selection import Routes
 from mlmon_sidecar.export.options import ExportOptions
 from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.embedded import CLOSE_SECONDS, EmbeddedHub
@@ -16,7 +17,7 @@ from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.interfaces import Clock, HubClient, Source
 from mlmon_sidecar.recorder import RecordedModel, Recorder
 from mlmon_sidecar.recorder.generations import GenerationBook
-from mlmon_sidecar.records import Distribution, Measurement
+from mlmon_sidecar.records import Distribution, Exchange, Measurement
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.label_pull import LabelPull
@@ -61,6 +62,7 @@ class Worker:
             telling=self.exporter if options.prediction_logs else None,
             warning=self.exporter,
             generations=GenerationBook(options.keeps_prediction, latest=assembly.latest_gen_ai(environ)),
+            tracing=self._tracing(redactor) if options.traces is not None else None,
             adopt=lambda name, document: self._adopt(name, document, redactor, content),
         )
 
@@ -72,6 +74,17 @@ class Worker:
         )
         self.decode_options[name] = model.decode
         return model
+
+    def _tracing(self, redactor: Redactor) -> Callable[[Exchange], Exchange]:
+        routes = Routes({name: model.routes for name, model in self._process.settings.captured().items()})
+
+        def trace(exchange: Exchange) -> Exchange:
+            if exchange.trace_id:
+                return exchange
+            route = routes.of(exchange.model, exchange.method, exchange.path)
+            return self.exporter.trace(exchange, route, redactor.redact_text(exchange.path))
+
+        return trace
 
     def _sources(self) -> Sequence[Source]:
         return [lambda: self.recorder.measurements(), lambda: hub_figures(self.hub), *self._surroundings.sources]

@@ -382,7 +382,7 @@ class SqliteStore:
     def join_labels(self, limit: int, told: Callable[[Sequence[LabelledCompletion]], None] | None = None) -> int:
         """Count waiting labels into outcome panes; returns how many were taken in. Cheap when none wait.
 
-        ``told`` hears, after the commit, which of them are of language models' answers.
+        ``told`` hears, after the commit, which of them are of language models' answers or have a trace.
         """
         if not self._rows(
             "SELECT 1 FROM (SELECT 1 FROM labels WHERE state = 'pending' LIMIT 1) "

@@ -69,10 +69,14 @@ WHERE model = item.value ->> 0 AND version = item.value ->> 1 AND day = item.val
 # The ids that language models' servers give their answers: chatcmpl-..., cmpl-..., resp_...
 _COMPLETIONS = """
 SELECT json_group_array(json_array(
-    p.model, p.version, p.alias, l.label, l.source, l.observed_ns, p.trace_id, p.span_id))
-FROM labels l JOIN predictions p USING (prediction_id)
-WHERE l.label_id IN (SELECT value FROM json_each(?))
-  AND (p.alias GLOB 'chatcmpl-*' OR p.alias GLOB 'cmpl-*' OR p.alias GLOB 'resp_*')"""
+    model, version, response_id, label, source, observed_ns, trace_id, span_id, prediction_id, predicted))
+FROM (
+    SELECT p.*, l.label, l.source, l.observed_ns, CASE
+        WHEN p.alias GLOB 'chatcmpl-*' OR p.alias GLOB 'cmpl-*' OR p.alias GLOB 'resp_*' THEN p.alias ELSE '' END
+        AS response_id
+    FROM labels l JOIN predictions p USING (prediction_id)
+    WHERE l.label_id IN (SELECT value FROM json_each(?))
+) WHERE response_id <> '' OR trace_id <> ''"""
 
 
 class Joined(NamedTuple):

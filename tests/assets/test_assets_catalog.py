@@ -19,7 +19,7 @@ from mlmon_sidecar.assets.writing import ASSETS
 from mlmon_sidecar.export.catalog import CATALOG, EVENTS, Kind, Metric
 from mlmon_sidecar.export.prometheus import label_name, prometheus_name
 
-PROMETHEUS = re.compile(r"(?<![\w$.])((?:mlmon|process|gen_ai|hw)_[a-z0-9_]+)(\{[^}]*\})?")
+PROMETHEUS = re.compile(r"(?<![\w$.])((?:mlmon|process|system|gen_ai|hw)_[a-z0-9_]+)(\{[^}]*\})?")
 GROUPED = re.compile(r" (?:by|on|group_left) \(([^)]*)\)")
 DATADOG = re.compile(r"(?:sum|max|min|avg|p50|p95|p99):([a-z_.0-9]+)\{([^}]*)\}(?: by \{([^}]*)\})?")
 BUILT_IN = {"le"}

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.story
 NOT_IN_THE_DEMO = {
     "mlmon: language models": "it serves no language model",
     "Queues": "it watches no queue",
+    "Host memory": "its hub has no process of its own",
+    "Host memory by state": "its hub has no process of its own",
     "Utilisation": "it uses no GPU",
     "Memory in use": "it uses no GPU",
     "Temperature": "it uses no GPU",

@@ -87,6 +87,7 @@ class RawCollector:
 
     def __init__(self) -> None:
         self.statuses = [200]
+        self.headers: dict[str, str] = {}  # of every answer
         self.requests: list[Request] = []
         outer = self
 
@@ -97,6 +98,8 @@ class RawCollector:
                 outer.requests.append(Request(self.path, headers, body))
                 status = outer.statuses.pop(0) if len(outer.statuses) > 1 else outer.statuses[0]
                 self.send_response(status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.send_header("content-length", "0")
                 self.end_headers()
 

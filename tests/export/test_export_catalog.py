@@ -22,7 +22,7 @@ events = pytest.mark.parametrize("event", EVENTS.values(), ids=lambda event: eve
 @metrics
 def test_names_are_ours_or_of_a_convention(metric: Metric) -> None:
     assert NAME.fullmatch(metric.name)
-    assert metric.name.startswith(("mlmon.", "process.", "gen_ai.", "hw."))
+    assert metric.name.startswith(("mlmon.", "process.", "system.", "gen_ai.", "hw."))
     assert "total" not in metric.name.split(".") and not metric.name.endswith("_total")
 
 
@@ -44,7 +44,7 @@ def test_attributes_are_few_and_known(metric: Metric) -> None:
     assert len(metric.attributes) <= MAX_ATTRIBUTES
     assert len(set(metric.attributes)) == len(metric.attributes)
     for key in metric.attributes:
-        assert NAME.fullmatch(key) and (key.startswith(("mlmon.", "gen_ai.")) or key in FOREIGN_ATTRIBUTES)
+        assert NAME.fullmatch(key) and (key.startswith(("mlmon.", "gen_ai.", "system.")) or key in FOREIGN_ATTRIBUTES)
 
 
 @metrics

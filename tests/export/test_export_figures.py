@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from mlmon_sidecar.export import figures as module
-from mlmon_sidecar.export.catalog import ERROR_TYPE, FEATURE, MODEL_NAME, WINDOW
+from mlmon_sidecar.export.catalog import FEATURE, MODEL_NAME, WINDOW
 from mlmon_sidecar.export.figures import Buckets, Collector, Figures
 from mlmon_sidecar.export.own import TelemetrySource
 from mlmon_sidecar.records import Distribution, DropReason, Measurement
@@ -90,18 +89,6 @@ def test_a_failing_source_costs_only_its_own_figures() -> None:
     figures = Collector([broken, lambda: [Measurement("mlmon.predictions", 1)]], telemetry).collect()
     assert figures == {"mlmon.predictions": {(): 1}}
     assert telemetry.snapshot() == {"errors.export.RuntimeError": 1}
-
-
-def test_series_stay_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SERIES_PROCESS", 2)
-    monkeypatch.setattr(module, "MAX_SERIES_MODEL", 3)
-    own = [Measurement("mlmon.self.errors", 1, ((ERROR_TYPE, str(n)),)) for n in range(5)]
-    fraud = [Measurement("mlmon.feature.mean", 1, ((MODEL_NAME, "fraud"), (FEATURE, str(n)))) for n in range(5)]
-    churn = [Measurement("mlmon.feature.mean", 1, ((MODEL_NAME, "churn"), (FEATURE, "age")))]
-    figures, counted = collect(*own, *fraud, *churn)
-    assert len(figures["mlmon.self.errors"]) == 2
-    assert len(figures["mlmon.feature.mean"]) == 3 + 1
-    assert counted == {"errors.export.over_budget": 3 + 2}
 
 
 def test_own_counters_under_their_catalogue_names() -> None:

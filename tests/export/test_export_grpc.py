@@ -74,6 +74,6 @@ def test_a_refusal_over_grpc_is_counted(server: Server, clock: Any, options_for:
     exporter = Exporter(options, [lambda: [Measurement("mlmon.window.samples", 7)]], telemetry, clock)
     exporter.start()
     assert not exporter.flush(SOON)
-    assert exporter.last_outcome()["metrics"].text == "failed: _OTHER"
-    assert telemetry.snapshot() == {"export.failures.metrics._OTHER": 1}
+    assert exporter.last_outcome()["metrics"].text == "failed: PERMISSION_DENIED"
+    assert telemetry.snapshot() == {"export.failures.metrics.PERMISSION_DENIED": 1}
     exporter.shutdown(SOON)

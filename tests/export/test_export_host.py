@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID, RECORDER
 from mlmon_sidecar.export.host import DURATION
-from mlmon_sidecar.export.otel import OTelSpanHook
+from mlmon_sidecar.export.otel_spans import HostSpanHook
 from mlmon_sidecar.statistics.layout import DURATION_EDGES
 
 
@@ -28,7 +28,7 @@ def attributes(message: Any) -> dict[str, Any]:
 def test_the_application_s_span_carries_our_attributes(tap: Any) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=f"{tap.url}/v1/traces")))
-    tracer, hook = provider.get_tracer("application"), OTelSpanHook()
+    tracer, hook = provider.get_tracer("application"), HostSpanHook()
     with tracer.start_as_current_span("POST /score", attributes={"http.route": "/score"}) as opened:
         current = hook.current()
         assert current is not None
@@ -50,11 +50,11 @@ def test_the_application_s_span_carries_our_attributes(tap: Any) -> None:
 
 
 def test_no_span_no_hook() -> None:
-    assert OTelSpanHook().current() is None
+    assert HostSpanHook().current() is None
 
 
 def test_a_span_that_is_not_sampled_is_seen_and_left_alone() -> None:
-    provider, hook = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), OTelSpanHook()
+    provider, hook = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), HostSpanHook()
     with provider.get_tracer("application").start_as_current_span("POST /score"):
         current = hook.current()
         assert current is not None
@@ -65,7 +65,7 @@ def test_a_span_that_is_not_sampled_is_seen_and_left_alone() -> None:
 
 
 def test_an_ended_span_is_left_alone() -> None:
-    hook, provider = OTelSpanHook(), TracerProvider(shutdown_on_exit=False)
+    hook, provider = HostSpanHook(), TracerProvider(shutdown_on_exit=False)
     span = provider.get_tracer("application").start_span("POST /score")
     span.end()
     hook.join(span, "0190-id", "fraud")  # would warn, and a warning is an error here
@@ -120,8 +120,9 @@ assert meters.force_flush() and len(calls) == 1, calls
 assert meters.force_flush() and len(calls) == 2, calls
 exporter.reset_after_fork("worker-2")
 assert meters.force_flush() and len(calls) == 3, calls
+assert exporter.shutdown(5) and len(calls) == 4, calls
 assert exporter.shutdown(5)
-assert meters.force_flush() and len(calls) == 3, calls
+assert meters.force_flush() and len(calls) == 4, calls
 assert metrics.get_meter_provider() is meters
 loggers.shutdown(); meters.shutdown()
 """
@@ -137,6 +138,8 @@ def test_figures_and_events_go_through_the_application_s_providers(tap: Any, raw
     assert attributes(first.sum.data_points[0]) == {MODEL_NAME: "fraud", RECORDER: "worker-1"}
     (point,) = tap.metric("mlmon.predictions", 2).sum.data_points
     assert attributes(point)[RECORDER] == "worker-2"
+    (point,) = tap.metric("mlmon.predictions", 3).sum.data_points
+    assert point.as_int == 40, "the last figures, before it is closed"
     assert tap.metric("mlmon.window.samples").gauge.data_points[0].as_int == 7
     assert not tap.metric("process.thread.count").sum.is_monotonic
     one, two = tap.metric(DURATION).histogram.data_points[0], tap.metric(DURATION, 1).histogram.data_points[0]

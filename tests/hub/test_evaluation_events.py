@@ -72,6 +72,31 @@ def test_feedback_on_an_answer_is_an_evaluation_result(
     assert (event.trace_id, event.span_id, event.at_ns, event.severity) == (5, 6, at, Severity.INFO)
 
 
+def test_an_outcome_is_told_in_the_trace_of_its_prediction(hub: Hub, told: Told) -> None:
+    at = (NOON + 3) * 60_000_000_000
+    traced = kept("traced", NOON)._replace(trace_id=f"{7:032x}", span_id=f"{8:016x}", predicted="yes")
+    hub.flush(flush(3, rows=[traced]))
+    hub.labels([Label("traced", "no", at, source="bank"), Label("tx-1", "yes", at)])
+    hub.tick()
+    hub.tick()
+    (event,) = [event for event in told.events if event.name == "mlmon.outcome"]
+    assert dict(event.attributes) == {
+        "mlmon.model.name": MODEL,
+        "mlmon.model.version": "v1",
+        "mlmon.prediction.id": "traced",
+        "mlmon.class": "yes",
+        "mlmon.outcome.label": "no",
+        "mlmon.outcome.source": "bank",
+    }
+    assert {key for key, _ in event.attributes} == set(EVENTS["mlmon.outcome"].attributes)
+    assert (event.trace_id, event.span_id, event.at_ns, event.severity) == (7, 8, at, Severity.INFO)
+    assert event.body == f"{MODEL} v1: predicted yes, was no"
+    hub.labels([Label("traced", "yes", at + 1, source="bank")])
+    hub.tick()
+    hub.tick()
+    assert [dict(e.attributes)["mlmon.outcome.label"] for e in told.events] == ["no", "yes"], "and what corrects it"
+
+
 def test_a_fault_in_telling_costs_no_label(hub: Hub, told: Told) -> None:
     told.broken = True
     hub.labels([Label("chatcmpl-7", "good", NOON * 60_000_000_000)])

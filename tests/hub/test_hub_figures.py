@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hub_parts import LAYOUT, START, Watched, baseline, batch, kept, panes
 from scipy.stats import ks_2samp
 
 from mlmon_sidecar.export.figures import Collector
+from mlmon_sidecar.hub import figures
 from mlmon_sidecar.hub.bins import coarse_bins
 from mlmon_sidecar.records import MINUTE_NS, Label
 from mlmon_sidecar.telemetry import Telemetry
@@ -91,6 +93,27 @@ def test_evidence_and_drifted_are_what_the_page_shows(watched: Watched, found: d
     assert found["mlmon.feature.drift.evidence", "x"] == pytest.approx(shown["x"]["evidence"])
     held = sum(feature["held"] for feature in shown.values())
     assert found["mlmon.drift.features.drifted.ratio", ""] == held / 2
+
+
+def test_of_many_features_the_named_ones_and_the_greatest_of_the_rest(
+    watched: Watched, found: dict[Any, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MAX_FEATURES", 1)
+    now = {(m.name, dict(m.attributes).get("mlmon.feature.name")): m for m in watched.hub.measurements()}
+    (told,) = {name for metric, name in now if metric == "mlmon.feature.missing.ratio"}
+    (rest,) = {"x", "town"} - {told}
+    for metric in ("mlmon.feature.drift.score", "mlmon.feature.drift.evidence"):
+        assert now[metric, told].value == found[metric, told]
+        assert now[metric, figures.OTHER_FEATURES].value == found[metric, rest]
+    assert now["mlmon.drift.features.drifted.ratio", None].value == found["mlmon.drift.features.drifted.ratio", ""]
+    views: list[Any] = [
+        {"name": name, "held": name == "c", "evidence": e, "drift": e, "method": "ks"}
+        for name, e in zip("abc", (1, 2, 3), strict=True)
+    ]
+    reference: Any = SimpleNamespace(weight={"b": 0.7, "a": 0.3})
+    monkeypatch.setattr(figures, "MAX_FEATURES", 2)
+    kept, left = figures._told_apart(views, reference)
+    assert [view["name"] for view in (*kept, *left)] == ["c", "b", "a"], "alarmed, then by importance"
 
 
 def test_predictions(found: dict[Any, float]) -> None:

@@ -146,6 +146,18 @@ def wrapped() -> MonitorMiddleware:
     return monitor
 
 
+def metered() -> FastAPI:
+    """Exports its metrics itself, once an hour, and for the last time when it ends."""
+    from opentelemetry import metrics
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    exporter = OTLPMetricExporter(endpoint=os.environ["TEST_TAP"] + "/v1/metrics")
+    metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(exporter, 3_600_000)]))
+    return monitored()
+
+
 def traced() -> FastAPI:
     provider = TracerProvider()
     exporter = OTLPSpanExporter(endpoint=os.environ["TEST_TAP"] + "/v1/traces")

@@ -13,8 +13,8 @@ from runtime_serving import applicants, build_baseline, configure, mlmon, servin
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.config import Settings, load
+from mlmon_sidecar.export.budget import MAX_SERIES_MODEL, MAX_SERIES_PROCESS
 from mlmon_sidecar.export.catalog import CATALOG, Emitter
-from mlmon_sidecar.export.figures import MAX_SERIES_MODEL, MAX_SERIES_PROCESS
 from mlmon_sidecar.runtime.assembly import Watched, watched_models
 from mlmon_sidecar.runtime.cost import model_cost, process_cost, stored
 from mlmon_sidecar.statistics.layout import Layout, NumericFeature, PredictionSpace

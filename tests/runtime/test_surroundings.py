@@ -52,6 +52,10 @@ def of(found: dict[str, float], name: str, *parts: str) -> float:
     return value
 
 
+def whole(found: dict[str, float], name: str) -> float:
+    return sum(value for key, value in found.items() if key.startswith(f"{name}{{"))
+
+
 def test_requests_by_their_ending(served: Served) -> None:
     found = eventually(lambda: figures(served), lambda f: "mlmon_requests_total" in "".join(f))
     outcomes = {"ok": 2, "server_error": 2, "client_error": 0, "aborted": 0}
@@ -66,8 +70,9 @@ def test_requests_by_their_ending(served: Served) -> None:
 def test_first_bytes_come_before_last_ones(served: Served) -> None:
     found = eventually(lambda: figures(served), lambda f: any("time_to_first_byte" in key for key in f))
     first, last = "mlmon_prediction_time_to_first_byte_seconds", "mlmon_prediction_duration_seconds"
-    assert of(found, f"{first}_count") == of(found, f"{last}_count") == 4
-    assert 0 < of(found, f"{first}_sum") <= of(found, f"{last}_sum") < SOON_SECONDS
+    assert of(found, f"{first}_count") == whole(found, f"{last}_count") == 4
+    assert 0 < of(found, f"{first}_sum") <= whole(found, f"{last}_sum") < SOON_SECONDS
+    assert of(found, f"{last}_count", 'error_type="503"') == 2, "those that failed are told apart"
 
 
 def test_the_queue_is_told_with_its_limit(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,6 +131,17 @@ def test_the_application_s_spans_name_their_prediction(run: Run) -> None:
     assert {said["mlmon.prediction.id"] for said in told} == {answer[ID] for answer in run.answers}
     assert {said["mlmon.model.name"] for said in told} == {"loans"}
     assert len(told) == COUNT
+
+
+def test_durations_name_traces_of_their_requests(run: Run) -> None:
+    _, point = run.tap.wait("metrics", newest("mlmon.prediction.duration", lambda p: p.count == COUNT and p.exemplars))
+    ids = {(span.trace_id, span.span_id) for span in run.tap.wait("traces", requests)}
+    assert {(exemplar.trace_id, exemplar.span_id) for exemplar in point.exemplars} <= ids
+    filled = [place for place, count in enumerate(point.bucket_counts) if count]
+    named = [bisect_left(point.explicit_bounds, exemplar.as_double) for exemplar in point.exemplars]
+    assert named == sorted(set(named)), "one a bucket"
+    assert set(named) <= set(filled), "a request from before the exporter's start is in its bucket alone"
+    assert all(point.start_time_unix_nano < e.time_unix_nano <= point.time_unix_nano for e in point.exemplars)
 
 
 def test_every_prediction_is_one_log_record_in_the_request_s_span(run: Run) -> None:

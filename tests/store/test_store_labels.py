@@ -282,16 +282,20 @@ def test_labels_of_completions_are_told_once_after_they_count(store: Store) -> N
         row("q", alias="resp_2"),
         row("r", alias="tx-17"),
         row("s"),
+        row("t", predicted="yes")._replace(trace_id=trace, span_id=span),
     )
     told: list[LabelledCompletion] = []
     say(store, label("chatcmpl-1", "good", 5), label("q", "0.25", 6), label("tx-17", "no", 7), label("s", "no", 8))
-    assert store.join_labels(10, told.extend) == 4
-    assert sorted(told) == [
-        LabelledCompletion("m", "v1", "chatcmpl-1", "good", "test", 5, trace, span),
-        LabelledCompletion("m", "v1", "resp_2", "0.25", "test", 6, "", ""),
+    say(store, label("t", "no", 9))
+    assert store.join_labels(10, told.extend) == 5
+    predicted = {"p": row("p").predicted, "q": row("q").predicted}
+    assert sorted(told, key=lambda each: each.prediction_id) == [
+        LabelledCompletion("m", "v1", "chatcmpl-1", "good", "test", 5, trace, span, "p", predicted["p"]),
+        LabelledCompletion("m", "v1", "resp_2", "0.25", "test", 6, "", "", "q", predicted["q"]),
+        LabelledCompletion("m", "v1", "", "no", "test", 9, trace, span, "t", "yes"),
     ]
     store.join_labels(10, told.extend)
-    assert len(told) == 2
+    assert len(told) == 3
     say(store, label("p", "bad", 9))
     store.join_labels(10, told.extend)
-    assert [(each.label, each.observed_ns) for each in told[2:]] == [("bad", 9)]
+    assert [(each.label, each.observed_ns) for each in told[3:]] == [("bad", 9)]
