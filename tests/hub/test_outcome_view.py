@@ -71,6 +71,7 @@ def test_an_estimate_that_labels_belie_is_withdrawn(tmp_path: Path) -> None:
     assert view["estimate_check"]["broken"] and view["estimate_check"]["gap"] > 0.1
     (drop,) = [i for i in watched.store.incidents() if i.rule == "quality_drop"]
     assert drop.features == ("accuracy",)
+    assert drop.details["min_detectable_lost"] == 0.05 < drop.details["lost"]
     watched.hub.close()
 
 
