@@ -236,6 +236,7 @@ class WeightedView(TypedDict):
     mature: float | None
     effective: float
     scores: ScoreView | None
+    errors: ErrorView | None
     up_rate: float | None
     mean: float | None
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlmon_sidecar.hub.label_state import LabelState
-from mlmon_sidecar.hub.label_views import score_figures
+from mlmon_sidecar.hub.label_views import error_figures, score_figures
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.hub.view import ScoreView, WeightedView
+from mlmon_sidecar.hub.view import ErrorView, ScoreView, WeightedView
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.records import LABEL_UNIT, OutcomeCell, WeightedCell
@@ -40,6 +40,7 @@ def weighted_view(
         "mature": _mature(store, plan, metric, state),
         "effective": effective,
         "scores": _scores(store, plan, days, effective / weight),
+        "errors": _errors(store, plan, days, effective / weight),
         "up_rate": said.up_rate,
         "mean": said.mean,
     }
@@ -67,6 +68,11 @@ def _scores(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) 
     if labelled.rows <= 0:
         return None
     return score_figures(labelled, max(1, round(labelled.rows * share)), labelled.rows / LABEL_UNIT)
+
+
+def _errors(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) -> ErrorView | None:
+    labelled = store.weighted_errors(plan.name, *days)
+    return None if labelled is None else error_figures(labelled, labelled.sums[0] * share)
 
 
 def _answers(cells: Sequence[WeightedCell]) -> dict[str, int]:

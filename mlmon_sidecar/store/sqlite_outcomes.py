@@ -66,19 +66,21 @@ _WITHOUT_SCALE = f"""
 SELECT json_group_array(json_array(model, label)) FROM temp.moved
 WHERE sign > 0 AND {A_NUMBER} AND model NOT IN (SELECT model FROM outcome_scales)"""  # noqa: S608 - constants only
 
+ERRING = f"""
+SELECT model, version, day, counted, sign,
+    CAST(round(max({-CLIP}, min({CLIP}, (score - label) / unit * {STEPS}))) AS INTEGER) AS error,
+    CAST(round(max({-CLIP}, min({CLIP}, (label - center) / unit * {STEPS}))) AS INTEGER) AS level,
+    coalesce(CAST(round(min({STEPS}, abs((score - label) / CAST(label AS REAL))) * {RELATIVE_UNIT})
+        AS INTEGER), 0) AS relative,
+    CAST(label AS REAL) <> 0 AS whole
+FROM temp.moved JOIN outcome_scales USING (model) WHERE {A_NUMBER}"""  # noqa: S608 - constants only
+"""Labels that are numbers, with their errors in fixed point (``statistics.error_scale``)."""
+
 _COUNT_ERRORS = f"""
 INSERT INTO outcome_errors
 SELECT model, version, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
        sum(sign * level), sum(sign * level * level), sum(sign * relative), sum(sign * whole)
-FROM (
-    SELECT model, version, day, sign,
-        CAST(round(max({-CLIP}, min({CLIP}, (score - label) / unit * {STEPS}))) AS INTEGER) AS error,
-        CAST(round(max({-CLIP}, min({CLIP}, (label - center) / unit * {STEPS}))) AS INTEGER) AS level,
-        coalesce(CAST(round(min({STEPS}, abs((score - label) / CAST(label AS REAL))) * {RELATIVE_UNIT})
-            AS INTEGER), 0) AS relative,
-        CAST(label AS REAL) <> 0 AS whole
-    FROM temp.moved JOIN outcome_scales USING (model) WHERE {A_NUMBER})
-WHERE true GROUP BY 1, 2, 3
+FROM ({ERRING}) WHERE true GROUP BY 1, 2, 3
 ON CONFLICT DO UPDATE SET count = count + excluded.count, error = error + excluded.error,
     absolute = absolute + excluded.absolute, squared = squared + excluded.squared, actual = actual + excluded.actual,
     actual_squared = actual_squared + excluded.actual_squared, relative = relative + excluded.relative,

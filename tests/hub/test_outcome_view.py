@@ -129,6 +129,18 @@ def test_a_regression_model_has_its_errors(tmp_path: Path) -> None:
     found = outcome(watched)["errors"]
     assert found["rows"] == 60 and found["mae"] == pytest.approx(mean_absolute_error(actual, actual + 1), abs=0.01)
     assert found["bias"] == pytest.approx(1, abs=0.01) and 0.9 < found["r2"] < 1 and found["mape"] is not None
+    assert outcome(watched)["weighted"] is None
+    weight = np.where(np.arange(60) < 20, 5.0, 1.0)
+    off = np.where(np.arange(60) < 20, 2.0, 0.0)
+    said = zip((actual - off).tolist(), weight.tolist(), strict=True)
+    watched.hub.labels([Label(f"p{n}", repr(true), START * MINUTE_NS, weight=w) for n, (true, w) in enumerate(said)])
+    watched.hub.tick()
+    view = outcome(watched)
+    weighted, counted = view["weighted"]["errors"], view["errors"]
+    assert counted["mae"] == pytest.approx((20 * 3 + 40) / 60, abs=0.01)
+    assert weighted["mae"] == pytest.approx((100 * 3 + 40) / 140, abs=0.01)
+    assert weighted["rows"] == round(view["weighted"]["effective"]) == round(140**2 / (20 * 25 + 40))
+    assert weighted["mae_low"] < weighted["mae"] < weighted["mae_high"]
     watched.hub.close()
 
 
