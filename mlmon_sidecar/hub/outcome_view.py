@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.label_state import LabelState
-from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
+from mlmon_sidecar.hub.label_views import answer_view, error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.set_view import set_view
 from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, SegmentOutcomeView, VersionOutcomeView
@@ -61,6 +61,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "versions": _versions(metric, cells),
         "segments": _segments(metric, store.segment_cells(plan.name, first, newest)),
         "scores": score_view(store, plan, first, newest),
+        "answers": answer_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
         "ratings": rating_view(cells),
         "sets": set_view(cells) if plan.predicts == "multilabel" else None,

@@ -151,7 +151,8 @@ class EstimateCheckView(TypedDict):
 
 
 class ScoreView(TypedDict):
-    """Of labelled predictions of a binary model with a score in [0, 1]."""
+    """Of labelled predictions with a score in [0, 1]: of a binary model, or (``answers``) of whether the class that a
+    model of several classes answered was right."""
 
     rows: int
     auc: float | None  # None: one class alone
@@ -295,7 +296,8 @@ class OutcomeView(TypedDict):
     delay_moved: bool  # labels now come at other ages than before
     versions: list[VersionOutcomeView]
     segments: list[SegmentOutcomeView]  # those with the most labels; of predictions that have one
-    scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
+    scores: ScoreView | None  # like the next three: of the week's labels, whatever their age
+    answers: ScoreView | None
     errors: ErrorView | None
     ratings: RatingView | None
     sets: SetView | None

@@ -62,7 +62,7 @@ def _mature(store: Store, plan: ModelPlan, metric: Watched | None, state: LabelS
 
 def _scores(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) -> ScoreView | None:
     positive = plan.positive or plan.layout.prediction.positive
-    if not positive:
+    if not positive or plan.predicts == "multiclass":
         return None
     labelled = store.weighted_scores(plan.name, positive, *days)
     if labelled.rows <= 0:

@@ -67,6 +67,7 @@ SCHEMA_SCRIPTS = (
     "segments.sql",
     "outcome_weights.sql",
     "error_weights.sql",
+    "answer_scores.sql",
 )
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
@@ -417,6 +418,11 @@ class SqliteStore:
         """Labelled predictions by their score, both ends included."""
         with self._read_lock, _as_store_error():
             return sqlite_outcomes.scores(self._read, model, positive, first_day, last_day)
+
+    def answer_scores(self, model: str, first_day: int, last_day: int) -> LabelScores:
+        """As ``label_scores``, of the scores of the classes that were answered: positive are those that were right."""
+        with self._read_lock, _as_store_error():
+            return sqlite_outcomes.answer_scores(self._read, model, first_day, last_day)
 
     def label_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
         """Errors of predictions that are a number, both ends included; None without any."""

@@ -281,3 +281,23 @@ def test_scores_and_thumbs_of_a_language_model_are_shown_from_its_labels(tmp_pat
     watched.hub.tick()
     assert outcome(watched)["weighted"]["mean"] == pytest.approx((3 * 4 + 5 + 3) / 5)
     watched.hub.close()
+
+
+def test_a_model_of_several_classes_says_whether_it_knows_when_it_is_right(tmp_path: Path) -> None:
+    space = PredictionSpace("multiclass", ("a", "b", "c"))
+    watched = Watched(tmp_path, [ModelPlan("m", Layout("m", (), space), positive="a", metric="recall")])
+    rng = np.random.default_rng(9)
+    score = rng.uniform(0.4, 1, 400)
+    right = rng.random(400) < score
+    rows = [kept(f"p{n}", START, "a" if n % 2 else "b")._replace(score=float(score[n])) for n in range(400)]
+    watched.flush(panes(batch([START] * 4), layout=Layout("m", (), space))[0], through=START, rows=rows)
+    true = [("a" if n % 2 else "b") if right[n] else "c" for n in range(400)]
+    watched.hub.labels([Label(f"p{n}", true[n], START * MINUTE_NS, weight=1.0 + n % 2) for n in range(400)])
+    watched.hub.tick()
+    view = outcome(watched)
+    assert view["scores"] is None and view["weighted"]["scores"] is None, "the score is not that of the positive class"
+    found = view["answers"]
+    assert found["rows"] == 400 and found["auc_low"] < found["auc"] < found["auc_high"]
+    assert found["auc"] == pytest.approx(roc_auc_score(right, score), abs=1e-3)
+    assert found["log_loss"] == pytest.approx(log_loss(right, score), abs=1e-5)
+    watched.hub.close()
