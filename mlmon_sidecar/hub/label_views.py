@@ -22,7 +22,7 @@ def score_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> 
     """None for a model without a positive class or without labelled scores; of several classes, the score is that of
     the class that was answered and ranks no class alone."""
     positive = plan.positive or plan.layout.prediction.positive
-    if not positive or plan.predicts == "multiclass":
+    if not positive or plan.predicts == "multiclass" or plan.generates:
         return None
     labelled = store.label_scores(plan.name, positive, first_day, last_day)
     return None if labelled.rows <= 0 else score_figures(labelled, labelled.rows, labelled.rows)
@@ -30,7 +30,7 @@ def score_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> 
 
 def answer_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> ScoreView | None:
     """How well a model of several classes knows when it is right; None for others and without labelled scores."""
-    if plan.predicts != "multiclass":
+    if plan.predicts != "multiclass" or plan.generates:
         return None
     labelled = store.answer_scores(plan.name, first_day, last_day)
     return None if labelled.rows <= 0 else score_figures(labelled, labelled.rows, labelled.rows)

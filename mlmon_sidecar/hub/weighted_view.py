@@ -32,7 +32,7 @@ def weighted_view(
         counts = counts_of(metric, in_units(cells))
         value = metric.of_counts(counts)
         interval = metric.interval_of([count * effective / weight for count in counts])
-    said = ratings_of(_answers(cells))
+    said = ratings_of(_answers(cells, everything=metric is None and plan.predicts != "regression"))
     return {
         "realised": value,
         "low": None if interval is None else interval[0],
@@ -62,7 +62,7 @@ def _mature(store: Store, plan: ModelPlan, metric: Watched | None, state: LabelS
 
 def _scores(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) -> ScoreView | None:
     positive = plan.positive or plan.layout.prediction.positive
-    if not positive or plan.predicts == "multiclass":
+    if not positive or plan.predicts == "multiclass" or plan.generates:
         return None
     labelled = store.weighted_scores(plan.name, positive, *days)
     if labelled.rows <= 0:
@@ -75,10 +75,10 @@ def _errors(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) 
     return None if labelled is None else error_figures(labelled, labelled.sums[0] * share)
 
 
-def _answers(cells: Sequence[WeightedCell]) -> dict[str, int]:
-    """Weights of labels of answers without a class, by what they say."""
+def _answers(cells: Sequence[WeightedCell], *, everything: bool) -> dict[str, int]:
+    """Weights of labels of answers without a class, or of all answers, by what they say."""
     weights: dict[str, int] = {}
     for cell in cells:
-        if not cell.predicted and cell.actual:
+        if (everything or not cell.predicted) and cell.actual:
             weights[cell.actual] = weights.get(cell.actual, 0) + cell.weight
     return {said: weight for said, weight in weights.items() if weight > 0}

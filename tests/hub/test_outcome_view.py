@@ -13,8 +13,8 @@ from sklearn.metrics import f1_score, log_loss, mean_absolute_error, roc_auc_sco
 from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.metric import Averaged, Metric
-from mlmon_sidecar.records import MINUTE_NS, Label
-from mlmon_sidecar.statistics.layout import Layout, PredictionSpace
+from mlmon_sidecar.records import MINUTE_NS, Label, LabelStatus
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.web.feedback_items import read_item
 
@@ -300,4 +300,58 @@ def test_a_model_of_several_classes_says_whether_it_knows_when_it_is_right(tmp_p
     assert found["rows"] == 400 and found["auc_low"] < found["auc"] < found["auc_high"]
     assert found["auc"] == pytest.approx(roc_auc_score(right, score), abs=1e-3)
     assert found["log_loss"] == pytest.approx(log_loss(right, score), abs=1e-5)
+    watched.hub.close()
+
+
+def rated_answers(tmp_path: Path, layout: Layout) -> Any:
+    """What is shown of eight answers of a language model that ended on their own, and were rated."""
+    watched = Watched(tmp_path, [ModelPlan("m", layout)])
+    rows = [kept(f"p{n}", START, "length" if n == 5 else "stop")._replace(score=800.0) for n in range(8)]
+    watched.flush(panes(batch([START] * 4), layout=layout)[0], through=START, rows=rows)
+    said = ("up", "up", "up", "down", "4", "5", "long text", "helpful")
+    labels = [Label(f"p{n}", text, START * MINUTE_NS, weight=3.0 if n == 3 else 1.0) for n, text in enumerate(said)]
+    assert {receipt.status for receipt in watched.hub.labels(labels)} == {LabelStatus.ACCEPTED}
+    watched.hub.tick()
+    view = outcome(watched)
+    curve = orjson.loads(watched.hub.query("series", {"model": "m", "name": "accuracy"}))
+    assert curve["v"] == []
+    watched.hub.close()
+    return view
+
+
+def generation_layout() -> Layout:
+    features = (
+        CategoricalFeature("tier", ("free",), 1),
+        NumericFeature("output.tokens", (10.0,), (0,), 0.0, 99.0, 10.0, 1.0),
+    )
+    return Layout("m", features, PredictionSpace("binary", ("stop", "length"), "stop"))
+
+
+@pytest.mark.parametrize("layout", [Layout.bare("m"), generation_layout()], ids=["no baseline", "baseline"])
+def test_labels_of_a_language_models_answers_rate_them_and_are_no_finish_reasons(
+    tmp_path: Path, layout: Layout
+) -> None:
+    view = rated_answers(tmp_path, layout)
+    found = view["ratings"]
+    assert (found["up"], found["down"], found["scores"], found["other"]) == (4, 1, 2, 1)
+    assert (found["up_rate"], found["mean"], view["weighted"]["up_rate"]) == (0.8, 4.5, pytest.approx(4 / 7))
+    assert view["realised"] is None and view["versions"][0]["realised"] is None and view["reason"] == ""
+    assert view["scores"] is None and view["errors"] is None and view["labelled"] == 8
+
+
+def test_a_model_that_reads_figures_of_language_models_has_classes_of_its_own() -> None:
+    layout = generation_layout()
+    other = replace(layout, prediction=PredictionSpace("binary", ("cheap", "dear"), "dear"))
+    assert ModelPlan("m", layout).generates and not ModelPlan("m", layout).label_rule.classes
+    assert not ModelPlan("m", other).generates and ModelPlan("m", other).outcome_metric == Metric("accuracy")
+    assert not ModelPlan("m", replace(layout, features=())).generates, "a classifier may say stop"
+
+
+def test_a_class_that_is_called_like_a_finish_reason_is_a_class(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [ModelPlan("m", Layout.bare("m"))])
+    rows = [kept(f"p{n}", START, "failed" if n else "completed") for n in range(4)]
+    watched.flush(panes(batch([START] * 4), layout=Layout.bare("m"))[0], through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", "failed", START * MINUTE_NS) for n in range(4)])
+    watched.hub.tick()
+    assert outcome(watched)["realised"] == 0.75 and outcome(watched)["ratings"] is None
     watched.hub.close()
