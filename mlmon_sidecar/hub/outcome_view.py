@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlmon_sidecar.hub.class_view import class_view
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.generated import as_ratings, finish_reasons_alone, rated
@@ -63,6 +64,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "delay_moved": state.maturity.moved,
         "versions": _versions(metric, cells),
         "segments": _segments(metric, store.segment_cells(plan.name, first, newest)),
+        "classes": None if metric is None or plan.predicts == "multilabel" else class_view(cells),
         "scores": score_view(store, plan, first, newest),
         "answers": answer_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
