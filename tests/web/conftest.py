@@ -147,7 +147,7 @@ def model() -> ModelView:
                     "estimated_high": 0.877, "estimate_note": "", "estimate_check": None,
                     "baseline": 0.934, "labelled": 31_240, "coverage": 0.649, "expected_coverage": 0.9,
                     "maturity": 0.72, "mature_age_days": 4, "delay_moved": False, "versions": [],
-                    "scores": None, "errors": None, "ratings": None, "reason": ""},
+                    "classes": None, "scores": None, "answers": None, "errors": None, "ratings": None, "reason": ""},
     }  # fmt: skip
 
 
