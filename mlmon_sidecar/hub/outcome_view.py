@@ -83,7 +83,7 @@ def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int,
         return "needs labels: send them to the feedback endpoint"
     metric = plan.outcome_metric
     if metric is None:
-        return "the baseline has no labels, so nothing tells how large errors may be: no alarm rests on these"
+        return "no alarm rests on them: how large a regression model's errors may be, a baseline with labels tells"
     if value is None:
         if isinstance(metric, Within):
             return "no label is a number that a prediction spoke of"

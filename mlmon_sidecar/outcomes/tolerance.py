@@ -14,6 +14,7 @@ from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.error_bins import bin_in, upper_edge
 from mlmon_sidecar.statistics.intervals import wilson
 
+WITHIN_TOLERANCE = "within_tolerance"
 USUAL_SHARE = 0.8  # of the reference's errors that lie within the tolerance, at least
 
 ErrorBins = Sequence[tuple[int, int, int]]
@@ -47,7 +48,7 @@ class Within:
 
     @property
     def name(self) -> str:
-        return "within_tolerance"
+        return WITHIN_TOLERANCE
 
     @property
     def tolerance(self) -> float:
