@@ -49,6 +49,7 @@ ZERO_COPY, PATH = "http.response.zerocopysend", "http.response.pathsend"
 FILES = (ZERO_COPY, PATH)
 ASYNC_MARK = "_is_coroutine_mark" if sys.version_info >= (3, 12) else "_is_coroutine"
 NO_ANSWER: Answer = ((), 0, (), 0, ())
+NO_STATE: tuple[str, ...] = ()
 NO_VERSION: dict[str, str] = {}
 EVENT_STREAMS = (b"text/event-stream", b"application/x-ndjson")
 
@@ -76,7 +77,7 @@ class _Exchange:
     counted, and leaves the exchange itself alone.
     """
 
-    __slots__ = ()  # the state lies in the class below, or in the compiled one
+    __slots__ = NO_STATE  # it lies in the class below, or in the compiled one
 
     _annotations: list[Annotation]
     _capture: Capture

@@ -15,7 +15,6 @@ from mlmon_sidecar.capture.selection import Selection
 from mlmon_sidecar.capture.wiring import DEFAULT_ID_HEADER
 from mlmon_sidecar.records import End
 
-
 TAPS = ["pure"]  # broken from inside, by its methods
 
 
