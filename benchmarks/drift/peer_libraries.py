@@ -35,6 +35,20 @@ def kswin() -> Verdict:
     return _by_row(lambda: drift.KSWIN(seed=1))
 
 
+def alibi_detect() -> Verdict:
+    """``KSDrift`` over all columns of an hour at p < .05, with the correction it makes by itself (Bonferroni)."""
+    warnings.simplefilter("ignore")  # of the library's own, at import
+    from alibi_detect.cd import KSDrift
+
+    def verdict(reference: list[Array], hours: list[list[Array]]) -> Iterator[bool]:
+        samples = [rows[:: max(1, len(rows) // SAMPLE)][:SAMPLE] for rows in reference]
+        detector = KSDrift(_complete(samples), p_val=0.05)
+        for columns in zip(*hours, strict=False):
+            yield bool(detector.predict(_complete(columns))["data"]["is_drift"])
+
+    return verdict
+
+
 def evidently() -> Verdict:
     """``DataDriftPreset`` of each hour against the baseline's sample: it says drift of some column."""
     warnings.simplefilter("ignore")  # of the library's own, at import and in each report
@@ -81,6 +95,12 @@ def frame(columns: Sequence[Array]) -> Any:
     rows = max(map(len, columns))
     padded = [np.pad(column.astype(float), (0, rows - len(column)), constant_values=np.nan) for column in columns]
     return pd.DataFrame({f"x{at}": column for at, column in enumerate(padded)})
+
+
+def _complete(columns: Sequence[Array]) -> Array:
+    """(rows, columns) without missing values: as many rows as the shortest column has."""
+    rows = min(map(len, columns))
+    return np.stack([column[:rows].astype(float) for column in columns], axis=1)
 
 
 def _by_row(make: Callable[[], Any]) -> Verdict:

@@ -9,8 +9,8 @@ features; an alarm is an hour in which it says drift of any feature. It is told 
 - *KS*: two-sample Kolmogorov-Smirnov (``scipy.stats.ks_2samp``) of the hour against 2,000 baseline rows, per column, at
   p < .05; with Bonferroni's correction over the columns; with Benjamini and Hochberg's (``false_discovery_control``).
 - *PSI*: population stability index over baseline deciles above .2.
-- *ADWIN*, *KSWIN* (river), *Evidently*, *NannyML*: ``peer_libraries``. KSWIN takes most of a millisecond a row, a
-  month of 50 features a working day, and Evidently about a second an hour of eight columns.
+- *ADWIN*, *KSWIN* (river), *alibi-detect*, *Evidently*, *NannyML*: ``peer_libraries``. KSWIN takes most of a
+  millisecond a row, a month of 50 features a working day, and Evidently about a second an hour of eight columns.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ METHODS: dict[str, Callable[[], Verdict]] = {
     "PSI > .2": lambda: _psi,
     "ADWIN (river)": peer_libraries.adwin,
     "KSWIN (river)": peer_libraries.kswin,
+    "alibi-detect": peer_libraries.alibi_detect,
     "Evidently": peer_libraries.evidently,
     "NannyML": peer_libraries.nannyml,
 }

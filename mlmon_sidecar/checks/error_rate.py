@@ -5,7 +5,7 @@ The detector watches the share upwards, with a floor of .20 in Cohen's h: from 0
 
 from __future__ import annotations
 
-from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.context import CheckContext, smallest_seen
 from mlmon_sidecar.checks.service import ended, raised, service_unready, window_since
 from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import Finding, Layer, Tier
@@ -46,6 +46,7 @@ class ErrorRate:
                 rows=requests,
                 details={
                     "onset_minute": alarm[1],
+                    **smallest_seen(context, SERVICE, ERRORS),
                     "reference": before,
                     "current": errors / requests,
                     "errors": errors,

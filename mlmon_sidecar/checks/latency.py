@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.context import CheckContext, smallest_seen
 from mlmon_sidecar.checks.service import ended, raised, service_unready
 from mlmon_sidecar.checks.wording import number
 from mlmon_sidecar.records import Finding, Layer, Tier
@@ -55,6 +55,7 @@ class Latency:
                 rows=int(durations.sum()),
                 details={
                     "onset_minute": alarm[1],
+                    **smallest_seen(context, SERVICE, LATENCY),
                     "edges_seconds": list(DURATION_EDGES),
                     "reference": list(context.service.reference.durations),
                     "current": durations.tolist(),

@@ -47,7 +47,12 @@ class QualityDrop:
                         value=view.value,
                         threshold=view.chance + (view.baseline - view.chance) * (1 - TIER_DROP[unit]),
                         rows=view.rows,
-                        details={"baseline": view.baseline, "chance": view.chance, "lost": lost},
+                        details={
+                            "baseline": view.baseline,
+                            "chance": view.chance,
+                            "lost": lost,
+                            "min_detectable_lost": min(TIER_DROP.values()),
+                        },
                     )
                 ]
         return []

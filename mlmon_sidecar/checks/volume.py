@@ -6,7 +6,7 @@ those without a request count, those in which hardly anything is expected do not
 
 from __future__ import annotations
 
-from mlmon_sidecar.checks.context import CheckContext
+from mlmon_sidecar.checks.context import CheckContext, smallest_seen
 from mlmon_sidecar.checks.service import ended, raised, service_unready, window_since
 from mlmon_sidecar.checks.wording import number
 from mlmon_sidecar.records import Finding, Layer, Tier
@@ -47,6 +47,7 @@ class Volume:
                 rows=asked,
                 details={
                     "onset_minute": alarm[1],
+                    **smallest_seen(context, VOLUME, REQUESTS),
                     "since_minute": window.start_minute,
                     "requests": asked,
                     "expected": expected,

@@ -394,6 +394,10 @@ class Settings(BaseSettings):
         bare = [name for name, model in self.models.items() if not model.routes]
         if bare and len(self.captured()) > 1:
             raise ValueError(f"models.{bare[0]}.routes: needed when more than one model is configured")
+        for name, model in self.models.items():
+            if model.outcomes.pull.url == self.store:
+                # The pull reads with another copy of SQLite, which would take the store's locks away.
+                raise ValueError(f"models.{name}.outcomes.pull.url: is the monitor's own store; name another database")
         return self
 
     @property

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from mlmon_sidecar.errors import HubUnavailable, MlmonError
 from mlmon_sidecar.hub.election import StoreLock
-from mlmon_sidecar.hub.hub import Hub, HubThread
+from mlmon_sidecar.hub.hub import Hub
+from mlmon_sidecar.hub.hub_thread import HubThread
 from mlmon_sidecar.hub.raw_intake import RawIntake
 from mlmon_sidecar.hub.socket_client import SocketHubClient
 from mlmon_sidecar.hub.socket_path import socket_path_for

@@ -236,7 +236,7 @@ class ModelEvaluator:
             segments=None if self.segments is None else self.segments.view(self._told(SEGMENTS)),
             confidence_floor=self.plan.confidence_floor,
             shapes=self._shapes(step),
-            tolerance=self._tolerance,
+            tolerance=self._tolerance if self._service is None else {**self._tolerance, **self._service.tolerance},
             versions=tuple(versions) if versions or self._versions.compared else None,
         )
         return self._moves(context)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.errors import StoreError, WireError
+from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.hub import events, status
+from mlmon_sidecar.hub.announcer import Announcer
 from mlmon_sidecar.hub.baselines import Baselines, baseline_id
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.figures import model_figures
+from mlmon_sidecar.hub.intake import Intake
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy, default_privacy
 from mlmon_sidecar.hub.learning import Build, Learning
 from mlmon_sidecar.hub.plan import ModelPlan
+from mlmon_sidecar.hub.recorders import Recorders, complete_through
 from mlmon_sidecar.hub.retention import Retention
 from mlmon_sidecar.hub.seal import sum_panes
 from mlmon_sidecar.hub.status_board import StatusBoard
@@ -33,34 +35,24 @@ from mlmon_sidecar.records import (
     MINUTE_NS,
     BaselineOrder,
     Distribution,
-    DropReason,
     Erased,
-    Event,
     Flush,
     FlushReceipt,
     HeldBaseline,
     Label,
-    LabelledCompletion,
     LabelReceipt,
     Measurement,
     Pane,
 )
 from mlmon_sidecar.store import Store
-from mlmon_sidecar.store.contract import RecorderRow, StoredPane
-from mlmon_sidecar.store.label_rules import LabelRule
+from mlmon_sidecar.store.contract import StoredPane
 from mlmon_sidecar.telemetry import Telemetry
 
 logger = logging.getLogger("mlmon_sidecar")
 
 SEAL_MINUTES = 64  # minutes with data in one sealing transaction
-AHEAD_MINUTES = 2  # clocks of one fleet may differ by so much; a pane dated later is not taken
-MIN_SILENCE_NS = 10_000_000_000
-SILENT_INTERVALS = 3
 LABELS_PER_JOIN = 2_000
 NO_MODEL = "_unknown"
-RECORDER_KEPT_NS = 7 * 86_400 * 1_000_000_000  # longer than any flush stays in doubt
-FORGET_EVERY_NS = 3_600 * 1_000_000_000
-LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +92,14 @@ class Hub:
         self.clock = clock
         self.options = options or HubOptions()
         self.telemetry = telemetry
-        self._telling = telling
         self._export_outcome = export_outcome
-        self._privacy = privacy or default_privacy()
         self._lock = threading.RLock()
-        self._silence_ns = max(MIN_SILENCE_NS, int(SILENT_INTERVALS * self.options.flush_interval_seconds * 1e9))
+        self._intake = Intake(store, clock, telemetry, privacy or default_privacy())
+        self._announcer = Announcer(store, telemetry, telling)
         store.take_over()
-        self.baselines = Baselines(store, plans, clock, self._privacy.policy)
-        self._sizes: dict[str, int] = {}
+        self.recorders = Recorders(store, clock, self.options.flush_interval_seconds, self.options.clock_scale)
+        self.baselines = Baselines(store, plans, clock, self._intake.privacy.policy)
         self._evaluators: dict[str, ModelEvaluator] = {}
-        self._rules: dict[str, LabelRule] = {}
         self._compared: dict[str, str] = {}  # model to the id of the baseline it is compared with
         for plan in self.baselines.plans_at(clock.unix_ns() // MINUTE_NS):
             self._watch(plan)
@@ -117,96 +107,36 @@ class Hub:
             if plan.trusted_sources:
                 store.release_labels(plan.name, plan.trusted_sources)
         self._ahead: set[str] = set()  # models whose evaluator may be ahead of the store
-        now = clock.monotonic_ns()
-        self._seen = self._heard_before(now)
         self._since = self._listened = clock.unix_ns() // MINUTE_NS  # the minute it began in
-        self._outbox_told = 0
-        self._transitions: dict[tuple[tuple[str, str], ...], int] = {}
         self.troubles = Troubles(clock)
         self._retention = Retention(store, clock)
-        self._next_forget_ns = now
         self.learning = None if build_baseline is None else Learning(store, clock, self.baseline, build_baseline)
         self.companions: list[Companion] = []
         self.pulls: dict[str, PullView] = {}  # by model
         self._board = StatusBoard(lambda: status.status(self), self._lock, clock)
 
-    def _heard_before(self, now: int) -> dict[str, int]:
-        """Recorder to when it was heard, as if the former hub had ended now. So one that was silent for long before
-        that is not waited for again, and one that could not reach anybody is."""
-        rows = [row for row in self.store.recorders() if not row.closed]
-        newest = max((row.seen_ns for row in rows), default=0)
-        return {row.recorder_id: now - int((newest - row.seen_ns) / self.options.clock_scale) for row in rows}
-
     # ------------------------------------------------------------ HubClient
 
     def flush(self, flush: Flush) -> FlushReceipt:
-        for pane in flush.panes:
-            self._check_size(pane)
-        self._seen[flush.recorder_id] = self.clock.monotonic_ns()  # first: a tick between the two would not wait for it
-        now_ns = self.clock.unix_ns()
-        return self.store.commit_flush(self._without_future(flush, now_ns), now_ns)
-
-    def _check_size(self, pane: Pane) -> None:
-        known = self._sizes.get(pane.key.layout)
-        if known is None:
-            if len(self._sizes) < LAYOUTS_KNOWN:
-                self._sizes[pane.key.layout] = len(pane.vector)
-        elif len(pane.vector) != known:
-            raise WireError(
-                "a pane does not have the size of its layout", code="pane_size", hint="Run one version of mlmon."
-            )
-
-    def _without_future(self, flush: Flush, now_ns: int) -> Flush:
-        """One pane of the year 2100 would set the watermark there, and every other pane would be late for ever."""
-        last = now_ns // MINUTE_NS + AHEAD_MINUTES
-        panes = tuple(pane for pane in flush.panes if pane.key.minute <= last)
-        rows = tuple(row for row in flush.rows.rows if row.event_ns // MINUTE_NS <= last)
-        lost = {
-            names.PANES_DROPPED_PREFIX: len(flush.panes) - len(panes),
-            names.ROWS_DROPPED_PREFIX: len(flush.rows.rows) - len(rows),
-        }
-        if not any(lost.values()):
-            return flush
-        self.telemetry.warn(
-            "clock_skew", f"{flush.origin} sends predictions dated ahead of this hub's clock; they are not taken"
-        )
-        counted = {prefix + DropReason.CLOCK_SKEW: count for prefix, count in lost.items() if count}
-        counters = {**flush.counters, **{name: flush.counters.get(name, 0) + n for name, n in counted.items()}}
-        return replace(flush, panes=panes, rows=replace(flush.rows, rows=rows), counters=counters)
+        self._intake.require_sizes(flush.panes)
+        self.recorders.heard(flush.recorder_id)  # first: a tick between the two would not wait for it
+        return self._intake.flush(flush)
 
     def labels(self, labels: Sequence[Label], key: str = "") -> Sequence[LabelReceipt]:
-        return self._take_labels(labels, key, None)
+        return self._intake.labels(labels, key, None)
 
     def pulled(self, labels: Sequence[Label], place: tuple[str, str]) -> Sequence[LabelReceipt]:
         """As ``labels``; with them it is kept where the next pull goes on (``Store.place``)."""
-        return self._take_labels(labels, "", place)
-
-    def _take_labels(self, labels: Sequence[Label], key: str, place: tuple[str, str] | None) -> Sequence[LabelReceipt]:
-        cleaned = self._privacy.clean(labels)
-        fit = [item for item in cleaned if isinstance(item, Label)]
-        taken = self.store.commit_labels(fit, self.clock.unix_ns(), self._rules, key, place) if fit or place else ()
-        committed = iter(taken)
-        receipts = [next(committed) if isinstance(item, Label) else item for item in cleaned]
-        # Back to the caller goes the id as it came.
-        return [receipt._replace(id=label.id) for receipt, label in zip(receipts, labels, strict=True)]
+        return self._intake.labels(labels, "", place)
 
     def erase(self, ids: Sequence[str], aliases: Sequence[str]) -> Erased:
-        return self.store.erase(ids, self._privacy.names(aliases))
+        return self.store.erase(ids, self._intake.privacy.names(aliases))
 
     def baseline(self, order: BaselineOrder) -> HeldBaseline:
         with self._lock:
             held = self.baselines.order(order)
-        self._tell([events.baseline_event(held, self.clock.unix_ns())])
+        self._announcer.tell([events.baseline_event(held, self.clock.unix_ns())])
         return held
-
-    def _tell(self, told: Iterable[Event]) -> None:
-        if self._telling is None:
-            return
-        try:
-            for event in told:
-                self._telling.event(event)
-        except Exception as error:  # What is told of is done all the same.
-            self.telemetry.failed("telling", error)
 
     def query(self, path: str, params: Mapping[str, str]) -> bytes:
         """``status``, ``series`` (model, name, label, since), ``incidents`` (model), ``baselines`` (model) or
@@ -232,16 +162,16 @@ class Hub:
 
         Raises ``StoreError``: then nothing can be done. Any other fault is one model's, and does not stop the others.
         """
-        self.store.join_labels(LABELS_PER_JOIN, self._tell_evaluations)
+        self.store.join_labels(LABELS_PER_JOIN, self._announcer.tell_labelled)
         self._hear_silence()
         newest = self.store.open_models()  # before the recorders: whoever sent these panes is among them
-        recorders = self._live_recorders()
+        recorders = self.recorders.live()
         sealed = 0
         for model, last in newest.items():
             if self.troubles.waits(model):
                 continue
             try:
-                sealed += self._seal_model(model, min(last, self._complete_through(model, recorders, last)), until_ns)
+                sealed += self._seal_model(model, min(last, complete_through(model, recorders, last)), until_ns)
                 self._page_early(model)
             except StoreError:
                 raise
@@ -251,7 +181,7 @@ class Hub:
             else:
                 self.troubles.well(model)
         self._page_silence(newest)
-        self._deliver_outbox()
+        self._announcer.deliver_outbox()
         self._learn()
         self._tidy()
         return sealed
@@ -277,34 +207,11 @@ class Hub:
                 watermark_ns = evaluator.watermark * MINUTE_NS
                 self.store.assume_labels(evaluator.plan.name, assumption, watermark_ns, now_ns, LABELS_PER_JOIN)
 
-    def _tell_evaluations(self, completions: Sequence[LabelledCompletion]) -> None:
-        self._tell(event for labelled in completions for event in events.label_events(labelled))
-
     def _tidy(self) -> None:
         with self._lock:
             kept = {name: (each.watermark, each.plan.horizon_days) for name, each in self._evaluators.items()}
         self._retention.step(kept)
-        self._forget_recorders()
-
-    def _forget_recorders(self) -> None:
-        """Every process start leaves one behind. A flush of one that comes back is refused, and it registers again."""
-        now = self.clock.monotonic_ns()
-        if now < self._next_forget_ns:
-            return
-        self._next_forget_ns = now + FORGET_EVERY_NS
-        self.store.forget_recorders(self.clock.unix_ns() - RECORDER_KEPT_NS)
-        known = {row.recorder_id for row in self.store.recorders()}
-        for recorder_id in list(self._seen):  # other threads add to it
-            if recorder_id not in known and now - self._seen[recorder_id] > FORGET_EVERY_NS:
-                del self._seen[recorder_id]
-
-    def _live_recorders(self) -> list[RecorderRow]:
-        horizon = self.clock.monotonic_ns() - self._silence_ns
-        return [r for r in self.store.recorders() if not r.closed and self._seen.get(r.recorder_id, 0) > horizon]
-
-    def _complete_through(self, model: str, recorders: Sequence[RecorderRow], last: int) -> int:
-        """The newest minute that no live recorder may still add to."""
-        return min((r.complete_through[model] for r in recorders if model in r.complete_through), default=last)
+        self.recorders.forget()
 
     def _seal_model(self, model: str, through: int, until_ns: int | None) -> int:
         sealed = 0
@@ -328,10 +235,9 @@ class Hub:
 
     def _watch(self, plan: ModelPlan) -> None:
         self.store.save_layout(plan.layout.hash, plan.name, plan.layout.to_document())
-        self._sizes[plan.layout.hash] = plan.layout.size
+        self._intake.expect(plan)
         self._evaluators[plan.name] = ModelEvaluator(plan, self.store)
         self._compared[plan.name] = baseline_id(plan.baseline)
-        self._rules[plan.name] = plan.label_rule
 
     def _change_of_baseline(self, model: str) -> int | None:
         """The minute from which another baseline counts than now; None: none is waiting."""
@@ -403,24 +309,6 @@ class Hub:
                 self.telemetry.failed("evaluation", error)
                 self.troubles.failed(model, error)
 
-    def _deliver_outbox(self) -> None:
-        """At least once: told, then marked."""
-        waiting = self.store.outbox(self._outbox_told)
-        if not waiting:
-            return
-        known = {incident.key: incident for incident in self.store.incidents_of({item[1] for item in waiting})}
-        for _, key, transition, minute in waiting:
-            incident = known.get(key)
-            if incident is None:
-                continue
-            moved = events.transition_attributes(incident, transition)
-            self._transitions[moved] = self._transitions.get(moved, 0) + 1
-            logger.log(events.log_level(incident, transition), "%s", events.sentence(incident, transition))
-            if self._telling is not None:
-                self._telling.event(events.alert_event(incident, transition, minute))
-        self._outbox_told = waiting[-1][0]
-        self.store.mark_delivered([item[0] for item in waiting])
-
     # ------------------------------------------------------------ figures
 
     def measurements(self) -> list[Measurement | Distribution]:
@@ -433,10 +321,7 @@ class Hub:
             for status, count in self.store.label_counts("").items():  # that named no model, and no prediction came
                 attributes = (("mlmon.model.name", NO_MODEL), ("mlmon.label.status", status))
                 figures.append(Measurement("mlmon.outcome.labels", count, attributes))
-            figures += [
-                Measurement("mlmon.alert.transitions", count, attributes)
-                for attributes, count in self._transitions.items()
-            ]
+            figures += self._announcer.measurements()
             return figures
 
     def evaluators(self) -> Sequence[ModelEvaluator]:
@@ -457,48 +342,3 @@ class Hub:
 
     def export_outcome(self) -> Mapping[str, object]:
         return self._export_outcome() if self._export_outcome is not None else {"target": None, "last": {}}
-
-    def seen_ms_ago(self, recorder_id: str) -> int:
-        return (self.clock.monotonic_ns() - self._seen.get(recorder_id, self.clock.monotonic_ns())) // 1_000_000
-
-
-class HubThread:
-    """Ticks a hub until it is stopped or fenced."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mlmon-hub", daemon=True)
-        self.fenced = False
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, deadline_seconds: float) -> None:
-        """One last tick after the thread has ended, so that what was flushed is sealed if it is complete."""
-        until_ns = self._hub.clock.monotonic_ns() + int(deadline_seconds * 1e9)
-        self._stopping.set()
-        self._thread.join(deadline_seconds)
-        if not self._thread.is_alive() and not self.fenced:
-            self._tick(until_ns)
-
-    def _run(self) -> None:
-        pause = self._hub.options.flush_interval_seconds / 2
-        while not self._stopping.wait(pause) and not self.fenced:
-            self.turn()
-
-    def turn(self) -> None:
-        """One tick, unless the last one failed a moment ago."""
-        if not self._hub.troubles.waits(""):
-            self._tick()
-
-    def _tick(self, until_ns: int | None = None) -> None:
-        hub = self._hub
-        try:
-            hub.tick(until_ns)
-        except Exception as error:  # The hub outlives any fault of one tick; what was not committed is read again.
-            self.fenced = isinstance(error, StoreError) and error.code == "fenced"
-            hub.telemetry.failed("hub", error)
-            hub.troubles.failed("", error)
-        else:
-            hub.troubles.well("")

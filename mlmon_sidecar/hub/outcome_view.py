@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlmon_sidecar.hub.class_view import class_view
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
+from mlmon_sidecar.hub.generated import as_ratings, finish_reasons_alone, rated
 from mlmon_sidecar.hub.label_state import LabelState
-from mlmon_sidecar.hub.label_views import error_view, rating_view, score_view
+from mlmon_sidecar.hub.label_views import answer_view, error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.set_view import set_view
 from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, SegmentOutcomeView, VersionOutcomeView
@@ -27,9 +29,11 @@ SEGMENTS_SHOWN = 50
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
     newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
-    plan, metric, state = evaluator.plan, evaluator.plan.outcome_metric, evaluator.label_state(store, newest)
+    plan, state = evaluator.plan, evaluator.label_state(store, newest)
     first = newest - OUTCOME_DAYS + 1
     cells = store.outcome_cells(plan.name, first, newest)
+    ratings = rated(plan, cells)
+    metric = None if ratings else plan.outcome_metric
     predictions = store.predictions_per_day(plan.name, first, newest)
     predicted, labelled = sum(predictions.values()), sum(cell.rows for cell in cells)
     value, low, high = _figure(metric, cells)
@@ -60,12 +64,14 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "delay_moved": state.maturity.moved,
         "versions": _versions(metric, cells),
         "segments": _segments(metric, store.segment_cells(plan.name, first, newest)),
+        "classes": None if metric is None or plan.predicts == "multilabel" else class_view(cells),
         "scores": score_view(store, plan, first, newest),
+        "answers": answer_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
-        "ratings": rating_view(cells),
+        "ratings": rating_view(as_ratings(cells) if ratings else cells),
         "sets": set_view(cells) if plan.predicts == "multilabel" else None,
         "weighted": weighted_view(store, plan, metric, state, (first, newest)),
-        "reason": outcome_reason(plan, cells, labelled, value),
+        "reason": "" if ratings and labelled else outcome_reason(plan, cells, labelled, value),
     }
 
 
@@ -91,7 +97,9 @@ def daily_outcomes(
 ) -> list[tuple[int, float]]:
     """(day, value) of ``metric``, "labelled" or "coverage" by the day of the prediction."""
     days: dict[int, list[OutcomeCell]] = {}
-    for cell in store.outcome_cells(model, first_day, last_day):
+    cells = store.outcome_cells(model, first_day, last_day)
+    metric = None if finish_reasons_alone(cells) else metric
+    for cell in cells:
         days.setdefault(cell.day, []).append(cell)
     predicted = store.predictions_per_day(model, first_day, last_day)
     found = []

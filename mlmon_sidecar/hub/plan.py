@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mlmon_sidecar.aggregate.generations import FINISH_REASONS
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.interfaces import TextbookRule
 from mlmon_sidecar.outcomes.metric import Averaged, Metric, Watched
@@ -16,6 +17,8 @@ from mlmon_sidecar.store.label_rules import LabelRule
 DEFAULT_FALSE_ALARM_DAYS = 90.0
 DEFAULT_HORIZON_DAYS = 60
 DAY_NS = 86_400 * 1_000_000_000
+GENERATION_FIGURES = frozenset({"finish_reason", "output.tokens", "input.tokens", "time_to_first_token_ms"})
+"""Columns that tell a language model's answers where its classes are finish reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,19 @@ class ModelPlan:
         return self.kind if kind == "none" or self.kind == "multilabel" else kind
 
     @property
+    def generates(self) -> bool:
+        """Whether the baseline is of a language model's answers: their class is the finish reason, labels rate them."""
+        classes = self.layout.prediction.classes
+        if not classes or not FINISH_REASONS.issuperset(classes):
+            return False
+        return any(feature.name in GENERATION_FIGURES for feature in self.layout.features)
+
+    @property
     def label_rule(self) -> LabelRule:
         """What this model's labels must be like."""
         space = self.layout.prediction
+        if self.generates:
+            return LabelRule(horizon_ns=self.horizon_days * DAY_NS, trusted=frozenset(self.trusted_sources))
         return LabelRule(
             horizon_ns=self.horizon_days * DAY_NS,
             kind=self.predicts,
@@ -105,7 +118,7 @@ class ModelPlan:
         model with several of their mean (macro); a binary model without a positive class is judged by its accuracy."""
         space = self.layout.prediction
         kind, positive = self.predicts, self.positive or space.positive
-        if kind == "regression":
+        if kind == "regression" or self.generates:
             return None
         if self.metric == "accuracy" or kind == "multilabel":  # of sets: the share that is right as a whole
             return Metric("accuracy")

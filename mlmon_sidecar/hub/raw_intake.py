@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from mlmon_sidecar.errors import HubUnavailable
 from mlmon_sidecar.export.own import TelemetrySource
-from mlmon_sidecar.hub.hub import MIN_SILENCE_NS, SILENT_INTERVALS
 from mlmon_sidecar.hub.raw_session import MakeRecorder, RawSession
+from mlmon_sidecar.hub.recorders import MIN_SILENCE_NS, SILENT_INTERVALS
 from mlmon_sidecar.hub.summed import only_cumulative, summed
 from mlmon_sidecar.interfaces import Clock, HubClient
 from mlmon_sidecar.records import Distribution, Measurement

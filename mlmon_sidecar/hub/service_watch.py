@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlmon_sidecar.checks.context import ServiceView, Silence
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Alarm, Detector, DetectorOptions, Step
+from mlmon_sidecar.statistics.indicator_set import tolerances
 from mlmon_sidecar.statistics.service import (
     WEEK_HOURS,
     ServiceReference,
@@ -41,6 +42,7 @@ class ServiceWatch:
         self._options = DetectorOptions(plan.false_alarm_days)
         self._reference: ServiceReference | None = None
         self._detector: Detector | None = None
+        self.tolerance: Mapping[tuple[str, str], float] = {}  # (stream, unit) to Cohen's h; of what was learned
         self._state: DetectorState | None = None
         self._through = -1  # hour whose volume was judged last
         self._alarms: tuple[Alarm, ...] = ()  # of hours judged, told with the next minute
@@ -132,6 +134,7 @@ class ServiceWatch:
     def _watch(self, reference: ServiceReference) -> Detector:
         detector = Detector(service_indicators(reference), self._options)
         self._reference, self._detector, self._state = reference, detector, detector.initial()
+        self.tolerance = tolerances(detector.indicators)
         return detector
 
     def _held(self) -> tuple[tuple[str, str], ...]:

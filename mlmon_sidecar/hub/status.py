@@ -115,7 +115,7 @@ def _hourly(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 def hub_view(hub: Hub) -> HubView:
     recorders: list[RecorderView] = []
     for row in hub.store.recorders():
-        if row.closed or hub.seen_ms_ago(row.recorder_id) > GONE_MS:
+        if row.closed or hub.recorders.ms_ago(row.recorder_id) > GONE_MS:
             continue
         host, _, pid = row.origin.rpartition(":")
         recorders.append(
@@ -125,7 +125,7 @@ def hub_view(hub: Hub) -> HubView:
                 "host": host,
                 "last_seq": row.last_seq,
                 "lost": row.lost,
-                "seen_ms_ago": hub.seen_ms_ago(row.recorder_id),
+                "seen_ms_ago": hub.recorders.ms_ago(row.recorder_id),
             }
         )
     return {

@@ -151,7 +151,8 @@ class EstimateCheckView(TypedDict):
 
 
 class ScoreView(TypedDict):
-    """Of labelled predictions of a binary model with a score in [0, 1]."""
+    """Of labelled predictions with a score in [0, 1]: of a binary model, or (``answers``) of whether the class that a
+    model of several classes answered was right."""
 
     rows: int
     auc: float | None  # None: one class alone
@@ -224,6 +225,43 @@ class SetView(TypedDict):
     classes: list[SetClassView]  # the most frequent ones
 
 
+class IntervalView(TypedDict):
+    value: float
+    low: float  # 95 %
+    high: float
+
+
+class AverageView(TypedDict):
+    """scikit-learn's average of that name."""
+
+    precision: IntervalView | None
+    recall: IntervalView | None
+    f1: IntervalView | None
+
+
+class ClassFigureView(TypedDict):
+    """One class against all others; None where nothing was predicted, or labelled, to make the figure of."""
+
+    name: str
+    predicted: int  # rows
+    actual: int
+    precision: IntervalView | None
+    recall: IntervalView | None
+    f1: IntervalView | None
+
+
+class ClassesView(TypedDict):
+    """Of labelled predictions of one class each."""
+
+    rows: int
+    accuracy: IntervalView | None
+    micro: AverageView
+    macro: AverageView
+    weighted: AverageView
+    classes: list[ClassFigureView]  # the most frequent ones
+    matrix: list[list[int]]  # rows by actual, columns by predicted class, in the order of ``classes``
+
+
 class WeightedView(TypedDict):
     """The week's labels by their weights. None where every label weighs 1: then all figures are those of the counts.
 
@@ -236,6 +274,7 @@ class WeightedView(TypedDict):
     mature: float | None
     effective: float
     scores: ScoreView | None
+    errors: ErrorView | None
     up_rate: float | None
     mean: float | None
 
@@ -294,7 +333,9 @@ class OutcomeView(TypedDict):
     delay_moved: bool  # labels now come at other ages than before
     versions: list[VersionOutcomeView]
     segments: list[SegmentOutcomeView]  # those with the most labels; of predictions that have one
-    scores: ScoreView | None  # like the next two: of the week's labels, whatever their age
+    classes: ClassesView | None  # like the next five: of the week's labels, whatever their age
+    scores: ScoreView | None
+    answers: ScoreView | None
     errors: ErrorView | None
     ratings: RatingView | None
     sets: SetView | None

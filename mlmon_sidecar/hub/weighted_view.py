@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlmon_sidecar.hub.label_state import LabelState
-from mlmon_sidecar.hub.label_views import score_figures
+from mlmon_sidecar.hub.label_views import error_figures, score_figures
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.hub.view import ScoreView, WeightedView
+from mlmon_sidecar.hub.view import ErrorView, ScoreView, WeightedView
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.records import LABEL_UNIT, OutcomeCell, WeightedCell
@@ -32,7 +32,7 @@ def weighted_view(
         counts = counts_of(metric, in_units(cells))
         value = metric.of_counts(counts)
         interval = metric.interval_of([count * effective / weight for count in counts])
-    said = ratings_of(_answers(cells))
+    said = ratings_of(_answers(cells, everything=metric is None and plan.predicts != "regression"))
     return {
         "realised": value,
         "low": None if interval is None else interval[0],
@@ -40,6 +40,7 @@ def weighted_view(
         "mature": _mature(store, plan, metric, state),
         "effective": effective,
         "scores": _scores(store, plan, days, effective / weight),
+        "errors": _errors(store, plan, days, effective / weight),
         "up_rate": said.up_rate,
         "mean": said.mean,
     }
@@ -61,7 +62,7 @@ def _mature(store: Store, plan: ModelPlan, metric: Watched | None, state: LabelS
 
 def _scores(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) -> ScoreView | None:
     positive = plan.positive or plan.layout.prediction.positive
-    if not positive:
+    if not positive or plan.predicts == "multiclass" or plan.generates:
         return None
     labelled = store.weighted_scores(plan.name, positive, *days)
     if labelled.rows <= 0:
@@ -69,10 +70,15 @@ def _scores(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) 
     return score_figures(labelled, max(1, round(labelled.rows * share)), labelled.rows / LABEL_UNIT)
 
 
-def _answers(cells: Sequence[WeightedCell]) -> dict[str, int]:
-    """Weights of labels of answers without a class, by what they say."""
+def _errors(store: Store, plan: ModelPlan, days: tuple[int, int], share: float) -> ErrorView | None:
+    labelled = store.weighted_errors(plan.name, *days)
+    return None if labelled is None else error_figures(labelled, labelled.sums[0] * share)
+
+
+def _answers(cells: Sequence[WeightedCell], *, everything: bool) -> dict[str, int]:
+    """Weights of labels of answers without a class, or of all answers, by what they say."""
     weights: dict[str, int] = {}
     for cell in cells:
-        if not cell.predicted and cell.actual:
+        if (everything or not cell.predicted) and cell.actual:
             weights[cell.actual] = weights.get(cell.actual, 0) + cell.weight
     return {said: weight for said, weight in weights.items() if weight > 0}

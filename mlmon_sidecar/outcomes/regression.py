@@ -39,11 +39,11 @@ class ErrorSums(NamedTuple):
 class Errors:
     """What people read. ``bias``: mean of predicted minus actual. Intervals are 95 %, normal, of the mean.
 
-    ``mape`` leaves out rows whose actual value is 0, and is None where all are; ``r2`` is None where the actual values
-    are all the same.
+    ``rows`` are effective ones where labels have weights. ``mape`` leaves out rows whose actual value is 0, and is None
+    where all are; ``r2`` is None where the actual values are all the same.
     """
 
-    rows: int
+    rows: float
     mae: float
     mae_interval: tuple[float, float]
     rmse: float
@@ -67,23 +67,29 @@ def sums_of(predicted: FloatVector, actual: FloatVector, scale: Scale) -> ErrorS
     )  # fmt: skip
 
 
-def errors_of(sums: ErrorSums, scale: Scale) -> Errors | None:
-    """None without rows."""
+def errors_of(sums: ErrorSums, scale: Scale, rows: float | None = None) -> Errors | None:
+    """None without rows.
+
+    Args:
+        sums: of rows, or of rows times their weights in any one unit: the figures are their ratios.
+        rows: that the intervals rest on; None: those of ``sums``.
+    """
     n = sums.rows
     if n <= 0:
         return None
     quantum = scale.unit / STEPS
     mae, bias, square = sums.absolute / n, sums.error / n, sums.squared / n
-    spread = sums.actual_squared - sums.actual**2 / n
+    spread = n * sums.actual_squared - sums.actual**2  # of whole numbers: nothing cancels out
+    rows = n if rows is None else rows
     return Errors(
-        rows=n,
+        rows=rows,
         mae=mae * quantum,
-        mae_interval=_around(mae, square, n, quantum, floor=0.0),
+        mae_interval=_around(mae, square, rows, quantum, floor=0.0),
         rmse=math.sqrt(square) * quantum,
         bias=bias * quantum,
-        bias_interval=_around(bias, square, n, quantum, floor=-math.inf),
+        bias_interval=_around(bias, square, rows, quantum, floor=-math.inf),
         mape=sums.relative / RELATIVE_UNIT / sums.relative_rows if sums.relative_rows > 0 else None,
-        r2=1 - sums.squared / spread if spread > 0 else None,
+        r2=1 - n * sums.squared / spread if spread > 0 else None,
     )
 
 
@@ -91,6 +97,6 @@ def _fixed(value: FloatVector, unit: float) -> FloatVector:
     return np.clip(np.rint(value / unit * STEPS), -CLIP, CLIP).astype(np.int64)
 
 
-def _around(mean: float, square: float, rows: int, quantum: float, floor: float) -> tuple[float, float]:
+def _around(mean: float, square: float, rows: float, quantum: float, floor: float) -> tuple[float, float]:
     reach = Z95 * math.sqrt(max(0.0, square - mean * mean) / rows)
     return max(floor, mean - reach) * quantum, (mean + reach) * quantum

@@ -46,6 +46,7 @@ from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, enco
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import (
     sqlite_baselines,
+    sqlite_error_weights,
     sqlite_feedback,
     sqlite_labels,
     sqlite_outcomes,
@@ -59,7 +60,15 @@ from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
 # Number n leads from schema n - 1 to n.
-SCHEMA_SCRIPTS = ("sqlite.sql", "sqlite_2.sql", "feedback.sql", "segments.sql", "outcome_weights.sql")
+SCHEMA_SCRIPTS = (
+    "sqlite.sql",
+    "sqlite_2.sql",
+    "feedback.sql",
+    "segments.sql",
+    "outcome_weights.sql",
+    "error_weights.sql",
+    "answer_scores.sql",
+)
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
@@ -410,6 +419,11 @@ class SqliteStore:
         with self._read_lock, _as_store_error():
             return sqlite_outcomes.scores(self._read, model, positive, first_day, last_day)
 
+    def answer_scores(self, model: str, first_day: int, last_day: int) -> LabelScores:
+        """As ``label_scores``, of the scores of the classes that were answered: positive are those that were right."""
+        with self._read_lock, _as_store_error():
+            return sqlite_outcomes.answer_scores(self._read, model, first_day, last_day)
+
     def label_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
         """Errors of predictions that are a number, both ends included; None without any."""
         with self._read_lock, _as_store_error():
@@ -424,6 +438,11 @@ class SqliteStore:
         """As ``label_scores``, weights in place of counts, in units of 2**-20."""
         with self._read_lock, _as_store_error():
             return sqlite_weights.scores(self._read, model, positive, first_day, last_day)
+
+    def weighted_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
+        """As ``label_errors``, sums by weight in units of 2**-20 (of any size); None where every label weighs 1."""
+        with self._read_lock, _as_store_error():
+            return sqlite_error_weights.errors(self._read, model, first_day, last_day)
 
     def segment_cells(self, model: str, first_day: int, last_day: int) -> list[SegmentCell]:
         """Labels of predictions that have a segment, both ends included."""

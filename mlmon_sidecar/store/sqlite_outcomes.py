@@ -38,7 +38,7 @@ A_NUMBER = """(predicted IS NULL AND score IS NOT NULL AND
 """Whether a label is the number that its prediction spoke of."""
 
 SCORED = f"""
-SELECT model, version, day, label, score, counted, sign,
+SELECT model, version, day, label, score, counted, sign, predicted = label AS hit,
     CASE WHEN score <= 0 THEN {-LAST_BIN - 1} WHEN score >= 1 THEN {LAST_BIN + 1}
          ELSE max({-LAST_BIN}, min({LAST_BIN}, CAST(round(ln(score / (1 - score)) * {BINS_PER_ODDS}) AS INTEGER)))
     END AS bin,
@@ -49,36 +49,41 @@ FROM temp.moved WHERE predicted IS NOT NULL AND score BETWEEN 0 AND 1"""  # noqa
 
 _COUNT_SCORES = f"""
 INSERT INTO outcome_scores
-SELECT model, version, day, label, bin, sum(sign) FROM ({SCORED}) WHERE true GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
+SELECT model, version, day, label, bin, sum(sign), sum(sign * hit) FROM ({SCORED}) WHERE true GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT DO UPDATE SET count = count + excluded.count, hits = hits + excluded.hits"""  # noqa: S608 - constants only
 
 _COUNT_LOSSES = f"""
 INSERT INTO outcome_losses
 SELECT model, version, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
        sum(sign * CAST(round(score * {LOSS_UNIT}) AS INTEGER)),
-       sum(sign * CAST(round(score * score * {LOSS_UNIT}) AS INTEGER))
+       sum(sign * CAST(round(score * score * {LOSS_UNIT}) AS INTEGER)),
+       sum(sign * hit), sum(sign * iif(hit, if_positive, if_negative)),
+       sum(sign * hit * CAST(round(score * {LOSS_UNIT}) AS INTEGER))
 FROM ({SCORED}) WHERE true GROUP BY 1, 2, 3, 4
 ON CONFLICT DO UPDATE SET count = count + excluded.count, log_positive = log_positive + excluded.log_positive,
     log_negative = log_negative + excluded.log_negative, score = score + excluded.score,
-    square = square + excluded.square"""  # noqa: S608 - constants only
+    square = square + excluded.square, hits = hits + excluded.hits, log_hit = log_hit + excluded.log_hit,
+    hit_score = hit_score + excluded.hit_score"""  # noqa: S608 - constants only
 
 _WITHOUT_SCALE = f"""
 SELECT json_group_array(json_array(model, label)) FROM temp.moved
 WHERE sign > 0 AND {A_NUMBER} AND model NOT IN (SELECT model FROM outcome_scales)"""  # noqa: S608 - constants only
 
+ERRING = f"""
+SELECT model, version, day, counted, sign,
+    CAST(round(max({-CLIP}, min({CLIP}, (score - label) / unit * {STEPS}))) AS INTEGER) AS error,
+    CAST(round(max({-CLIP}, min({CLIP}, (label - center) / unit * {STEPS}))) AS INTEGER) AS level,
+    coalesce(CAST(round(min({STEPS}, abs((score - label) / CAST(label AS REAL))) * {RELATIVE_UNIT})
+        AS INTEGER), 0) AS relative,
+    CAST(label AS REAL) <> 0 AS whole
+FROM temp.moved JOIN outcome_scales USING (model) WHERE {A_NUMBER}"""  # noqa: S608 - constants only
+"""Labels that are numbers, with their errors in fixed point (``statistics.error_scale``)."""
+
 _COUNT_ERRORS = f"""
 INSERT INTO outcome_errors
 SELECT model, version, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
        sum(sign * level), sum(sign * level * level), sum(sign * relative), sum(sign * whole)
-FROM (
-    SELECT model, version, day, sign,
-        CAST(round(max({-CLIP}, min({CLIP}, (score - label) / unit * {STEPS}))) AS INTEGER) AS error,
-        CAST(round(max({-CLIP}, min({CLIP}, (label - center) / unit * {STEPS}))) AS INTEGER) AS level,
-        coalesce(CAST(round(min({STEPS}, abs((score - label) / CAST(label AS REAL))) * {RELATIVE_UNIT})
-            AS INTEGER), 0) AS relative,
-        CAST(label AS REAL) <> 0 AS whole
-    FROM temp.moved JOIN outcome_scales USING (model) WHERE {A_NUMBER})
-WHERE true GROUP BY 1, 2, 3
+FROM ({ERRING}) WHERE true GROUP BY 1, 2, 3
 ON CONFLICT DO UPDATE SET count = count + excluded.count, error = error + excluded.error,
     absolute = absolute + excluded.absolute, squared = squared + excluded.squared, actual = actual + excluded.actual,
     actual_squared = actual_squared + excluded.actual_squared, relative = relative + excluded.relative,
@@ -125,6 +130,27 @@ def scores(db: apsw.Connection, model: str, positive: str, first_day: int, last_
         f"""SELECT json_array(coalesce(sum(count), 0), coalesce(sum(iif(actual = ?, log_positive, log_negative)), 0),
                 coalesce(sum(iif(actual = ?, square - 2 * score + {LOSS_UNIT} * count, square)), 0))
             FROM outcome_losses WHERE model = ? AND day BETWEEN ? AND ?""",  # noqa: S608 - constants only
+        bindings,
+    )
+    rows, log_loss, squared = orjson.loads(losses)
+    return LabelScores(tuple(tuple(cell) for cell in orjson.loads(cells)), rows, log_loss, squared)
+
+
+def answer_scores(db: apsw.Connection, model: str, first_day: int, last_day: int) -> LabelScores:
+    """As ``scores``; positive are rows whose predicted class was right. Cells of an earlier schema are left out."""
+    bindings = (model, first_day, last_day)
+    cells = one(
+        db,
+        """SELECT json_group_array(json_array(bin, wrong, right)) FROM (
+               SELECT bin, sum(count - hits) AS wrong, sum(hits) AS right FROM outcome_scores
+               WHERE model = ? AND day BETWEEN ? AND ? AND hits IS NOT NULL GROUP BY bin ORDER BY bin)""",
+        bindings,
+    )
+    losses = one(
+        db,
+        f"""SELECT json_array(coalesce(sum(count), 0), coalesce(sum(log_hit), 0),
+                coalesce(sum(square - 2 * hit_score + {LOSS_UNIT} * hits), 0))
+            FROM outcome_losses WHERE model = ? AND day BETWEEN ? AND ? AND hits IS NOT NULL""",  # noqa: S608
         bindings,
     )
     rows, log_loss, squared = orjson.loads(losses)

@@ -11,6 +11,7 @@ import orjson
 
 from mlmon_sidecar.records import LABEL_UNIT, LabelScores, SegmentCell, WeightedCell
 from mlmon_sidecar.statistics.score_grid import LOSS_UNIT
+from mlmon_sidecar.store import sqlite_error_weights
 from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER, SCORED
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -85,6 +86,7 @@ def count(db: apsw.Connection, day_ns: int) -> None:
         db.execute(_COUNT_CELLS, {"day": day_ns}).fetchall()
         db.execute(_COUNT_SCORES).fetchall()
         db.execute(_COUNT_LOSSES).fetchall()
+        sqlite_error_weights.count(db)
 
 
 def cells(db: apsw.Connection, model: str, first_day: int, last_day: int) -> list[WeightedCell]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -120,7 +120,7 @@ def test_the_same_bytes_and_all_of_them_recorded(tmp_path: Path, monitor: dict[s
     assert [int(answer.split(b" ", 2)[1]) for answer in alone] == [status for _, _, status in ASKED]
     assert watched == alone
     assert log == ["up", "down"]
-    with closing(sqlite3.connect(tmp_path / "mlmon.db")) as store:
+    with closing(apsw.Connection(str(tmp_path / "mlmon.db"))) as store:
         assert dict(store.execute("SELECT name, value FROM counters"))["exchanges.accepted"] == CAPTURED
 
 

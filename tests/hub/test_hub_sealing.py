@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mlmon_sidecar.errors import StoreError, WireError
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
-from mlmon_sidecar.hub.hub import RECORDER_KEPT_NS, HubThread
+from mlmon_sidecar.hub.hub_thread import HubThread
+from mlmon_sidecar.hub.recorders import RECORDER_KEPT_NS
 from mlmon_sidecar.records import Incident, Label, Tier
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.packing import encode_samples, encode_vector

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from small_hub import MODEL, NOON, ManualClock, bare_plan, flush, kept, open_hub, traffic
 
 from mlmon_sidecar.errors import StoreError
-from mlmon_sidecar.hub.hub import Hub, HubOptions, HubThread
+from mlmon_sidecar.hub.hub import Hub, HubOptions
+from mlmon_sidecar.hub.hub_thread import HubThread
 from mlmon_sidecar.store import sqlite
 from mlmon_sidecar.store.contract import StoredPane
 
@@ -197,4 +198,4 @@ def test_recorders_that_never_come_back_are_forgotten(hub: Hub, clock: ManualClo
     hub.flush(flush(1))
     hub.tick()
     assert [row.recorder_id for row in hub.store.recorders()] == ["r1"]
-    assert list(hub._seen) == ["r1"]
+    assert hub.recorders.known == ["r1"]

@@ -13,8 +13,8 @@ from sklearn.metrics import f1_score, log_loss, mean_absolute_error, roc_auc_sco
 from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.metric import Averaged, Metric
-from mlmon_sidecar.records import MINUTE_NS, Label
-from mlmon_sidecar.statistics.layout import Layout, PredictionSpace
+from mlmon_sidecar.records import MINUTE_NS, Label, LabelStatus
+from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.web.feedback_items import read_item
 
@@ -71,6 +71,7 @@ def test_an_estimate_that_labels_belie_is_withdrawn(tmp_path: Path) -> None:
     assert view["estimate_check"]["broken"] and view["estimate_check"]["gap"] > 0.1
     (drop,) = [i for i in watched.store.incidents() if i.rule == "quality_drop"]
     assert drop.features == ("accuracy",)
+    assert drop.details["min_detectable_lost"] == 0.05 < drop.details["lost"]
     watched.hub.close()
 
 
@@ -129,6 +130,18 @@ def test_a_regression_model_has_its_errors(tmp_path: Path) -> None:
     found = outcome(watched)["errors"]
     assert found["rows"] == 60 and found["mae"] == pytest.approx(mean_absolute_error(actual, actual + 1), abs=0.01)
     assert found["bias"] == pytest.approx(1, abs=0.01) and 0.9 < found["r2"] < 1 and found["mape"] is not None
+    assert outcome(watched)["weighted"] is None
+    weight = np.where(np.arange(60) < 20, 5.0, 1.0)
+    off = np.where(np.arange(60) < 20, 2.0, 0.0)
+    said = zip((actual - off).tolist(), weight.tolist(), strict=True)
+    watched.hub.labels([Label(f"p{n}", repr(true), START * MINUTE_NS, weight=w) for n, (true, w) in enumerate(said)])
+    watched.hub.tick()
+    view = outcome(watched)
+    weighted, counted = view["weighted"]["errors"], view["errors"]
+    assert counted["mae"] == pytest.approx((20 * 3 + 40) / 60, abs=0.01)
+    assert weighted["mae"] == pytest.approx((100 * 3 + 40) / 140, abs=0.01)
+    assert weighted["rows"] == round(view["weighted"]["effective"]) == round(140**2 / (20 * 25 + 40))
+    assert weighted["mae_low"] < weighted["mae"] < weighted["mae_high"]
     watched.hub.close()
 
 
@@ -268,4 +281,78 @@ def test_scores_and_thumbs_of_a_language_model_are_shown_from_its_labels(tmp_pat
     watched.hub.labels([read_item({**items[3], "label": 4, "weight": 3, "observed_at": START * 60 + 2}, 0)])
     watched.hub.tick()
     assert outcome(watched)["weighted"]["mean"] == pytest.approx((3 * 4 + 5 + 3) / 5)
+    watched.hub.close()
+
+
+def test_a_model_of_several_classes_says_whether_it_knows_when_it_is_right(tmp_path: Path) -> None:
+    space = PredictionSpace("multiclass", ("a", "b", "c"))
+    watched = Watched(tmp_path, [ModelPlan("m", Layout("m", (), space), positive="a", metric="recall")])
+    rng = np.random.default_rng(9)
+    score = rng.uniform(0.4, 1, 400)
+    right = rng.random(400) < score
+    rows = [kept(f"p{n}", START, "a" if n % 2 else "b")._replace(score=float(score[n])) for n in range(400)]
+    watched.flush(panes(batch([START] * 4), layout=Layout("m", (), space))[0], through=START, rows=rows)
+    true = [("a" if n % 2 else "b") if right[n] else "c" for n in range(400)]
+    watched.hub.labels([Label(f"p{n}", true[n], START * MINUTE_NS, weight=1.0 + n % 2) for n in range(400)])
+    watched.hub.tick()
+    view = outcome(watched)
+    assert view["scores"] is None and view["weighted"]["scores"] is None, "the score is not that of the positive class"
+    found = view["answers"]
+    assert found["rows"] == 400 and found["auc_low"] < found["auc"] < found["auc_high"]
+    assert found["auc"] == pytest.approx(roc_auc_score(right, score), abs=1e-3)
+    assert found["log_loss"] == pytest.approx(log_loss(right, score), abs=1e-5)
+    watched.hub.close()
+
+
+def rated_answers(tmp_path: Path, layout: Layout) -> Any:
+    """What is shown of eight answers of a language model that ended on their own, and were rated."""
+    watched = Watched(tmp_path, [ModelPlan("m", layout)])
+    rows = [kept(f"p{n}", START, "length" if n == 5 else "stop")._replace(score=800.0) for n in range(8)]
+    watched.flush(panes(batch([START] * 4), layout=layout)[0], through=START, rows=rows)
+    said = ("up", "up", "up", "down", "4", "5", "long text", "helpful")
+    labels = [Label(f"p{n}", text, START * MINUTE_NS, weight=3.0 if n == 3 else 1.0) for n, text in enumerate(said)]
+    assert {receipt.status for receipt in watched.hub.labels(labels)} == {LabelStatus.ACCEPTED}
+    watched.hub.tick()
+    view = outcome(watched)
+    curve = orjson.loads(watched.hub.query("series", {"model": "m", "name": "accuracy"}))
+    assert curve["v"] == []
+    watched.hub.close()
+    return view
+
+
+def generation_layout() -> Layout:
+    features = (
+        CategoricalFeature("tier", ("free",), 1),
+        NumericFeature("output.tokens", (10.0,), (0,), 0.0, 99.0, 10.0, 1.0),
+    )
+    return Layout("m", features, PredictionSpace("binary", ("stop", "length"), "stop"))
+
+
+@pytest.mark.parametrize("layout", [Layout.bare("m"), generation_layout()], ids=["no baseline", "baseline"])
+def test_labels_of_a_language_models_answers_rate_them_and_are_no_finish_reasons(
+    tmp_path: Path, layout: Layout
+) -> None:
+    view = rated_answers(tmp_path, layout)
+    found = view["ratings"]
+    assert (found["up"], found["down"], found["scores"], found["other"]) == (4, 1, 2, 1)
+    assert (found["up_rate"], found["mean"], view["weighted"]["up_rate"]) == (0.8, 4.5, pytest.approx(4 / 7))
+    assert view["realised"] is None and view["versions"][0]["realised"] is None and view["reason"] == ""
+    assert view["scores"] is None and view["errors"] is None and view["labelled"] == 8
+
+
+def test_a_model_that_reads_figures_of_language_models_has_classes_of_its_own() -> None:
+    layout = generation_layout()
+    other = replace(layout, prediction=PredictionSpace("binary", ("cheap", "dear"), "dear"))
+    assert ModelPlan("m", layout).generates and not ModelPlan("m", layout).label_rule.classes
+    assert not ModelPlan("m", other).generates and ModelPlan("m", other).outcome_metric == Metric("accuracy")
+    assert not ModelPlan("m", replace(layout, features=())).generates, "a classifier may say stop"
+
+
+def test_a_class_that_is_called_like_a_finish_reason_is_a_class(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, [ModelPlan("m", Layout.bare("m"))])
+    rows = [kept(f"p{n}", START, "failed" if n else "completed") for n in range(4)]
+    watched.flush(panes(batch([START] * 4), layout=Layout.bare("m"))[0], through=START, rows=rows)
+    watched.hub.labels([Label(f"p{n}", "failed", START * MINUTE_NS) for n in range(4)])
+    watched.hub.tick()
+    assert outcome(watched)["realised"] == 0.75 and outcome(watched)["ratings"] is None
     watched.hub.close()

@@ -12,7 +12,14 @@ from mlmon_sidecar.hub.windows import RecentWindows, Windows
 from mlmon_sidecar.records import Finding, Tier
 from mlmon_sidecar.statistics.indicators import BUDGET_RESERVE, OUTCOME_STREAM_WEIGHT, STREAM_WEIGHT
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
-from mlmon_sidecar.statistics.service import learn_service, service_indicators, slot_of, volume_counts
+from mlmon_sidecar.statistics.service import (
+    SERVICE_H,
+    VOLUME_H,
+    learn_service,
+    service_indicators,
+    slot_of,
+    volume_counts,
+)
 
 LAYOUT = Layout.bare("m")
 CELLS = LAYOUT.traffic
@@ -65,7 +72,10 @@ class Service:
             self.watch.turn(self.windows.by_hour, self.hour)
         self.windows.add(self.minute, vector, {})
         view = self.watch.take(vector, self.minute, late=False)
-        context = CheckContext("m", self.minute, LAYOUT, recent=RecentWindows(self.windows, self.minute), service=view)
+        context = CheckContext(
+            "m", self.minute, LAYOUT, recent=RecentWindows(self.windows, self.minute), service=view,
+            tolerance=self.watch.tolerance,
+        )  # fmt: skip
         self.resolved = [name for check in CHECKS.values() for name in check.resolved(context)]
         self.ended = getattr(self, "ended", set()) | set(self.resolved)
         return [finding for check in CHECKS.values() for finding in check.evaluate(context)]
@@ -108,6 +118,9 @@ def test_slow_requests_are_told_with_their_quantiles(learned: Callable[[], Servi
     assert finding.details["p50_p95_reference"][0] == pytest.approx(0.04, abs=0.006)
     assert finding.details["p50_p95_current"][0] == pytest.approx(0.1, abs=0.02)
     assert finding.summary.startswith("requests take longer: p50 ")
+    reference, current = (np.cumsum(finding.details[key]) for key in ("reference", "current"))
+    moved = 2 * np.arcsin(np.sqrt(reference / reference[-1])) - 2 * np.arcsin(np.sqrt(current / current[-1]))
+    assert SERVICE_H < finding.details["min_detectable_h"] < moved.max(), "what was found is more than the least"
 
 
 def test_fast_requests_are_no_fault(learned: Callable[[], Service]) -> None:
@@ -119,6 +132,7 @@ def test_errors_are_told_with_their_share(learned: Callable[[], Service]) -> Non
     assert (finding.rule, finding.tier) == ("error_rate", Tier.P2)
     assert finding.value is not None and 0.01 < finding.value < 0.1
     assert finding.threshold == pytest.approx(0.002, abs=0.001)
+    assert SERVICE_H < finding.details["min_detectable_h"] < 0.6
 
 
 @pytest.mark.parametrize("volume", [5.0, 0.1])
@@ -128,6 +142,7 @@ def test_far_more_and_far_fewer_requests_are_told(learned: Callable[[], Service]
     assert (finding.rule, finding.tier) == ("volume", Tier.P3)
     assert finding.value is not None and finding.threshold is not None
     assert (finding.value > finding.threshold) is (volume > 1)
+    assert VOLUME_H < finding.details["min_detectable_h"] < 1.2
     service.run(4)
     assert "requests" in service.ended
 

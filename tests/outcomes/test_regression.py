@@ -43,3 +43,28 @@ def test_a_correction_takes_out_what_was_put_in() -> None:
     was, now = (sums_of(np.array([2.0]), np.array([actual]), scale) for actual in (3.0, 1.5))
     undone = ErrorSums(*(-value for value in was))
     assert was.plus(undone).plus(now) == now
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None, max_examples=30)
+def test_sums_by_weight_are_scikit_learns_with_sample_weight(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    actual = 50 + 10 * rng.standard_normal(60)
+    predicted = actual + 3 * rng.standard_normal(60)
+    weight = rng.integers(1, 2**40, 60).tolist()
+    scale = scale_of(actual.tolist())
+    sums = ErrorSums()
+    for at, heavy in enumerate(weight):
+        own = sums_of(predicted[at : at + 1], actual[at : at + 1], scale)
+        sums = sums.plus(ErrorSums(*(heavy * value for value in own)))
+    found = errors_of(sums, scale, rows=40.0)
+    assert found is not None and found.rows == 40
+    quantum = scale.unit / STEPS
+    assert found.mae == pytest.approx(mean_absolute_error(actual, predicted, sample_weight=weight), abs=quantum)
+    assert found.rmse == pytest.approx(root_mean_squared_error(actual, predicted, sample_weight=weight), abs=quantum)
+    assert found.bias == pytest.approx(float(np.average(predicted - actual, weights=weight)), abs=quantum)
+    assert found.r2 == pytest.approx(r2_score(actual, predicted, sample_weight=weight), abs=0.005)
+    wanted = mean_absolute_percentage_error(actual, predicted, sample_weight=weight)
+    assert found.mape == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+    spread = float(np.sqrt(np.cov(np.abs(predicted - actual), aweights=weight, ddof=0)))
+    assert found.mae_interval[1] - found.mae == pytest.approx(1.96 * spread / 40**0.5, rel=0.01)

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
 import httpx
 
 HERE = Path(__file__).parent
@@ -192,15 +192,23 @@ def build_baseline(folder: Path, rows: Sequence[Mapping[str, float | str]], name
     return folder / name
 
 
+def reading(folder: Path) -> apsw.Connection:
+    """The store, through the library that writes it: a second copy of SQLite in one process, as the standard library's
+    is, takes the other's locks away when it closes a file. https://www.sqlite.org/howtocorrupt.html, 2.2.1"""
+    connection = apsw.Connection(f"{folder}/mlmon.db", flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(10_000)
+    return connection
+
+
 def stored(folder: Path, what: str = "prediction_id") -> list[Any]:
-    """Columns of the stored predictions, oldest first; read as anybody would, while the hub writes or not."""
-    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
+    """Columns of the stored predictions, oldest first; read while the hub writes or not."""
+    with closing(reading(folder)) as connection:
         rows = connection.execute(f"SELECT {what} FROM predictions ORDER BY event_ns, prediction_id").fetchall()
     return [row[0] if len(row) == 1 else row for row in rows]
 
 
 def counters(folder: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(reading(folder)) as connection:
         return dict(connection.execute("SELECT name, value FROM counters").fetchall())
 
 

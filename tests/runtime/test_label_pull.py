@@ -271,6 +271,7 @@ def test_settings_become_an_order(tmp_path: Path) -> None:
         ('path = "x.txt"', "must end in"),
         ('path = "x.csv"\ncolumns = { when = "at" }', "columns knows"),
         ('path = "x.csv"\ncursor = "a; b"', "cursor"),
+        ('url = "sqlite:///mlmon.db"\nquery = "SELECT 1"', "is the monitor's own store"),
     ],
 )
 def test_what_cannot_be_pulled_is_an_error(tmp_path: Path, text: str, said: str) -> None:

@@ -1,6 +1,5 @@
 """A stream of 200 chunks through a real uvicorn: times and tokens as the application itself knows them."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from runtime_serving import ID, TOKEN, Served, eventually, serving, stored
+from runtime_serving import ID, TOKEN, Served, eventually, reading, serving, stored
 from served_llm import CHUNKS, PROMPT_TOKENS
 
 STREAMS = 15
@@ -99,5 +98,5 @@ def test_a_label_names_the_answer_by_its_id(served: Served) -> None:
 
 
 def _states(folder: Path) -> list[str]:
-    with closing(sqlite3.connect(f"file:{folder}/mlmon.db?mode=ro", uri=True, timeout=10)) as connection:
+    with closing(reading(folder)) as connection:
         return [row[0] for row in connection.execute("SELECT state FROM labels")]

@@ -20,7 +20,7 @@ LAYOUT = Layout(
     "m",
     (NumericFeature("x", EDGES, (0, 1, 2), -3.0, 3.0, 0.0, 1.0),),
     PredictionSpace("none"),
-    SegmentSpace((Dimension("place", ("A", "B")),), ("x",)),
+    segments=SegmentSpace((Dimension("place", ("A", "B")),), ("x",)),
 )
 SHARES = np.array([0.16, 0.34, 0.34, 0.16])
 HOURS = 400

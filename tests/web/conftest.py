@@ -2,13 +2,20 @@
 
 import asyncio
 import math
+import os
 import random
-from collections.abc import Mapping, Sequence
+import shutil
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from mlmon_sidecar.errors import HubUnavailable
@@ -18,11 +25,19 @@ from mlmon_sidecar.records import Flush, FlushReceipt, Label, LabelReceipt, Labe
 from mlmon_sidecar.web.app import WebOptions, build_web
 from mlmon_sidecar.web.tokens import Scope, TokenSet
 
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    sync_playwright = None
+
 NOW_MS = 1_772_546_400_000  # 2026-03-03T14:00:00Z
 HOUR_MS = 3_600_000
 LABEL_TOKEN = "label-token-0123456789"
 READ_TOKEN = "read-token-0123456789"
 HOSTILE = '<img src=x onerror="document.title=1">'
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run"]  # fmt: skip
 
 
 class FixedClock:
@@ -146,8 +161,10 @@ def model() -> ModelView:
                     "equal_age": 0.872, "bias": -0.019, "estimated": 0.868, "estimated_low": 0.859,
                     "estimated_high": 0.877, "estimate_note": "", "estimate_check": None,
                     "baseline": 0.934, "labelled": 31_240, "coverage": 0.649, "expected_coverage": 0.9,
-                    "maturity": 0.72, "mature_age_days": 4, "delay_moved": False, "versions": [],
-                    "scores": None, "errors": None, "ratings": None, "reason": ""},
+                    "maturity": 0.72, "mature_age_days": 4, "delay_moved": False, "versions": [], "segments": [],
+                    "classes": None, "scores": None, "answers": None, "errors": None, "ratings": None, "sets": None,
+                    "weighted": None, "reason": ""},
+        "pull": None,
     }  # fmt: skip
 
 
@@ -268,3 +285,58 @@ def may_read() -> dict[str, str]:
 def hostile() -> str:
     """The name of one feature that the fake hub reports."""
     return HOSTILE
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if CHROMIUM is None or sync_playwright is None:
+        reason = "needs playwright and a chromium on the PATH (Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(hub: FakeHub, options: WebOptions) -> Iterator[str]:
+    app = Starlette(routes=[Mount("/mlmon", app=build_web(hub, options))])
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/mlmon/"
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+class Watched:
+    """A page, and everything it complained about."""
+
+    def __init__(self, chromium: Any, **context: Any) -> None:
+        self.context = chromium.new_context(timezone_id="Asia/Tokyo", locale="en-GB", **context)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.addresses: list[str] = []
+
+    def open(self, address: str, query: str = "") -> Any:
+        self.page.goto(f"{address}?token={READ_TOKEN}{query}")
+        self.page.wait_for_selector("footer section")
+        return self.page
+
+
+@pytest.fixture
+def watched(chromium: Any) -> Iterator[Any]:
+    made: list[Watched] = []
+
+    def make(**context: Any) -> Watched:
+        made.append(Watched(chromium, **context))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.context.close()

@@ -1,85 +1,18 @@
-"""The page in a real Chromium, served by a real uvicorn below a prefix."""
+"""The page in a real Chromium, served by a real uvicorn below a prefix (conftest.py)."""
 
 import os
-import shutil
-import socket
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
-
-from mlmon_sidecar.web.app import WebOptions, build_web
 
 try:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 except ImportError:
-    sync_playwright = None
+    expect = None
 
 Hub = Any  # the fakes of conftest.py
 Page = Any
 READ = "read-token-0123456789"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None or sync_playwright is None:
-        reason = "needs playwright and a chromium on the PATH (Debian: apt-get install chromium)"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, headless=True)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def address(hub: Hub, options: WebOptions) -> Iterator[str]:
-    app = Starlette(routes=[Mount("/mlmon", app=build_web(hub, options))])
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/mlmon/"
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
-class Watched:
-    """A page, and everything it complained about."""
-
-    def __init__(self, chromium: Any, **context: Any) -> None:
-        self.context = chromium.new_context(timezone_id="Asia/Tokyo", locale="en-GB", **context)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.addresses.append(request.url))
-        self.addresses: list[str] = []
-
-    def open(self, address: str, query: str = "") -> Page:
-        self.page.goto(f"{address}?token={READ}{query}")
-        self.page.wait_for_selector("footer section")
-        return self.page
-
-
-@pytest.fixture
-def watched(chromium: Any) -> Iterator[Any]:
-    made: list[Watched] = []
-
-    def make(**context: Any) -> Watched:
-        made.append(Watched(chromium, **context))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.context.close()
 
 
 def keep(page: Page, name: str) -> None:

@@ -1,5 +1,6 @@
 // What happened: lanes over time for the eye, and the same as a list in words.
 
+import { told } from "./details.js";
 import { el, tierBadge } from "./dom.js";
 import { clock, duration, fixed, moment, plural, words } from "./format.js";
 
@@ -87,13 +88,8 @@ function row(incident, now) {
 }
 
 function details(incident) {
-  const entries = Object.entries(incident.details);
-  if (!entries.length) return null;
-  const pairs = entries.flatMap(([name, value]) => [
-    el("dt", {}, words(name)),
-    el("dd", {}, typeof value === "string" ? value : JSON.stringify(value)),
-  ]);
-  const node = el("details", { open: unfolded.has(incident.key) }, el("summary", {}, "Details"), el("dl", {}, pairs));
+  if (!Object.keys(incident.details).length) return null;
+  const node = el("details", { open: unfolded.has(incident.key) }, el("summary", {}, "Details"), told(incident));
   node.addEventListener("toggle", () => (node.open ? unfolded.add(incident.key) : unfolded.delete(incident.key)));
   return node;
 }

@@ -6,10 +6,13 @@ import { showFeatures } from "./features.js";
 import { showFooter } from "./footer.js";
 import { ask, forget } from "./hub.js";
 import { showIncidents } from "./incidents.js";
+import { showOutcomes } from "./outcomes.js";
+import { showParts } from "./parts.js";
 import { drawTiles, showTiles, tileNodes } from "./tiles.js";
 
 const query = new URLSearchParams(location.search);
 const POLL_MS = Math.min(60, Math.max(1, Number(query.get("poll")) || 5)) * 1000;
+const SECTIONS = ["segments", "embeddings", "versions", "outcomes", "textbook"]; // hidden while there is nothing in them
 const CHARTS_EVERY_MS = 5000; // at the most: about fifteen small questions
 
 let chosen = query.get("model");
@@ -46,6 +49,7 @@ function show(status) {
   showFooter(byId("footer"), status);
   for (const id of ["tiles", "incidents", "features"]) byId(id).hidden = !model;
   if (!model) {
+    for (const id of SECTIONS) byId(id).hidden = true;
     const why = "Send one request to a monitored route. It appears here within a few seconds.";
     byId("state").replaceChildren(el("h1", {}, "No predictions yet"), el("p", { class: "quiet" }, why));
     return;
@@ -56,6 +60,8 @@ function show(status) {
   showTiles(model, incidents);
   showIncidents(byId("incidents"), incidents, now, model.window.hours);
   showFeatures(byId("features"), model);
+  showParts(Object.fromEntries(SECTIONS.map((id) => [id, byId(id)])), model, incidents, now);
+  showOutcomes(byId("outcomes"), model, now);
 }
 
 function versionName(each) {
