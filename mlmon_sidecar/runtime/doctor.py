@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import apsw
 import httpx
 
+from mlmon_sidecar.capture.compiled import implementation
 from mlmon_sidecar.config import Loaded, Settings
 from mlmon_sidecar.errors import HubUnavailable
 from mlmon_sidecar.export.options import GRPC, ExportOptions, ExportSettings, SignalOptions
@@ -53,6 +54,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str], now: Callable[[], float]
     """Each finding as soon as it is made. ``now``: Unix seconds."""
     settings = loaded.settings
     yield from _configuration(loaded)
+    yield Found("capture", Verdict.OK, f"the tap is {implementation()}")
     yield from _store(settings)
     yield from _hub(settings)
     options = export_options(settings, dict(environ))
