@@ -45,6 +45,7 @@ from mlmon_sidecar.records import (
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import (
+    label_intake,
     sqlite_baselines,
     sqlite_error_weights,
     sqlite_feedback,
@@ -56,6 +57,7 @@ from mlmon_sidecar.store import (
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.losses import losses_in
+from mlmon_sidecar.store.sqlite_feedback import SqliteLabelTables
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -361,7 +363,7 @@ class SqliteStore:
         with self._transaction(durable=True) as db:
             if place is not None:
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"place:{place[0]}", place[1])).fetchall()
-            return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+            return label_intake.commit(SqliteLabelTables(db), labels, received_ns, rules or {}, key)
 
     def place(self, name: str) -> str:
         """The text that was last kept with labels under this name; "" where none was."""
