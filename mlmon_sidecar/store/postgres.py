@@ -81,8 +81,12 @@ class PostgresStore:
         self._read_lock = threading.Lock()
         try:
             self._write = self._connect()
-            _bring_up_to_date(self._write)
-            self._read = self._connect()
+            try:
+                _bring_up_to_date(self._write)
+                self._read = self._connect()
+            except BaseException:
+                self._write.close()
+                raise
         except psycopg.Error as error:
             raise StoreError(
                 f"the database cannot be used ({type(error).__name__}: {_first_line(error)})",
