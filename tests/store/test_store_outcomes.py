@@ -1,7 +1,6 @@
 """Labelled scores and errors: what is counted is what scikit-learn says of the labels in force."""
 
 from collections import Counter
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,14 +26,6 @@ from mlmon_sidecar.statistics.score_grid import bin_of
 from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.store.contract import Keep
 from mlmon_sidecar.store.sqlite import SCHEMA_SCRIPTS
-
-
-@pytest.fixture(name="store", params=["sqlite"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"{request.param}:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
 
 
 def fill(store: Store, rows: list[KeptRow], *batches: list[Label]) -> None:
