@@ -37,7 +37,7 @@ from mlmon_sidecar.records import Flush, KeptRow, RedactedRows
 from mlmon_sidecar.records import Label as StoredLabel
 from mlmon_sidecar.store import open_store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "store"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from postgres_server import Server
 
 TOKEN = "benchmark-token-0123456789"

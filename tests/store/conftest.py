@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgres_server import Server, programs
 
 from mlmon_sidecar.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def database() -> Iterator[Server]:
-    """A PostgreSQL that forgets what it is killed over."""
-    missing = None if programs() else "PostgreSQL is not installed"
-    if importlib.util.find_spec("psycopg") is None:
-        missing = "psycopg is not installed"
-    if missing and os.environ.get("CI"):
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture
-def postgres(database: Server) -> str:
-    """The URL of a store without tables."""
-    import psycopg
-
-    with psycopg.connect(database.url, autocommit=True) as db:
-        db.execute("SET client_min_messages = warning; DROP SCHEMA IF EXISTS mlmon CASCADE")
-    return database.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

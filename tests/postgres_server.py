@@ -44,6 +44,14 @@ class Server:
     def url(self) -> str:
         return f"postgresql://mlmon@/postgres?host={self.folder}"
 
+    def emptied(self) -> str:
+        """The URL, of a database without a store's tables."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as db:
+            db.execute("SET client_min_messages = warning; DROP SCHEMA IF EXISTS mlmon CASCADE")
+        return self.url
+
     def start(self) -> None:
         command = [
             self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=",
