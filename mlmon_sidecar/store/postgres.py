@@ -63,6 +63,9 @@ SCHEMA_VERSION = 1
 CONNECT_SECONDS = 5
 STATEMENT_MS = 120_000  # a statement that waits longer is given up, and its call may come again
 LOCK_MS = 10_000
+PLANS = "-c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Every statement looks up some thousand keys; not knowing how many, the planner would rather read whole tables."""
+
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
 SCHEMA_LOCK = 0x6D6C6D6F  # of two processes that start together one makes the tables, the other waits
 
@@ -105,7 +108,7 @@ class PostgresStore:
             connect_timeout=CONNECT_SECONDS,
             application_name="mlmon",
             options=f"-c search_path={SCHEMA} -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS} "
-            "-c client_min_messages=warning -c jit=off",
+            f"-c client_min_messages=warning {PLANS}",
         )
 
     # ------------------------------------------------------------ transactions
