@@ -43,6 +43,8 @@ COUNT_LEAST = 3_000  # 51 rows of 50 features
 KEEP_NS_PER_ROW = 5_000.0
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
 KEEP_LEAST = 64
+Passed = tuple[Exchange, str | None]
+"""An exchange, and the version of one that was decoded."""
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -88,7 +90,7 @@ class Stages:
         self._generations = generations
         self._sizes = sizes
         self._durations = durations
-        self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
+        self._passed: dict[str, list[Passed]] = {}  # by model, not counted as traffic
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
@@ -121,7 +123,7 @@ class Stages:
             self._keep_some()
         elif self._decoding.is_full or (self._decoding and last):
             self._to_columns()
-        elif len(self._passed) >= MAX_TRAFFIC or (self._passed and last):
+        elif self._passed and (last or sum(map(len, self._passed.values())) >= MAX_TRAFFIC):
             self._count_traffic()
         elif self._gathered.units >= self._count_pace.units or (self._gathered and last):
             self._count_rows()
@@ -164,7 +166,8 @@ class Stages:
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         self._sizes.add(batches)
         versions = decoded_versions(batches)
-        self._passed += [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
+        passed = [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
+        self._passed.setdefault(name, []).extend(passed)
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
@@ -198,11 +201,8 @@ class Stages:
     def _count_traffic(self) -> None:
         """Exchanges to panes, whatever became of them."""
         with self._state:
-            passed, self._passed = self._passed, []
-            by_model: dict[str, list[tuple[Exchange, str | None]]] = {}
-            for item in passed:
-                by_model.setdefault(item[0].model, []).append(item)
-            for name, members in by_model.items():
+            passed, self._passed = self._passed, {}
+            for name, members in passed.items():
                 default = self._models[name].decode.constant_version
                 try:
                     self._builders[name].add_exchanges(members, default, self._clock.unix_at)
@@ -211,10 +211,13 @@ class Stages:
                     self._telemetry.failed("aggregate", error)
             self._settle()
 
-    def _time(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
-        public = self._models[name].redactor.category(VERSION, default)
+    def _time(self, name: str, members: Sequence[Passed], default: str) -> None:
+        by_version: dict[str | None, list[Exchange]] = {}
         for exchange, version in members:
-            self._durations.add(public if version is None else version, exchange)
+            by_version.setdefault(version, []).append(exchange)
+        for version, exchanges in by_version.items():
+            told = self._models[name].redactor.category(VERSION, default) if version is None else version
+            self._durations.add(told, exchanges)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""
