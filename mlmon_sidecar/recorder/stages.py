@@ -113,23 +113,24 @@ class Stages:
         self._builders[name] = PaneBuilder(model.layout, model.redactor.category)
 
     def step(self) -> bool:
-        """One piece of work. False: what was there when the hand-off was last looked at is done.
+        """One piece of work. False: what was there when the hand-off was last looked at is read, and what is left of it
+        waits for more, until the next flush.
 
-        What came meanwhile waits for the next step. A step costs much before its first exchange, so that who takes them
-        as they come does several times the work of who lets some gather.
+        A step costs much before its first row, so that who takes rows as they come does several times the work of who
+        lets some gather.
         """
-        last = not self._decoding.queued
+        (self._due() or self._read_some)()
+        return self._decoding.queued or self._due() is not None
+
+    def _due(self) -> Callable[[], None] | None:
+        """What there is enough of for a step."""
         if self._counted is not None:
-            self._keep_some()
-        elif self._decoding.is_full or (self._decoding and last):
-            self._to_columns()
-        elif self._passed and (last or sum(map(len, self._passed.values())) >= MAX_TRAFFIC):
-            self._count_traffic()
-        elif self._gathered.units >= self._count_pace.units or (self._gathered and last):
-            self._count_rows()
-        else:
-            self._read_some()
-        return self._decoding.queued or self._holds_something
+            return self._keep_some
+        if self._decoding.is_full:
+            return self._to_columns
+        if sum(map(len, self._passed.values())) >= MAX_TRAFFIC:
+            return self._count_traffic
+        return self._count_rows if self._gathered.units >= self._count_pace.units else None
 
     @property
     def _holds_something(self) -> bool:
@@ -138,9 +139,9 @@ class Stages:
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
-        exchanges, cost = self._decoding.drain()
+        exchanges, size = self._decoding.drain()
         with self._state:
-            self._decoding.read(exchanges, cost)
+            self._decoding.read(exchanges, size)
             if not self._decoding.queued:
                 self._minutes.taken(begun)
             self._settle()
@@ -245,18 +246,20 @@ class Stages:
             self._settle()
 
     def count_gathered(self, rest: Callable[[], None] | None = None) -> None:
-        """What was decoded, to the last row. ``rest`` is called between two steps."""
-        self._to_columns()
-        self._count_traffic()
+        """What was read, to the last row. ``rest`` is called between two steps."""
         while self._one_more():
             if rest is not None:
                 rest()
 
     def _one_more(self) -> bool:
-        """A step of counting or keeping; False where all is done. What another thread is at is done when it is."""
+        """A step of anything but reading; False where all is done. What another thread is at is done when it is."""
         with self._state:
             if self._counted is not None:
                 self._keep_some()
+            elif self._decoding:
+                self._to_columns()
+            elif self._passed:
+                self._count_traffic()
             elif self._gathered:
                 self._count_rows()
             else:
