@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -91,6 +92,7 @@ class Stages:
         self._sizes = sizes
         self._durations = durations
         self._passed: dict[str, list[Passed]] = {}  # by model, not counted as traffic
+        self._groups: deque[Group] = deque()  # columns, not looked at
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
@@ -126,6 +128,8 @@ class Stages:
         """What there is enough of for a step."""
         if self._counted is not None:
             return self._keep_some
+        if self._groups:
+            return self._take_in
         if self._decoding.is_full:
             return self._to_columns
         if sum(map(len, self._passed.values())) >= MAX_TRAFFIC:
@@ -135,7 +139,7 @@ class Stages:
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        return bool(self._decoding or self._passed or self._gathered or self._counted)
+        return bool(self._decoding or self._groups or self._passed or self._gathered or self._counted)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
@@ -149,8 +153,14 @@ class Stages:
     def _to_columns(self) -> None:
         """Exchanges that were read to rows that wait to be counted."""
         with self._state:
-            for group in self._decoding.columns():
-                self._account(group)
+            self._groups.extend(self._decoding.columns())
+            self._settle()
+
+    def _take_in(self) -> None:
+        """Rows of one model to those that wait to be counted, and its exchanges to those that wait to be."""
+        with self._state:
+            if self._groups:  # or a flush took them in meanwhile
+                self._account(self._groups.popleft())
             self._settle()
 
     def _account(self, group: Group) -> None:
@@ -256,6 +266,8 @@ class Stages:
         with self._state:
             if self._counted is not None:
                 self._keep_some()
+            elif self._groups:
+                self._take_in()
             elif self._decoding:
                 self._to_columns()
             elif self._passed:
