@@ -23,7 +23,7 @@ def with_bodies(made: Exchange, request: bytes, response: bytes) -> Exchange:
 
 
 def made(kind: str, number: int) -> Exchange:
-    one = exchange(number, ended_ns=(4 + 30 * number) * 10**9, model="mn"[number % 2])  # over several minutes
+    one = exchange(number, ended_ns=(4 + 7 * number) * 10**9, model="mn"[number % 2])  # over several minutes
     if kind == "personal":
         return with_bodies(one, orjson.dumps({"x": number, "town": f"ann{number}@example.com"}), b'{"score":0.5}')
     if kind == "rows":
