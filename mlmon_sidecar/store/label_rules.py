@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mlmon_sidecar.records import Label, LabelStatus
+from mlmon_sidecar.records import MINUTE_NS, Label, LabelStatus
 
 MAX_AHEAD_NS = 300_000_000_000  # 5 min: clocks differ
 MAX_BEFORE_NS = 300_000_000_000  # 5 min before its prediction counts as at the same time
@@ -17,14 +17,15 @@ USUAL_DAYS = 30  # what is usual is what was said on so many days before
 STRANGE_SHARE = 0.4  # by how much the share of one class exceeds the usual one: more than 11 standard errors of 200
 SOURCES_WATCHED = 100  # of one model and day; further ones go by the name of all that are not watched
 OTHER_SOURCES = "*"
+DAY_NS = 1440 * MINUTE_NS
+CLASSES_TOLD = 10  # in a reason
+CHARACTERS_TOLD = 40  # of each
 
 AHEAD = "observed_at lies more than 5 minutes ahead of the hub's clock"
-BEFORE = "observed_at lies before the prediction"
-LATE = "observed_at lies beyond the model's label horizon (outcomes.horizon)"
+BEFORE = "observed_at lies more than 5 minutes before the prediction"
 SEVERAL_MODELS = "the id names predictions of several models: give model"
 BATCH = "the id names a request of several rows: add the row, as in id/0"
 NOT_A_NUMBER = "the model predicts a number: the label is none"
-NOT_A_CLASS = "the label is none of the model's classes (as its baseline has them)"
 NOT_HERE = "no prediction with this id yet"
 STRANGE = "this source says this class far more often than is usual: kept, not counted (outcomes.trusted_sources)"
 
@@ -49,7 +50,26 @@ class LabelRule:
         """Why a label cannot be this model's; "" when it can."""
         if self.kind == "regression":
             return "" if _is_number(text) else NOT_A_NUMBER
-        return NOT_A_CLASS if self.classes and text not in self.classes else ""
+        return self.not_a_class if self.classes and text not in self.classes else ""
+
+    @property
+    def not_a_class(self) -> str:
+        """
+        >>> LabelRule(1, "binary", frozenset({"yes", "no"})).not_a_class
+        "the label is none of the model's classes: its baseline has no, yes"
+        """
+        names = [name if len(name) <= CHARACTERS_TOLD else f"{name[:CHARACTERS_TOLD]}..." for name in self.classes]
+        told = ", ".join(sorted(names)[:CLASSES_TOLD])
+        more = f" and {len(names) - CLASSES_TOLD} more" if len(names) > CLASSES_TOLD else ""
+        return f"the label is none of the model's classes: its baseline has {told}{more}"
+
+    @property
+    def late(self) -> str:
+        """
+        >>> LabelRule(60 * DAY_NS).late
+        'observed_at lies more than 60 days after the prediction (outcomes.horizon)'
+        """
+        return f"observed_at lies more than {self.horizon_ns / DAY_NS:g} days after the prediction (outcomes.horizon)"
 
 
 Rules = Mapping[str, LabelRule]
@@ -68,7 +88,7 @@ def refused(
     if problem:
         return LabelStatus.INVALID, problem
     if rule is not None and event_ns is not None and label.observed_ns - event_ns > rule.horizon_ns:
-        return LabelStatus.EXPIRED, LATE
+        return LabelStatus.EXPIRED, rule.late
     return None
 
 

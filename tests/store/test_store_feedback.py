@@ -18,6 +18,8 @@ RULES = {
     "m": LabelRule(60 * DAY_NS, "binary", frozenset({"yes", "no"}), frozenset({"chargebacks"})),
     "r": LabelRule(60 * DAY_NS, "regression"),
 }
+UNSEEN = "the label is none of the model's classes: its baseline has no, yes"
+LATE = "observed_at lies more than 60 days after the prediction (outcomes.horizon)"
 
 
 @pytest.fixture(name="store")
@@ -52,7 +54,7 @@ def join(store: Store) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("label", "status", "reason"),
     [
-        (Label("p", "maybe", NOW), "invalid", label_rules.NOT_A_CLASS),
+        (Label("p", "maybe", NOW), "invalid", UNSEEN),
         (Label("n", "high", NOW), "invalid", label_rules.NOT_A_NUMBER),
         (Label("n", "nan", NOW), "invalid", label_rules.NOT_A_NUMBER),
         (Label("n", "1e3", NOW), "accepted", ""),
@@ -60,10 +62,10 @@ def join(store: Store) -> dict[str, int]:
         (Label("p", "yes", 90 * DAY_NS - label_rules.MAX_BEFORE_NS), "accepted", ""),
         (Label("p", "yes", NOW + label_rules.MAX_AHEAD_NS + 1), "invalid", label_rules.AHEAD),
         (Label("p", "yes", NOW + label_rules.MAX_AHEAD_NS), "accepted", ""),
-        (Label("old", "yes", NOW), "expired", label_rules.LATE),
+        (Label("old", "yes", NOW), "expired", LATE),
         (Label("old", "yes", 90 * DAY_NS), "accepted", ""),
         (Label("unknown", "yes", NOW + DAY_NS), "invalid", label_rules.AHEAD),
-        (Label("unknown", "maybe", NOW, "m"), "invalid", label_rules.NOT_A_CLASS),
+        (Label("unknown", "maybe", NOW, "m"), "invalid", UNSEEN),
         (Label("unknown", "maybe", NOW), "pending", label_rules.NOT_HERE),
         (Label("request", "yes", NOW), "ambiguous", label_rules.BATCH),
         (Label("tx-9", "yes", NOW), "ambiguous", label_rules.BATCH),
@@ -98,7 +100,7 @@ def test_a_repeated_request_gets_its_first_answer_and_undoes_no_correction(store
     predict(store, row("p", event_ns=90 * DAY_NS))
     first = Label("p", "yes", NOW), Label("q", "maybe", NOW, "m")
     answer = say(store, *first, key="a" * 32 + "b" * 32)
-    assert answer == [("accepted", ""), ("invalid", label_rules.NOT_A_CLASS)]
+    assert answer == [("accepted", ""), ("invalid", UNSEEN)]
     assert say(store, Label("p", "no", NOW)) == [("corrected", "")]
     assert say(store, *first, key="a" * 32 + "b" * 32) == answer
     assert join(store) == {"no": 1}
