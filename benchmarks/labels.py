@@ -1,4 +1,7 @@
-"""Labels by HTTP into SQLite, their join, and a hub that is killed: ``python benchmarks/labels.py ingest|join|kill``.
+"""Labels by HTTP, their join, and a hub that is killed: ``python benchmarks/labels.py ingest|join|kill``.
+
+The store is a file (SQLite), or with ``--postgres`` a PostgreSQL that is started for it and writes every commit to its
+disk, as it comes out of the box.
 
 *ingest* streams labels in JSON Lines to ``mlmon hub``, a process of its own, about predictions it has; every label is
 on disk before the answer. *join* counts as many labels as predictions into outcome cells. *kill* ends the hub by
@@ -18,11 +21,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import apsw
 import httpx
 import orjson
 import psutil
@@ -32,7 +35,10 @@ from mlmon_sidecar.client import FeedbackClient, Label
 from mlmon_sidecar.errors import FeedbackError
 from mlmon_sidecar.records import Flush, KeptRow, RedactedRows
 from mlmon_sidecar.records import Label as StoredLabel
-from mlmon_sidecar.store.sqlite import SqliteStore
+from mlmon_sidecar.store import open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from postgres_server import Server
 
 TOKEN = "benchmark-token-0123456789"
 ROWS_A_FLUSH = 5_000
@@ -42,9 +48,9 @@ DAY_NS = 86_400 * 1_000_000_000
 NOW_NS = time.time_ns()
 
 
-def predict(path: Path, count: int) -> list[str]:
+def predict(url: str, count: int) -> list[str]:
     """``count`` predictions of the last ten days with an alias each; their ids."""
-    store = SqliteStore(path)
+    store = open_store(url)
     store.take_over()
     ids: list[str] = []
     for seq, start in enumerate(range(0, count, ROWS_A_FLUSH), start=1):
@@ -76,13 +82,13 @@ def predict(path: Path, count: int) -> list[str]:
 class HubProcess:
     """``mlmon hub`` on a store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str) -> None:
         self.folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         (folder / "token").write_text(TOKEN)
         (folder / "mlmon.toml").write_text(
-            f'store = "sqlite:///{folder}/mlmon.db"\n[hub]\nurl = "unix://{folder}/hub.sock"\n'
+            f'store = "{store}"\n[hub]\nurl = "unix://{folder}/hub.sock"\n'
             f'[tokens]\nlabel = "{folder}/token"\n[models.fraud]\n'
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -120,9 +126,9 @@ def lines(names: list[str]) -> Iterator[bytes]:
         yield b"".join(orjson.dumps(item) + b"\n" for item in items)
 
 
-def ingest(folder: Path, count: int) -> None:
-    ids = predict(folder / "mlmon.db", count)
-    hub = HubProcess(folder)
+def ingest(folder: Path, store: str, count: int) -> None:
+    ids = predict(store, count)
+    hub = HubProcess(folder, store)
     process = hub.start()
     try:
         half = count // 2
@@ -147,10 +153,9 @@ def ingest(folder: Path, count: int) -> None:
         hub.kill()
 
 
-def join(folder: Path, count: int) -> None:
-    path = folder / "mlmon.db"
-    predict(path, count)
-    store = SqliteStore(path)
+def join(_folder: Path, url: str, count: int) -> None:
+    predict(url, count)
+    store = open_store(url)
     store.take_over()
     started = time.perf_counter(), time.process_time()
     for start in range(0, count, ROWS_A_FLUSH):
@@ -173,10 +178,10 @@ def join(folder: Path, count: int) -> None:
         print(f"{what}: {count:,} labels with {count:,} predictions in {b[0] - a[0]:.2f} s, {b[1] - a[1]:.2f} s CPU")
 
 
-def kill(folder: Path, times: int) -> None:
+def kill(folder: Path, store: str, times: int) -> None:
     """Acknowledged labels are written down here, in this process, which is not killed."""
     acknowledged: set[str] = set()
-    hub = HubProcess(folder)
+    hub = HubProcess(folder, store)
     stop, run = threading.Event(), 0
     chance = random.Random(7)
 
@@ -207,13 +212,12 @@ def kill(folder: Path, times: int) -> None:
         stop.set()
         for thread in threads:
             thread.join()
-        # The file as the kill left it; the next hub goes on with it.
-        db = apsw.Connection(str(folder / "mlmon.db"))
-        if db.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
-            raise SystemExit(f"run {run}: the store is damaged")
-        kept = {name for (name,) in db.execute("SELECT id FROM labels")}
-        rows = db.execute("SELECT count(*) FROM labels").fetchall()[0][0]
-        db.close()
+        # The store as the kill left it; the next hub goes on with it.
+        with closing(open_store(store)) as left:
+            if store.startswith("sqlite") and left._rows("PRAGMA integrity_check") != [("ok",)]:
+                raise SystemExit(f"run {run}: the store is damaged")
+            kept = {name for (name,) in left._rows("SELECT id FROM labels")}
+            rows = left._rows("SELECT count(*) FROM labels")[0][0]
         if acknowledged - kept or rows != len(kept):
             raise SystemExit(f"run {run}: {len(acknowledged - kept)} lost, {rows - len(kept)} twice")
         print(f"kill {run + 1}: {len(acknowledged):,} acknowledged, {len(kept):,} kept", flush=True)
@@ -225,12 +229,14 @@ def main() -> None:
     parser.add_argument("what", choices=("ingest", "join", "kill"))
     parser.add_argument("--labels", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--postgres", action="store_true")
     chosen = parser.parse_args()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, Server(durable=True) if chosen.postgres else nullcontext() as server:
+        store = f"sqlite:///{folder}/mlmon.db" if server is None else server.url
         if chosen.what == "kill":
-            kill(Path(folder), chosen.kills)
+            kill(Path(folder), store, chosen.kills)
         else:
-            {"ingest": ingest, "join": join}[chosen.what](Path(folder), chosen.labels)
+            {"ingest": ingest, "join": join}[chosen.what](Path(folder), store, chosen.labels)
 
 
 if __name__ == "__main__":

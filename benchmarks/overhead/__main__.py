@@ -7,6 +7,7 @@ python -m benchmarks.overhead --rounds 9 --only raw
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from benchmarks.overhead.rounds import Cost, serve
 from benchmarks.overhead.table import Costs, markdown, profile_text, ratios, text
 from benchmarks.overhead.traffic import PAYLOADS
-from benchmarks.overhead.variants import FASTAPI_ONLY, VARIANTS
+from benchmarks.overhead.variants import ENVIRONMENT, FASTAPI_ONLY, VARIANTS
 
 FRAMEWORKS = ("raw", "fastapi")
 
@@ -29,7 +30,11 @@ class Measured:
         self.name = name
         self._told, child = context.Pipe()
         self._process = context.Process(target=serve, args=(name, framework, child))
+        set_before = {key: os.environ.get(key) for key in ENVIRONMENT.get(name, {})}
+        os.environ.update(ENVIRONMENT.get(name, {}))
         self._process.start()
+        for key, value in set_before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
         child.close()
 
     def ready(self) -> None:

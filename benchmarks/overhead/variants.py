@@ -15,7 +15,10 @@ from typing import Any
 
 from benchmarks.overhead.traffic import PAYLOADS, App, raw_application
 from mlmon_sidecar import MonitorMiddleware
+from mlmon_sidecar.capture.compiled import PURE as PURE_PYTHON
+from mlmon_sidecar.capture.compiled import implementation
 
+PURE = "mlmon, tap in pure Python"
 Sent = dict[str, int]
 """Requests sent so far, by payload."""
 
@@ -138,7 +141,7 @@ class TapOnly(Variant):
         process = middleware._process
         assert process is not None, "strict"
         process.pid = os.getpid()  # as if started: no worker
-        self.handoff = process.handoff
+        self.process, self.handoff = process, process.handoff
         self.captured = 0
         return middleware.__call__
 
@@ -151,9 +154,18 @@ class TapOnly(Variant):
 
     def prove(self, sent: Sent) -> None:
         expect("exchanges", self.captured, sum(sent.values()))
+        expect("exchanges lost", self.process.faults.lost, 0)
 
     def close(self) -> None:
         self._folder.cleanup()
+
+
+class PureTap(TapOnly):
+    """The same without the compiled tap: each variant is a process of its own, told before it loads the package."""
+
+    def prove(self, sent: Sent) -> None:
+        super().prove(sent)
+        expect("tap", implementation(), "pure Python")
 
 
 class BaseHttp(Variant):
@@ -302,12 +314,14 @@ VARIANTS: dict[str, Callable[[str], Variant]] = {
     "no-op": NoOp,
     "minimal capture": Minimal,
     "mlmon, tap alone": TapOnly,
+    PURE: PureTap,
     "mlmon, everything on": _complete,
     "BaseHTTPMiddleware": BaseHttp,
     "opentelemetry-instrumentation": OpenTelemetry,
     "prometheus-fastapi-instrumentator": Prometheus,
     "elastic-apm with bodies": Elastic,
 }
+ENVIRONMENT = {PURE: {PURE_PYTHON: "1"}}  # of a variant's process
 FASTAPI_ONLY = frozenset({"prometheus-fastapi-instrumentator"})
 
-__all__ = ["FASTAPI_ONLY", "VARIANTS", "NotRecorded", "Variant"]
+__all__ = ["ENVIRONMENT", "FASTAPI_ONLY", "VARIANTS", "NotRecorded", "Variant"]

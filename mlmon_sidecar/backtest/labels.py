@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from mlmon_sidecar.backtest.history import NO_TIME, event_times, resolved
 from mlmon_sidecar.backtest.tables import read_table
@@ -16,6 +19,7 @@ from mlmon_sidecar.decode.scalars import plain
 from mlmon_sidecar.errors import BaselineError
 from mlmon_sidecar.outcomes.slices import closing_day
 from mlmon_sidecar.records import OutcomeCell
+from mlmon_sidecar.statistics.error_bins import bin_of, text_of
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import PredictionBatch
@@ -108,7 +112,7 @@ def gains(batch: PredictionBatch, labels: Iterable[Said], redactor: Redactor) ->
         event = int(batch.event_ns[row])
         cell = OutcomeCell(
             batch.version, event // DAY_NS, max(0, (observed - event) // DAY_NS), clean.text(batch.predicted[row]),
-            clean.text(text), 1,
+            _error(batch, row, text) or clean.text(text), 1,
         )  # fmt: skip
         before = last.get(row)
         if before is not None:
@@ -118,6 +122,18 @@ def gains(batch: PredictionBatch, labels: Iterable[Said], redactor: Redactor) ->
         last[row] = cell
         found.append(Gain(observed, cell))
     return found
+
+
+def _error(batch: PredictionBatch, row: int, text: str) -> str:
+    """The bin of the error where a number was predicted and the label is one; else ""."""
+    score = float(batch.score[row])
+    if batch.predicted[row] is not None or not math.isfinite(score):
+        return ""
+    try:
+        error = score - float(text)
+    except ValueError:
+        return ""
+    return text_of(int(bin_of(np.array([error]))[0])) if math.isfinite(error) else ""
 
 
 class LabelBook:

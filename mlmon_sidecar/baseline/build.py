@@ -105,6 +105,7 @@ def build_baseline(
         calibration=calibration,
         calibration_rows=calibrated,
         confusion=judge.confusion(),
+        errors=judge.errors(),
         groups=_groups(layout, look),
         class_calibration=judge.class_calibration(),
     )

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmon_sidecar.baseline.describe import accuracy_of, category_shares, class_shares, null_shares, score_bins
+from mlmon_sidecar.baseline.describe import (
+    accuracy_of,
+    category_shares,
+    class_shares,
+    labelled_rows,
+    null_shares,
+    score_bins,
+    within_tolerance,
+)
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.statistics.layout import NumericFeature
 
@@ -158,7 +166,8 @@ def _figures(before: Baseline, after: Baseline) -> list[tuple[str, object, objec
             "positive class": side.layout.prediction.positive,
             "threshold": side.layout.prediction.threshold,
             "accuracy": accuracy_of(side),
-            "labelled rows": int(np.array(side.reference.confusion).sum()),
+            "error tolerance, share within": within_tolerance(side),
+            "labelled rows": labelled_rows(side),
             "segments": ", ".join(f"{each.name} ({len(each.values)})" for each in side.layout.segments.dimensions),
             "calibration rows": side.reference.calibration_rows,
         }

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.checks.collapse import IMPROBABLE_NATS, MORE_THAN_ROWS
+from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import WEIGHT_UNIT
 from mlmon_sidecar.statistics.edetector import FULL_CLOCK_REQUESTS
 from mlmon_sidecar.statistics.indicators import FLOOR_H, feature_weights, slack_of
@@ -70,6 +71,8 @@ class Description:
         classes: with their shares of the predictions.
         score: quantiles at ``SHARES``; empty without a score.
         accuracy: of the labelled rows; None without.
+        within: of a model that predicts numbers, the tolerance that its alarms of quality rest on (in the label's
+            unit), and the share of the labelled rows with no larger error; None without labels.
         full_volume: requests an hour below which alarms come later than they could.
         groups: features that say the same, two or more each: together one of the groups that an alert counts.
         embeddings: text and vector columns, and how many clusters each has.
@@ -87,6 +90,7 @@ class Description:
     classes: tuple[tuple[str, float], ...]
     score: tuple[float, ...]
     accuracy: float | None
+    within: tuple[float, float] | None
     labelled: int
     calibrated: int
     features: tuple[FeatureDescription, ...]
@@ -106,7 +110,6 @@ class Description:
 def describe(baseline: Baseline) -> Description:
     layout, reference = baseline.layout, baseline.reference
     classes = class_shares(baseline)
-    confusion = np.array(reference.confusion)
     return Description(
         model=layout.model,
         version=reference.version,
@@ -118,7 +121,8 @@ def describe(baseline: Baseline) -> Description:
         classes=tuple(classes.items()),
         score=_score_quantiles(baseline),
         accuracy=accuracy_of(baseline),
-        labelled=int(confusion.sum()),
+        within=within_tolerance(baseline),
+        labelled=labelled_rows(baseline),
         calibrated=reference.calibration_rows,
         features=tuple(_described(baseline, feature) for feature in layout.features),
         groups=reference.groups,
@@ -172,6 +176,22 @@ def accuracy_of(baseline: Baseline) -> float | None:
     """Share of the labelled rows that were right; None without labels."""
     confusion = np.array(baseline.reference.confusion)
     return float(np.trace(confusion) / confusion.sum()) if confusion.size else None
+
+
+def labelled_rows(baseline: Baseline) -> int:
+    """Rows whose prediction and label can be compared."""
+    reference = baseline.reference
+    return int(np.array(reference.confusion).sum()) + sum(rows for _, rows, _ in reference.errors)
+
+
+def within_tolerance(baseline: Baseline) -> tuple[float, float] | None:
+    """(tolerance, share of the labelled rows with no larger error) of a model that predicts numbers; None without."""
+    errors = baseline.reference.errors
+    usual = Within.usual(errors)
+    if usual is None:
+        return None
+    share = usual.of_reference(errors)
+    return usual.tolerance, share.hits / share.total
 
 
 def _described(baseline: Baseline, feature: NumericFeature | CategoricalFeature) -> FeatureDescription:

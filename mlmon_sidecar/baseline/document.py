@@ -73,9 +73,9 @@ class Baseline:
     def to_document(self) -> dict[str, Any]:
         reference = asdict(self.reference)
         reference["vector"] = self.reference.vector.tolist()
-        for section in ("groups", "class_calibration"):  # documents without one are what they were before there was one
+        for section in ("groups", "class_calibration", "errors"):
             if not reference[section]:
-                del reference[section]
+                del reference[section]  # documents without one are what they were before there was one
         return {
             "format": BASELINE_FORMAT,
             "model": self.layout.model,
@@ -151,6 +151,7 @@ def _reference(item: Mapping[str, Any]) -> Reference:
     by_class = tuple(map(tuple, fields.pop("class_calibration", ())))
     profile = {key: UnitProfile.from_document(found) for key, found in fields.pop("profile", {}).items()}
     groups = tuple(map(tuple, fields.pop("groups", ())))
+    errors = tuple((int(bin_), int(rows), int(mean)) for bin_, rows, mean in fields.pop("errors", ()))
     return Reference(
         vector=vector,
         calibration=calibration,
@@ -158,6 +159,7 @@ def _reference(item: Mapping[str, Any]) -> Reference:
         class_calibration=by_class,
         profile=profile,
         groups=groups,
+        errors=errors,
         **fields,
     )
 

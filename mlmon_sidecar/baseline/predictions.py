@@ -10,6 +10,7 @@ import numpy as np
 
 from mlmon_sidecar.aggregate.outputs import PREDICTION
 from mlmon_sidecar.baseline.cuts import SCORE_BINS, cut
+from mlmon_sidecar.baseline.errors import ErrorTally
 from mlmon_sidecar.decode.outputs import class_text
 from mlmon_sidecar.statistics.calibration import calibrate
 from mlmon_sidecar.statistics.expected_matrix import calibrate_classes
@@ -112,6 +113,7 @@ class Judge:
         edges = CONFIDENCE_EDGES if space.kind == "multiclass" else space.score_edges
         self._edges = np.array(edges)
         self._bins = np.zeros((2, len(edges) + 1), dtype=np.int64)  # all labelled rows, and the hits among them
+        self._errors = ErrorTally(space.score_center) if space.kind == "regression" else None
         self._by_class = np.zeros((2, len(space.classes) * space.joint, len(edges) + 1), dtype=np.int64)  # the same
 
     def add(self, rows: Rows, predicted: Classes) -> None:
@@ -120,6 +122,9 @@ class Judge:
         Probabilities are learned on the half of the rows that a hash chooses: of the row's id, or of all it holds.
         The other half stays unseen, so that a benchmark may judge the estimate on it.
         """
+        if self._errors is not None:
+            self._errors.add(rows)
+            return
         labels = rows.labels or ()
         counts = rows.counts.tolist()
         for given, true, count in zip(predicted, labels, counts, strict=True):
@@ -144,6 +149,10 @@ class Judge:
     def confusion(self) -> tuple[tuple[int, ...], ...]:
         """(classes, classes) counts, actual-major, of rows where both are known classes; empty without any."""
         return tuple(tuple(map(int, row)) for row in self._confusion) if self._confusion.any() else ()
+
+    def errors(self) -> tuple[tuple[int, int, int], ...]:
+        """(bin, rows, rows if every answer were the mean) of a regression model's errors; empty without."""
+        return () if self._errors is None else self._errors.bins()
 
     def calibration(self) -> tuple[tuple[float, ...], int]:
         """(P(positive | score bin), rows) of a binary model, (P(right | confidence bin), rows) of one with several

@@ -17,17 +17,25 @@ import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uuid_utils import uuid7
 
+from mlmon_sidecar.capture import compiled
 from mlmon_sidecar.capture.body_tap import BodyTap, Chunk, StreamTap
-from mlmon_sidecar.capture.handoff import CHUNK_BYTES, EXCHANGE_BYTES, HEADER_BYTES, annotation_size, chunks_size
+from mlmon_sidecar.capture.handoff import (
+    CHUNK_BYTES,
+    EXCHANGE_BYTES,
+    HEADER_BYTES,
+    Handoff,
+    annotation_size,
+    chunks_size,
+)
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Annotation, End
 
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
-CURRENT: ContextVar[ExchangeTap | None] = ContextVar("mlmon_exchange", default=None)
+CURRENT: ContextVar[_Exchange | None] = ContextVar("mlmon_exchange", default=None)
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -39,7 +47,9 @@ SEQUENCES = (list, tuple)
 COMPLETE, DISCONNECT, ERROR = End.COMPLETE, End.DISCONNECT, End.ERROR  # a look-up by name is slow in Python 3.11
 ZERO_COPY, PATH = "http.response.zerocopysend", "http.response.pathsend"
 FILES = (ZERO_COPY, PATH)
+ASYNC_MARK = "_is_coroutine_mark" if sys.version_info >= (3, 12) else "_is_coroutine"
 NO_ANSWER: Answer = ((), 0, (), 0, ())
+NO_STATE: tuple[str, ...] = ()
 NO_VERSION: dict[str, str] = {}
 EVENT_STREAMS = (b"text/event-stream", b"application/x-ndjson")
 
@@ -59,69 +69,38 @@ class TooManyAnnotations(Exception):
     """Counted by type, never raised into a handler."""
 
 
-class ExchangeTap:
-    """State of one exchange: ``await ExchangeTap(capture, model, scope).run(app, receive, send)``.
+class _Exchange:
+    """One exchange: ``await ExchangeTap(capture, model, scope).run(app, receive, send)``.
 
     Exactly one flat tuple is offered to the hand-off: with the last body message, so that background work after it
     counts neither as latency nor as failure, or else when the call ends. An error in here abandons the observation, is
     counted, and leaves the exchange itself alone.
     """
 
-    __slots__ = (
-        "_annotations",
-        "_capture",
-        "_disconnected",
-        "_first_byte_ns",
-        "_flowing",
-        "_open",
-        "_receive",
-        "_request",
-        "_request_headers",
-        "_request_tap",
-        "_response",
-        "_response_headers",
-        "_scope",
-        "_send",
-        "_send_raises",
-        "_size",
-        "_span",
-        "_started_ns",
-        "_status",
-        "_stream",
-        "model",
-        "prediction_id",
-    )
+    __slots__ = NO_STATE  # it lies in the class below, or in the compiled one
 
-    def __init__(self, capture: Capture, model: str, scope: Scope) -> None:
-        self._capture = capture
-        self._scope: Scope | None = scope  # None when done: a task the handler left behind may hold this object
-        self._open = False
-        self._request_tap: BodyTap | None = None
-        self._stream: StreamTap | None = None
-        self._flowing: StreamTap | None = None  # the same, while most messages need no look
-        self.model = model
-
-    async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
-        """Call ``app`` with this request. Whatever it raises passes through as it is."""
-        scope = self._scope
-        assert scope is not None, "a tap serves one request"
-        token = self._begin(scope, receive, send)
-        if token is None:
-            await app(scope, receive, send)
-            return
-        try:
-            await app(scope, self.receive, self.send)
-        except BaseException as error:
-            self._end_with(error)
-            raise
-        else:
-            self._end_with(None)
-        finally:
-            self._scope = None
-            try:
-                CURRENT.reset(token)
-            except Exception as error:  # ValueError: an application that moves its coroutine to another context.
-                self._capture.faults.count("context", error)
+    _annotations: list[Annotation]
+    _capture: Capture
+    _disconnected: bool
+    _first_byte_ns: int
+    _flowing: StreamTap | None  # ``_stream``, while most messages need no look
+    _open: bool
+    _receive: Receive
+    _request: bytes  # a body of one piece
+    _request_headers: Headers
+    _request_tap: BodyTap | None
+    _response: bytes
+    _response_headers: Headers
+    _scope: Scope | None  # None when done: a task the handler left behind may hold this object
+    _send: Send
+    _send_raises: bool
+    _size: int
+    _span: Span
+    _started_ns: int
+    _status: int
+    _stream: StreamTap | None
+    model: str
+    prediction_id: str
 
     @_as_coroutine_function
     def send(self, message: Message) -> Any:
@@ -164,15 +143,7 @@ class ExchangeTap:
         receive = self._receive
         message = await receive()
         if self._open:
-            try:
-                if message["type"] == "http.request":
-                    body = message.get("body")
-                    if body:
-                        self._asked(body)
-                elif message["type"] == "http.disconnect":
-                    self._disconnected = True
-            except Exception as error:  # Ours to count, never the application's to see.
-                self._abandon("receive", error)
+            self._received(message)
         return message
 
     def annotate(self, annotation: Annotation) -> None:
@@ -186,7 +157,7 @@ class ExchangeTap:
     def capture(self) -> Capture:
         return self._capture
 
-    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Token[ExchangeTap | None] | None:
+    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Token[_Exchange | None] | None:
         """Start watching. None: an outer tap does already, or we cannot."""
         capture = self._capture
         try:
@@ -198,11 +169,11 @@ class ExchangeTap:
             self._receive, self._send = receive, send
             self._send_raises = scope.get("asgi", NO_VERSION).get("spec_version", "2.0") not in SEND_IS_SILENT
             self._disconnected = False
-            self._annotations: list[Annotation] = []
-            self._request = self._response = b""  # a body of one piece
+            self._annotations = []
+            self._request = self._response = b""
             self._size = EXCHANGE_BYTES
             self._request_headers = self._wanted(scope.get("headers", ()), capture.options.headers)
-            self._response_headers: Headers = ()
+            self._response_headers = ()
             self.prediction_id = str(uuid7())
             self._span = NO_SPAN if capture.span_hook is None else self._current_span()
             token = CURRENT.set(self)
@@ -211,6 +182,17 @@ class ExchangeTap:
         except Exception as error:  # Ours to count, never the application's to see.
             self._abandon("begin", error)
             return None
+
+    def _received(self, message: Message) -> None:
+        try:
+            if message["type"] == "http.request":
+                body = message.get("body")
+                if body:
+                    self._asked(body)
+            elif message["type"] == "http.disconnect":
+                self._disconnected = True
+        except Exception as error:  # Ours to count, never the application's to see.
+            self._abandon("receive", error)
 
     def _covers(self, scope: Scope) -> bool:
         mine = self._scope
@@ -442,3 +424,84 @@ class ExchangeTap:
                 kept.append(pair if name.islower() and type(pair) is tuple else (name.lower(), value))
                 self._size += HEADER_BYTES + len(value)
         return tuple(kept)
+
+
+class PureExchangeTap(_Exchange):
+    """All of it in Python."""
+
+    __slots__ = (
+        "_annotations",
+        "_capture",
+        "_disconnected",
+        "_first_byte_ns",
+        "_flowing",
+        "_open",
+        "_receive",
+        "_request",
+        "_request_headers",
+        "_request_tap",
+        "_response",
+        "_response_headers",
+        "_scope",
+        "_send",
+        "_send_raises",
+        "_size",
+        "_span",
+        "_started_ns",
+        "_status",
+        "_stream",
+        "model",
+        "prediction_id",
+    )
+
+    def __init__(self, capture: Capture, model: str, scope: Scope) -> None:
+        self._capture = capture
+        self._scope = scope
+        self._open = False
+        self._request_tap = self._stream = self._flowing = None
+        self.model = model
+
+    async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+        """Call ``app`` with this request. Whatever it raises passes through as it is."""
+        scope = self._scope
+        assert scope is not None, "a tap serves one request"
+        token = self._begin(scope, receive, send)
+        if token is None:
+            await app(scope, receive, send)
+            return
+        try:
+            await app(scope, self.receive, self.send)
+        except BaseException as error:
+            self._end_with(error)
+            raise
+        else:
+            self._end_with(None)
+        finally:
+            self._scope = None
+            try:
+                CURRENT.reset(token)
+            except Exception as error:  # ValueError: an application that moves its coroutine to another context.
+                self._capture.faults.count("context", error)
+
+
+if TYPE_CHECKING or compiled.tap is None:
+    ExchangeTap = PureExchangeTap
+else:
+    compiled.tap.setup(
+        CURRENT,
+        Handoff,
+        NO_SPAN,
+        COMPLETE,
+        DISCONNECT,
+        SEND_IS_SILENT,
+        ASYNC_MARK,
+        getattr(_Exchange.send, ASYNC_MARK),
+        EXCHANGE_BYTES,
+        HEADER_BYTES,
+        CHUNK_BYTES,
+    )
+
+    class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
+        """The usual path in C, the rest as above, on one state."""
+
+        __slots__ = ()

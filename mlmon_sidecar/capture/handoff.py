@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any, NamedTuple
 
+from mlmon_sidecar.capture import compiled
 from mlmon_sidecar.records import Annotation, Exchange, WhenFull
 
 DEFAULT_MAX_ITEMS = 65_536
@@ -46,6 +48,9 @@ class _Lane:
     dropped: int = 0
     ignored: int = 0
     bytes_queued: int = 0  # put minus evicted by this thread; the sum over all lanes means something, one may not
+
+
+_NEW_LANE: Callable[[], _Lane] = _Lane if compiled.tap is None else compiled.tap.Lane
 
 
 class Handoff:
@@ -146,7 +151,7 @@ class Handoff:
 
     def _lane(self) -> _Lane:
         with self._new_lane:  # once a thread
-            lane = self._lanes[get_ident()] = _Lane()
+            lane = self._lanes[get_ident()] = _NEW_LANE()
             self._all_lanes = (*self._all_lanes, lane)
         return lane
 

@@ -35,6 +35,7 @@ class QualityView:
         baseline: the metric on the reference.
         chance: what answering without looking would reach.
         dropped: share of the predictions behind it that was lost before it could be counted, in [0, 1].
+        tolerance: how large an error counts as about right, where numbers are predicted; None for classes.
     """
 
     metric: str
@@ -44,6 +45,7 @@ class QualityView:
     baseline: float
     chance: float = 0.0
     dropped: float = 0.0
+    tolerance: float | None = None
 
 
 class EstimateView(NamedTuple):

@@ -32,7 +32,8 @@ class QualityDrop:
         if view is None or self.ready(context):
             return []
         lost = (view.baseline - view.value) / (view.baseline - view.chance)
-        fall = f"{view.metric} fell from {view.baseline:.3f} to {view.value:.3f} over {view.rows:,} labels"
+        figure = view.metric if view.tolerance is None else f"share of errors within {view.tolerance:.3g}"
+        fall = f"{figure} fell from {view.baseline:.3f} to {view.value:.3f} over {view.rows:,} labels"
         for unit, tier in TIERS.items():
             if lost >= TIER_DROP[unit] and is_held(view.step, QUALITY, unit):
                 return [

@@ -119,7 +119,7 @@ def _source(
     from mlmon_sidecar.backtest.source import rows_source, store_source
     from mlmon_sidecar.redact import Redactor
     from mlmon_sidecar.runtime.assembly import decode_options, redaction_policy
-    from mlmon_sidecar.store import open_store, store_path
+    from mlmon_sidecar.store import is_postgres, open_store, store_path
 
     baseline = watched.baseline
     assert baseline is not None, "a backtest has one"
@@ -128,7 +128,7 @@ def _source(
         options = decode_options(watched, settings.model_version)
         yield rows_source(data, labels, roles, baseline, options, redactor, minutes=60 if hourly else 1)
         return
-    if not store_path(store).exists():
+    if not (is_postgres(store) or store_path(store).exists()):
         raise StoreError(f"there is no store {store_path(store)}", code="no_store", hint="Check the path in --store.")
     opened = open_store(store)
     try:

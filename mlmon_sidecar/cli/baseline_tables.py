@@ -36,6 +36,9 @@ def print_description(described: Description) -> None:
             f"labels: {described.labelled:,} rows, accuracy {described.accuracy:.3f}, "
             f"calibrated on {described.calibrated:,}"
         )
+    if described.within is not None:
+        tolerance, share = described.within
+        out.print(f"labels: {described.labelled:,} rows, {share:.1%} of the errors within {tolerance:.3g}")
     table = Table("feature", "kind", "values", "null", "unusable", "weight", "smallest shift")
     for feature in described.features:
         table.add_row(

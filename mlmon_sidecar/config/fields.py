@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
@@ -17,6 +18,7 @@ _ROUTE = re.compile(r"[A-Z]+ /[^\s?#]*")
 _HEADER = re.compile(r"[a-z0-9-]+")
 _UNIX_PREFIX = "unix:///"
 _SQLITE_PREFIX = "sqlite:///"
+_POSTGRES_PREFIX = "postgresql://"
 
 
 class Table(BaseModel):
@@ -78,8 +80,12 @@ def _header(value: str | None) -> str | None:
 
 
 def _store_url(value: str) -> str:
+    if value.startswith(_POSTGRES_PREFIX):
+        if urlsplit(value).password is not None:
+            raise ValueError("holds a password: name a file with ?passfile=, or set PGPASSFILE or PGPASSWORD")
+        return value
     if not value.startswith(_SQLITE_PREFIX) or value == _SQLITE_PREFIX:
-        raise ValueError(f"must be {_SQLITE_PREFIX} and a path; other stores are not available in this version yet")
+        raise ValueError(f"must be {_SQLITE_PREFIX} and a path, or {_POSTGRES_PREFIX}user@host/database")
     return value
 
 

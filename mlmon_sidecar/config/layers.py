@@ -21,8 +21,9 @@ PREFIX = "MLMON_"
 CONFIG_VARIABLE = "MLMON_CONFIG"
 DEFAULT_FILE = "mlmon.toml"
 MISSING: Final = object()
-NOT_SETTINGS = re.compile(r"MLMON_(CONFIG|DEBUG|TEST_\w+)")
-"""Ours, but no settings: the file's path, tracebacks in the command line, and the project's own test runs."""
+NOT_SETTINGS = re.compile(r"MLMON_(CONFIG|DEBUG|PURE_PYTHON|TEST_\w+)")
+"""Ours, but no settings: the file's path, tracebacks in the command line, the tap without its compiled part, and the
+project's own test runs."""
 
 KUBERNETES = re.compile(r"MLMON_(\w+_)?(PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|SERVICE_(HOST|PORT)(_\w+)?)")
 """What Kubernetes puts into every pod beside a Service called mlmon or mlmon-something. Never a setting.

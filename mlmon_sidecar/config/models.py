@@ -149,7 +149,8 @@ class OutcomeSettings(Table):
     metric: Literal["accuracy", "precision", "recall", "f1"] = Field(
         default="accuracy",
         description="The quality figure that is watched. All but `accuracy` speak of the positive class, or of a model "
-        "with several classes and no positive one of their mean; else a model is judged by its accuracy.",
+        "with several classes and no positive one of their mean; else a model is judged by its accuracy, and one that "
+        "predicts numbers by how often it is about right.",
         examples=["f1"],
     )
     horizon: Duration = Field(

@@ -281,8 +281,8 @@ class Settings(BaseSettings):
     )
     store: StoreUrl = Field(
         default=DEFAULT_STORE,
-        description="The hub's store; three slashes and a path relative to the working directory, four and an absolute "
-        "one.",
+        description="The hub's store: `sqlite:///` and a path relative to the working directory (four slashes: an "
+        "absolute one), or `postgresql://user@host/database` (the extra `postgres`; no password in it).",
         examples=["sqlite:////var/lib/mlmon/mlmon.db"],
     )
     model: ModelName | None = Field(

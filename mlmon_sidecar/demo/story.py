@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mlmon_sidecar.demo.data import Loans, Row, load
 from mlmon_sidecar.demo.labels import LabelDesk
 from mlmon_sidecar.demo.model import LoanModel
 from mlmon_sidecar.demo.narrate import Narrator, Watcher, export_line, phase_line
-from mlmon_sidecar.demo.phases import PHASES, TOTAL_DAYS, Phase, assign, ordinary_days
+from mlmon_sidecar.demo.phases import PHASES, ROWS_PER_DAY, TOTAL_DAYS, Phase, assign, ordinary_days
 from mlmon_sidecar.demo.process import Server, choose_port
 from mlmon_sidecar.demo.replay import Replay, set_fault
 from mlmon_sidecar.demo.schedule import CLOCK_SCALE, LABEL_DELAY_DAYS, QUIET, Calendar, Period, moments, played
@@ -25,6 +25,7 @@ from mlmon_sidecar.demo.summary import Summary, labelled_total, period_quality, 
 from mlmon_sidecar.errors import MlmonError
 
 START_DAYS = 10  # kept free before today for building the baseline and starting the server: 25 s
+LATE_DAYS = 10  # kept free as well, for days that a busy machine leaves out
 LOOK_DAYS = 480  # kept free as well when nobody said --once: 20 minutes of looking before the calendar meets today
 WATCH_SECONDS = 0.5
 LABEL_SECONDS = 1.25  # labels go out in bulk, twice a scaled day
@@ -64,7 +65,7 @@ class Story:
         self._say = narrator.say
         self._cleanup = cleanup
         self._loans = load()
-        days = TOTAL_DAYS + START_DAYS + (LOOK_DAYS if looking else 0)
+        days = TOTAL_DAYS + START_DAYS + LATE_DAYS + (LOOK_DAYS if looking else 0)
         self._calendar = Calendar.plan(time.time(), days)
         self._client = monitor.MonitorClient(port, files)
         cleanup.callback(self._client.close)
@@ -87,8 +88,7 @@ class Story:
         self._say(f"\nOrdinary traffic goes on. The page: {self._client.page_url}\nCtrl-C ends it.")
         try:
             for rows in ordinary_days(self._loans):
-                day = self._free_day()
-                self._replay.play(rows, moments(self._calendar.midnight(day), len(rows)))
+                self._play_day(rows)
         except KeyboardInterrupt:
             self._say("\nStopping the server.")
 
@@ -115,12 +115,21 @@ class Story:
         self._cleanup.enter_context(Repeated("labels", self._desk.send_known, LABEL_SECONDS, self._say))
 
     def _phase(self, phase: Phase, rows: tuple[Row, ...]) -> Period:
-        """Play one phase from the next free midnight on; its fault begins and ends between two rows."""
+        """Play one phase from the next free midnight on; its fault begins and ends between two rows.
+
+        Each of its days begins at a free midnight: a machine that is too busy to keep up leaves days out, and none has
+        more or fewer rows than it should.
+        """
         set_fault(self._port, phase.stuck_at)
         first_day = self._free_day()
         self._say(phase_line(phase, self._calendar, first_day))
-        self._replay.play(rows, moments(self._calendar.midnight(first_day), len(rows)))
+        for start in range(0, len(rows), ROWS_PER_DAY):
+            self._play_day(rows[start : start + ROWS_PER_DAY])
         return played(phase, first_day, self._free_day())
+
+    def _play_day(self, rows: Sequence[Row]) -> None:
+        day = self._free_day()
+        self._replay.play(rows, moments(self._calendar.midnight(day), len(rows)))
 
     def _free_day(self) -> int:
         return self._calendar.free_day(time.time(), self._desk.last_sent)

@@ -57,6 +57,8 @@ def why_not(plan: ModelPlan, name: str) -> str:
     reference, space = plan.reference, plan.layout.prediction
     if reference is None:
         return "no baseline"
+    if space.kind == "regression":
+        return "a predicted number does not say how sure the model is"
     if not reference.calibration:
         return "the baseline has no labels beside a score or a confidence"
     if reference.calibration_rows < FEW_ROWS:

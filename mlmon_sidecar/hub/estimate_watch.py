@@ -12,6 +12,7 @@ from mlmon_sidecar.hub.estimate import expected_confusion, why_not
 from mlmon_sidecar.hub.kept_state import state_of, text_of
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.metric import Metric
+from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import WEIGHT_UNIT
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions
 from mlmon_sidecar.statistics.estimate_detector import estimate_indicators
@@ -34,7 +35,7 @@ class EstimateWatch:
         self._plan = plan
         self._detector: Detector | None = None
         reference, metric = plan.reference, plan.outcome_metric
-        if reference is None or metric is None or why_not(plan, metric.name):
+        if reference is None or metric is None or isinstance(metric, Within) or why_not(plan, metric.name):
             return
         matrix = expected_confusion(plan, reference.vector)
         if matrix is None or not matrix.any():

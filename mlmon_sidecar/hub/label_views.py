@@ -12,6 +12,7 @@ from mlmon_sidecar.outcomes.ranking import ScoreCell, auc_interval, mean_loss, r
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.outcomes.regression import ErrorSums, errors_of
 from mlmon_sidecar.records import LabelErrors, LabelScores, OutcomeCell
+from mlmon_sidecar.statistics.error_bins import bin_in
 from mlmon_sidecar.statistics.error_scale import Scale
 from mlmon_sidecar.store import Store
 
@@ -83,7 +84,7 @@ def rating_view(cells: Sequence[OutcomeCell]) -> RatingView | None:
     """Of labels of answers without a class; None where there is neither thumb nor score among them."""
     labels: dict[str, int] = {}
     for cell in cells:
-        if not cell.predicted and cell.actual:
+        if not cell.predicted and cell.actual and bin_in(cell.actual) is None:
             labels[cell.actual] = labels.get(cell.actual, 0) + cell.rows
     found = ratings_of({text: rows for text, rows in labels.items() if rows > 0})
     if not found.up + found.down + found.scores:

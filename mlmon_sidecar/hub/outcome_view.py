@@ -17,6 +17,7 @@ from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, S
 from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
+from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, SegmentCell, Window
 from mlmon_sidecar.statistics.calibration import Estimate
 from mlmon_sidecar.statistics.intervals import Z95
@@ -44,6 +45,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     found, note = _estimate(plan, window, name, state)
     return {
         "metric": name,
+        "tolerance": metric.tolerance if isinstance(metric, Within) else None,
         "realised": value,
         "low": low,
         "high": high,
@@ -81,8 +83,10 @@ def outcome_reason(plan: ModelPlan, cells: Sequence[OutcomeCell], labelled: int,
         return "needs labels: send them to the feedback endpoint"
     metric = plan.outcome_metric
     if metric is None:
-        return "labels of a regression model make its errors; no alarm rests on them"
+        return "no alarm rests on them: how large a regression model's errors may be, a baseline with labels tells"
     if value is None:
+        if isinstance(metric, Within):
+            return "no label is a number that a prediction spoke of"
         asked = ", ".join(repr(part.positive) for part in metric.parts)
         return f"no label and no prediction of the class {asked} yet"
     known = plan.layout.prediction.classes

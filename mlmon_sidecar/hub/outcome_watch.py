@@ -15,6 +15,7 @@ from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.outcomes.maturity import LabelCount, Maturity, maturity
 from mlmon_sidecar.outcomes.metric import Watched, new_counts
 from mlmon_sidecar.outcomes.slices import closing_day
+from mlmon_sidecar.outcomes.tolerance import Share, Within
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.detector_state import DetectorState
 from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
@@ -66,23 +67,21 @@ class OutcomeWatch:
         self.baseline: float | None = None  # as people read it
         self._chance = 0.0
         self._detector: Detector | None = None
-        reference, classes = plan.reference, plan.layout.prediction.classes
-        if reference is None or not reference.confusion or self._metric is None:
+        shares = _reference_shares(plan, self._metric)
+        if self._metric is None or not shares:
             return
-        matrix = np.array(reference.confusion, np.int64)
-        pairs = [part.counts_of_matrix(matrix, classes) for part in self._metric.parts]
         parts = {
-            at: Part(hits / total, total, part.chance(matrix, classes))
-            for at, (part, (hits, total)) in enumerate(zip(self._metric.parts, pairs, strict=True))
-            if total
+            at: Part(share.hits / share.total, share.total, share.chance)
+            for at, share in enumerate(shares)
+            if share.total
         }
-        self.baseline = self._metric.of_counts([count for pair in pairs for count in pair])
+        self.baseline = self._metric.of_counts([count for share in shares for count in (share.hits, share.total)])
         if self.baseline is None:
             return
-        chance = self._metric.of_counts([x for at in range(len(pairs)) for x in _chance_counts(parts.get(at))])
+        chance = self._metric.of_counts([x for at in range(len(shares)) for x in _chance_counts(parts.get(at))])
         self._chance = chance or 0.0
         nothing = Part(0.0, 1)  # a class without a reference row has nothing to lose
-        indicators = quality_indicators(*(parts.get(at, nothing) for at in range(len(pairs))))
+        indicators = quality_indicators(*(parts.get(at, nothing) for at in range(len(shares))))
         if indicators.units:
             self._detector = Detector(indicators, DetectorOptions(plan.false_alarm_days))
 
@@ -95,7 +94,10 @@ class OutcomeWatch:
         if value is None:
             return None
         rows = sum(judgement.counts[1::2])
-        return QualityView(self._metric.name, judgement.step, value, rows, self.baseline, self._chance, dropped)
+        tolerance = self._metric.tolerance if isinstance(self._metric, Within) else None
+        return QualityView(
+            self._metric.name, judgement.step, value, rows, self.baseline, self._chance, dropped, tolerance
+        )
 
     def restore(self, data: bytes) -> DetectorState | None:
         """The state in ``data`` where it belongs to this baseline; else a new one; None without a baseline."""
@@ -149,6 +151,20 @@ def label_history(store: LabelCounts, plan: ModelPlan, day: int) -> History:
     first = day - plan.horizon_days + 1
     slices = [LabelCount(*found) for found in store.label_slices(plan.name, first, day)]
     return History(slices, store.predictions_per_day(plan.name, first, day))
+
+
+def _reference_shares(plan: ModelPlan, metric: Watched | None) -> list[Share]:
+    """Of each part of the metric, in the reference; empty where its rows have no labels."""
+    reference, classes = plan.reference, plan.layout.prediction.classes
+    if reference is None or metric is None:
+        return []
+    if isinstance(metric, Within):
+        return [metric.of_reference(reference.errors)]
+    if not reference.confusion:
+        return []
+    matrix = np.array(reference.confusion, np.int64)
+    found = [(part.counts_of_matrix(matrix, classes), part) for part in metric.parts]
+    return [Share(*counts, part.chance(matrix, classes) if counts[1] else 0.0) for counts, part in found]
 
 
 def _chance_counts(part: Part | None) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from mlmon_sidecar.aggregate.generations import FINISH_REASONS
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.interfaces import TextbookRule
 from mlmon_sidecar.outcomes.metric import Averaged, Metric, Watched
+from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
@@ -115,10 +116,13 @@ class ModelPlan:
     @property
     def outcome_metric(self) -> Watched | None:
         """How labels are judged; None: they are counted alone. Precision, recall and F1 speak of one class, or of a
-        model with several of their mean (macro); a binary model without a positive class is judged by its accuracy."""
+        model with several of their mean (macro); a binary model without a positive class is judged by its accuracy, one
+        that predicts numbers by how often it is about right."""
         space = self.layout.prediction
         kind, positive = self.predicts, self.positive or space.positive
-        if kind == "regression" or self.generates:
+        if kind == "regression":
+            return Within.usual(self.reference.errors) if self.reference is not None else None
+        if self.generates:
             return None
         if self.metric == "accuracy" or kind == "multilabel":  # of sets: the share that is right as a whole
             return Metric("accuracy")

@@ -14,6 +14,7 @@ from mlmon_sidecar.hub.model_view import incident_view, model_view
 from mlmon_sidecar.hub.outcome_view import daily_outcomes
 from mlmon_sidecar.hub.view import CountersView, HubView, IncidentsView, RecorderView, SeriesView, StatusView
 from mlmon_sidecar.outcomes.metric import METRICS
+from mlmon_sidecar.outcomes.tolerance import WITHIN_TOLERANCE
 
 if TYPE_CHECKING:
     from mlmon_sidecar.hub.hub import Hub
@@ -25,7 +26,7 @@ LATEST_MS = 1 << 53  # later is no time, and no store's integer
 SUMMED = frozenset({"requests", "errors"})
 PER_MINUTE = frozenset({"requests", "errors", "p95_ms"})
 GONE_MS = 600_000  # a recorder silent for longer was killed: what it lost is counted, and nobody waits for it
-DAILY = frozenset({*METRICS, "coverage", "labelled"})
+DAILY = frozenset({*METRICS, WITHIN_TOLERANCE, "coverage", "labelled"})
 PRIVACY = "payload content exported: none"
 
 

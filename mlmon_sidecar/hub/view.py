@@ -313,6 +313,7 @@ class OutcomeView(TypedDict):
     """
 
     metric: str
+    tolerance: float | None  # the largest error that is about right, in the label's unit; None for classes
     realised: float | None
     low: float | None  # 95 % interval of ``realised``
     high: float | None

@@ -14,6 +14,7 @@ from mlmon_sidecar.hub.view import ErrorView, ScoreView, WeightedView
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.records import LABEL_UNIT, OutcomeCell, WeightedCell
+from mlmon_sidecar.statistics.error_bins import bin_in
 from mlmon_sidecar.store import Store
 
 
@@ -79,6 +80,6 @@ def _answers(cells: Sequence[WeightedCell], *, everything: bool) -> dict[str, in
     """Weights of labels of answers without a class, or of all answers, by what they say."""
     weights: dict[str, int] = {}
     for cell in cells:
-        if (everything or not cell.predicted) and cell.actual:
+        if (everything or not cell.predicted) and cell.actual and bin_in(cell.actual) is None:
             weights[cell.actual] = weights.get(cell.actual, 0) + cell.weight
     return {said: weight for said, weight in weights.items() if weight > 0}

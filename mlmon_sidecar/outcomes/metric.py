@@ -2,7 +2,8 @@
 
 Every metric is a share: of all answers those that are right (accuracy), of the predicted positives those that are
 (precision), of the actual positives those that were found (recall), of all that are positive either way those that are
-both (J, the Jaccard index), which F1 is a function of: ``F1 = 2 J / (1 + J)``.
+both (J, the Jaccard index), which F1 is a function of: ``F1 = 2 J / (1 + J)``. Of numbers, those that are about right
+(``outcomes.tolerance``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import OutcomeCell
 from mlmon_sidecar.statistics.intervals import wilson
 
@@ -119,7 +121,7 @@ class Averaged:
         return max(0.0, value - reach), min(1.0, value + reach)
 
 
-Watched = Metric | Averaged
+Watched = Metric | Averaged | Within
 """What a model is judged by."""
 
 
@@ -137,9 +139,10 @@ def new_counts(metric: Watched, cells: Iterable[OutcomeCell]) -> tuple[int, ...]
     days: dict[int, list[OutcomeCell]] = {}
     for cell in cells:
         days.setdefault(cell.day, []).append(cell)
-    sums = np.zeros(2 * len(metric.parts), np.int64)
+    parts: Sequence[Metric | Within] = metric.parts
+    sums = np.zeros(2 * len(parts), np.int64)
     for gained in days.values():
-        for at, part in enumerate(metric.parts):
+        for at, part in enumerate(parts):
             hits, total = part.counts(gained)
             total = max(0, total)
             sums[2 * at : 2 * at + 2] += (min(max(0, hits), total), total)

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 import apsw
 import httpx
 
+from mlmon_sidecar.capture.compiled import implementation
 from mlmon_sidecar.config import Loaded, Settings
-from mlmon_sidecar.errors import HubUnavailable
+from mlmon_sidecar.errors import HubUnavailable, MlmonError
 from mlmon_sidecar.export.options import GRPC, ExportOptions, ExportSettings, SignalOptions
 from mlmon_sidecar.export.presets import missing_variables
 from mlmon_sidecar.hub.socket_client import SocketHubClient
@@ -27,7 +28,7 @@ from mlmon_sidecar.hub.socket_path import socket_path_for
 from mlmon_sidecar.runtime import assembly
 from mlmon_sidecar.runtime.checkup import problems
 from mlmon_sidecar.runtime.wiring import export_options
-from mlmon_sidecar.store import store_path
+from mlmon_sidecar.store import is_postgres, open_store, store_path
 
 ANSWER_SECONDS = 5.0
 SKEW_SECONDS = 60.0  # beyond it points may be refused as too old, or shown at the wrong time
@@ -53,6 +54,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str], now: Callable[[], float]
     """Each finding as soon as it is made. ``now``: Unix seconds."""
     settings = loaded.settings
     yield from _configuration(loaded)
+    yield Found("capture", Verdict.OK, f"the tap is {implementation()}")
     yield from _store(settings)
     yield from _hub(settings)
     options = export_options(settings, dict(environ))
@@ -80,11 +82,26 @@ def _store(settings: Settings) -> Iterator[Found]:
     least = ".".join(map(str, LEAST_SQLITE))
     hint = f"Install apsw {least} or newer." if old else ""
     yield Found("sqlite", Verdict.FAIL if old else Verdict.OK, f"version {version}", hint)
+    if is_postgres(settings.store):
+        yield _database(settings.store)
+        return
     path = store_path(settings.store).resolve()
     if path.exists():
         yield Found("store", Verdict.OK, f"{path}, {path.stat().st_size / 1e6:.1f} MB")
     else:
         yield Found("store", Verdict.NOTE, f"{path} is not there yet: the first hub makes it")
+
+
+def _database(url: str) -> Found:
+    """Opening it makes the tables where there are none."""
+    try:
+        store = open_store(url)
+    except MlmonError as error:
+        return Found("store", Verdict.FAIL, str(error), error.hint)
+    try:
+        return Found("store", Verdict.OK, f"PostgreSQL, {store.stored_rows():,} predictions")
+    finally:
+        store.close()
 
 
 def _hub(settings: Settings) -> Iterator[Found]:

@@ -32,6 +32,8 @@ class Reference:
         class_calibration: (classes, confidence bins) P(right | predicted class, bin); empty unless the layout
             counts both.
         confusion: (classes, classes) counts on held-out rows, actual-major; empty without labels.
+        errors: (bin, rows, rows if every answer were the mean prediction) of a regression model's absolute errors on
+            held-out rows, ascending (``error_bins``); empty without labels that are numbers.
         groups: features that say the same (absolute rank correlation above .8), two or more each, in the layout's
             order; a feature in none is a group of its own.
     """
@@ -50,6 +52,7 @@ class Reference:
     confusion: tuple[tuple[int, ...], ...] = ()
     class_calibration: tuple[tuple[float, ...], ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
+    errors: tuple[tuple[int, int, int], ...] = ()
 
     def group_of(self, name: str) -> tuple[str, ...]:
         """The features that go with a feature, itself among them."""

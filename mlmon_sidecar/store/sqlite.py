@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -33,18 +33,16 @@ from mlmon_sidecar.records import (
     LabelledCompletion,
     LabelReceipt,
     LabelScores,
-    Layer,
     Losses,
     OutcomeCell,
     Pane,
     PaneKey,
     SegmentCell,
-    Tier,
     WeightedCell,
 )
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
-from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import (
+    label_intake,
     sqlite_baselines,
     sqlite_error_weights,
     sqlite_feedback,
@@ -56,6 +54,8 @@ from mlmon_sidecar.store import (
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
 from mlmon_sidecar.store.losses import losses_in
+from mlmon_sidecar.store.rows import incident_of, incident_row, json_text, summed_into
+from mlmon_sidecar.store.sqlite_feedback import SqliteLabelTables
 from mlmon_sidecar.store.sqlite_labels import write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
@@ -262,7 +262,7 @@ class SqliteStore:
             state = seal.state
             db.execute(
                 "INSERT OR REPLACE INTO model_state VALUES (?, ?, ?, ?, ?)",
-                (seal.model, state.watermark, state.detector, state.quality, _json(state.progress)),
+                (seal.model, state.watermark, state.detector, state.quality, json_text(state.progress)),
             )
             if state.segments is not None:
                 db.execute("INSERT OR REPLACE INTO segment_states VALUES (?, ?)", (seal.model, state.segments))
@@ -282,7 +282,7 @@ class SqliteStore:
 
     def save_layout(self, layout_hash: str, model: str, document: Mapping[str, Any]) -> None:
         with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO layouts VALUES (?, ?, ?)", (layout_hash, model, _json(document)))
+            db.execute("INSERT OR IGNORE INTO layouts VALUES (?, ?, ?)", (layout_hash, model, json_text(document)))
 
     # ------------------------------------------------------------ reading for people
 
@@ -291,9 +291,9 @@ class SqliteStore:
         rows = self._rows(
             """SELECT key, model, rule, layer, tier, opened_minute, resolved_minute, summary, evidence, features,
                       details, provisional FROM incidents WHERE key IN (SELECT value FROM json_each(?))""",
-            (_json(sorted(keys)),),
+            (json_text(sorted(keys)),),
         )
-        return [_incident(row) for row in rows]
+        return [incident_of(row) for row in rows]
 
     def incidents(self, model: str | None = None, *, only_open: bool = False, limit: int = 200) -> list[Incident]:
         """Newest first."""
@@ -304,7 +304,7 @@ class SqliteStore:
                ORDER BY opened_minute DESC, key LIMIT :limit""",
             {"model": model, "only_open": only_open, "limit": limit},
         )
-        return [_incident(row) for row in rows]
+        return [incident_of(row) for row in rows]
 
     def outbox(self, after: int, limit: int = 100) -> list[tuple[int, str, str, int]]:
         """Undelivered (outbox id, incident key, transition, minute) with a larger id than ``after``."""
@@ -361,7 +361,7 @@ class SqliteStore:
         with self._transaction(durable=True) as db:
             if place is not None:
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"place:{place[0]}", place[1])).fetchall()
-            return sqlite_feedback.commit(db, labels, received_ns, rules or {}, key)
+            return label_intake.commit(SqliteLabelTables(db), labels, received_ns, rules or {}, key)
 
     def place(self, name: str) -> str:
         """The text that was last kept with labels under this name; "" where none was."""
@@ -499,7 +499,7 @@ class SqliteStore:
         if hour is None:
             return False
         first, end = hour * 60, hour * 60 + 60
-        summed = _summed_into(first, self.fleet_panes(model, first, end))
+        summed = summed_into(first, self.fleet_panes(model, first, end))
         with self._transaction() as db:
             db.execute(
                 "DELETE FROM fleet_panes WHERE model = ? AND minute >= ? AND minute < ?", (model, first, end)
@@ -592,7 +592,7 @@ def _bring_up_to_date(db: apsw.Connection) -> None:
 
 def _advance_recorder(db: apsw.Connection, flush: Flush, seen_ns: int) -> FlushReceipt:
     known = db.execute("SELECT last_seq FROM recorders WHERE recorder_id = ?", (flush.recorder_id,)).fetchone()
-    through = _json(dict(flush.complete_through))
+    through = json_text(dict(flush.complete_through))
     if known is None:
         if flush.seq != 1:
             return FlushReceipt(FlushStatus.UNKNOWN_RECORDER, 0)
@@ -682,61 +682,14 @@ def _write_fleet_panes(db: apsw.Connection, panes: Sequence[Pane]) -> None:
     )
 
 
-def _summed_into(minute: int, panes: Iterable[Pane]) -> list[Pane]:
-    """One pane a version, segment and layout. A roll-up is a sum."""
-    sums: dict[PaneKey, Pane] = {}
-    for pane in panes:
-        key = pane.key._replace(minute=minute)
-        known = sums.get(key)
-        if known is None:
-            sums[key] = Pane(key, pane.vector, pane.samples)
-        else:
-            sums[key] = Pane(key, known.vector + pane.vector, merge_samples(known.samples, pane.samples))
-    return list(sums.values())
-
-
 def _write_incidents(db: apsw.Connection, incidents: Sequence[tuple[Incident, str, int]]) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [_incident_row(incident) for incident, _, _ in incidents],
+        [incident_row(incident) for incident, _, _ in incidents],
     )
     db.executemany(
         "INSERT OR IGNORE INTO outbox (incident_key, transition, minute) VALUES (?, ?, ?)",
         [(incident.key, transition, minute) for incident, transition, minute in incidents if transition],
-    )
-
-
-def _incident_row(incident: Incident) -> tuple[Any, ...]:
-    return (
-        incident.key,
-        incident.model,
-        incident.rule,
-        incident.layer,
-        int(incident.tier),
-        incident.opened_minute,
-        incident.resolved_minute,
-        incident.summary,
-        incident.evidence,
-        _json(list(incident.features)),
-        _json(dict(incident.details)),
-        incident.provisional,
-    )
-
-
-def _incident(row: tuple[Any, ...]) -> Incident:
-    return Incident(
-        key=row[0],
-        model=row[1],
-        rule=row[2],
-        layer=Layer(row[3]),
-        tier=Tier(row[4]),
-        opened_minute=row[5],
-        resolved_minute=row[6],
-        summary=row[7],
-        evidence=row[8],
-        features=tuple(orjson.loads(row[9])),
-        details=orjson.loads(row[10]),
-        provisional=bool(row[11]),
     )
 
 
@@ -752,7 +705,3 @@ def _packed(pane: Pane) -> tuple[str, str]:
 
 def _fleet_key(key: PaneKey) -> tuple[str, int, str, str, str]:
     return key.model, key.minute, key.version, key.segment, key.layout
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS).decode()

@@ -1,26 +1,20 @@
-"""Labels into SQLite: what comes in is judged, answered and inserted inside one durable transaction.
+"""Labels into SQLite: the tables that ``label_intake`` works on, inside one durable transaction; and what silence says.
 
 Whole statements only (see ``sqlite_labels.write_all``), whatever the number of labels.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import apsw
 import orjson
 
-from mlmon_sidecar.errors import FeedbackError
-from mlmon_sidecar.records import LABEL_UNIT, Assumption, Label, LabelReceipt, LabelStatus
-from mlmon_sidecar.store import label_rules
-from mlmon_sidecar.store.label_rules import USUAL_DAYS, Rules, Said
-from mlmon_sidecar.store.sqlite_labels import DAY_NS, RESOLVED, write_all
+from mlmon_sidecar.records import Assumption
+from mlmon_sidecar.store.label_intake import KEYS_KEPT_NS, Found, Row
+from mlmon_sidecar.store.sqlite_labels import RESOLVED, write_all
 from mlmon_sidecar.store.sqlite_reading import one
 
-KEY_DIGITS = 32  # of a key, and as many of the digest behind it
-KEYS_KEPT_NS = 2 * DAY_NS
 ASSUMED = "assumed"  # the source of labels that silence is
 
 # Of an alias that several models share the latest predictions tell; all of them may be a million.
@@ -68,162 +62,52 @@ WHERE NOT EXISTS (SELECT 1 FROM labels l WHERE l.prediction_id = p.prediction_id
   AND coalesce(p.predicted, '') NOT IN (SELECT value FROM json_each(:censored))"""
 
 
-class _Found(NamedTuple):
-    """What the store knows about one item."""
+class SqliteLabelTables:
+    """Implements ``label_intake.LabelTables``."""
 
-    prediction_id: str | None
-    model: str | None  # the prediction's
-    event_ns: int | None
-    said: tuple[str, float] | None  # label and weight, by the newest label that counts
-    several_models: bool
-    batch: bool
-
-
-def commit(
-    db: apsw.Connection, labels: Sequence[Label], received_ns: int, rules: Rules, key: str = ""
-) -> list[LabelReceipt]:
-    """Insert what is new; answer for every item in order. Runs inside a durable transaction.
-
-    Args:
-        key: "" or ``KEY_DIGITS`` of the request's key and as many of a digest of its content.
-
-    Raises ``FeedbackError`` (``key_reused``) for a key that came with another content.
-    """
-    if key:
-        before = _answered(db, labels, key)
-        if before is not None:
-            return before
-    receipts = _Intake(db, received_ns, rules).take(labels)
-    if key:
-        db.execute("DELETE FROM feedback_keys WHERE received_ns < ?", (received_ns - KEYS_KEPT_NS,)).fetchall()
-        packed = orjson.dumps([(receipt.status, receipt.reason) for receipt in receipts]).decode()
-        row = (key[:KEY_DIGITS], key[KEY_DIGITS:], packed, received_ns)
-        db.execute("INSERT INTO feedback_keys VALUES (?, ?, ?, ?)", row).fetchall()
-    return receipts
-
-
-def _answered(db: apsw.Connection, labels: Sequence[Label], key: str) -> list[LabelReceipt] | None:
-    found = db.execute("SELECT digest, receipts FROM feedback_keys WHERE key = ?", (key[:KEY_DIGITS],)).fetchone()
-    if found is None:
-        return None
-    digest, packed = found
-    said = orjson.loads(packed)
-    if digest != key[KEY_DIGITS:] or len(said) != len(labels):
-        raise FeedbackError(
-            "the idempotency key came before with another content",
-            code="key_reused",
-            hint="Give every request a key of its own, and the same one only to its repetitions.",
-        )
-    return [
-        LabelReceipt(label.id, LabelStatus(status), reason)
-        for label, (status, reason) in zip(labels, said, strict=True)
-    ]
-
-
-class _Intake:
-    """One transaction's labels."""
-
-    def __init__(self, db: apsw.Connection, received_ns: int, rules: Rules) -> None:
+    def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        self._received_ns = received_ns
-        self._rules = rules
-        self._known: dict[tuple[str, str], tuple[tuple[str, float] | None, int]] = {}  # said before in this request
-        self._rows: list[list[object]] = []
-        self._by_source: dict[tuple[str, str], list[tuple[int, int]]] = {}  # (model, source): receipt and row
 
-    def take(self, labels: Sequence[Label]) -> list[LabelReceipt]:
-        items = orjson.dumps([(label.id, label.model, label.observed_ns) for label in labels]).decode()
-        found: list[_Found] = [_Found(None, None, None, None, False, False)] * len(labels)
-        for position, prediction, model, event_ns, said, several, batch in orjson.loads(
-            one(self._db, _LOOK_UP, (items,))
-        ):
-            found[position] = _Found(prediction, model, event_ns, said and tuple(said), bool(several), bool(batch))
-        receipts = [self._take(position, label, found[position]) for position, label in enumerate(labels)]
-        self._quarantine(receipts)
-        write_all(self._db, _INSERT, [tuple(row) for row in self._rows])
-        return receipts
+    def answered(self, key: str) -> tuple[str, str] | None:
+        found: tuple[str, str] | None = self._db.execute(
+            "SELECT digest, receipts FROM feedback_keys WHERE key = ?", (key,)
+        ).fetchone()
+        return found
 
-    def _take(self, position: int, label: Label, found: _Found) -> LabelReceipt:
-        if found.several_models or found.batch:
-            reason = label_rules.SEVERAL_MODELS if found.several_models else label_rules.BATCH
-            return LabelReceipt(label.id, LabelStatus.AMBIGUOUS, reason)
-        model = found.model or label.model
-        rule = self._rules.get(model)
-        refused = label_rules.refused(label, rule, found.event_ns, self._received_ns)
-        if refused is not None:
-            return LabelReceipt(label.id, *refused)
-        prediction_id = found.prediction_id
-        # While nobody knows which prediction an alias means, another time of observation may mean another one.
-        when = label.observed_ns if prediction_id is None else 0
-        subject = ("", prediction_id) if prediction_id is not None else (label.model + "\0", label.id)
-        said, said_of = self._known.get(subject, (found.said, when))
-        now = label.label, label.weight
-        if (said, said_of) == (now, when):
-            return LabelReceipt(label.id, LabelStatus.DUPLICATE)
-        self._known[subject] = now, when
-        if rule is not None and rule.classes and label.source not in rule.trusted:
-            self._by_source.setdefault((model, label.source), []).append((position, len(self._rows)))
-        state = "pending" if prediction_id is None else "ready"
-        self._rows.append(
-            [label.id, label.model, prediction_id, label.label, label.observed_ns, self._received_ns, label.source,
-             state, label.weight, max(1, round(label.weight * LABEL_UNIT))]
-        )  # fmt: skip
-        if prediction_id is None:
-            return LabelReceipt(label.id, LabelStatus.PENDING, label_rules.NOT_HERE)
-        return LabelReceipt(label.id, LabelStatus.ACCEPTED if said is None else LabelStatus.CORRECTED)
+    def keep_answer(self, key: str, digest: str, receipts: str, received_ns: int) -> None:
+        self._db.execute("DELETE FROM feedback_keys WHERE received_ns < ?", (received_ns - KEYS_KEPT_NS,)).fetchall()
+        self._db.execute(
+            "INSERT INTO feedback_keys VALUES (?, ?, ?, ?)", (key, digest, receipts, received_ns)
+        ).fetchall()
 
-    # ------------------------------------------------------------ sources
+    def look_up(self, items: Sequence[tuple[str, str, int]]) -> dict[int, Found]:
+        rows = orjson.loads(one(self._db, _LOOK_UP, (orjson.dumps(items).decode(),)))
+        return {
+            position: Found(prediction, model, event_ns, said and tuple(said), bool(several), bool(batch))
+            for position, prediction, model, event_ns, said, several, batch in rows
+        }
 
-    def _quarantine(self, receipts: list[LabelReceipt]) -> None:
-        """Marks what strange sources say, and counts what all of them say."""
-        said: dict[str, dict[str, Said]] = {}
-        counted: Counter[tuple[str, str, str, bool]] = Counter()
-        for (model, source), places in self._by_source.items():
-            if model not in said:
-                said[model] = self._said(model)
-            by_source = said[model]
-            name = label_rules.watched_name(source, by_source)
-            words = by_source.setdefault(name, Said())
-            words.recent.update(str(self._rows[row][3]) for _, row in places)
-            strange = label_rules.strange_classes(name, by_source)
-            for position, row in places:
-                label = str(self._rows[row][3])
-                held = label in strange
-                counted[model, name, label, held] += 1
-                if held:
-                    self._rows[row][7] = "quarantined"
-                    receipts[position] = receipts[position]._replace(
-                        status=LabelStatus.QUARANTINED, reason=label_rules.STRANGE
-                    )
-        day = self._received_ns // DAY_NS
-        write_all(
-            self._db,
-            _COUNT_SOURCES,
-            [(model, name, day, label, n * (not held), n * held) for (model, name, label, held), n in counted.items()],
-        )
-        totals: Counter[str] = Counter()
-        for (model, _, _, held), n in counted.items():
-            totals[model] += n * held
-        write_all(self._db, _COUNT_TOTALS, [(model, "quarantined", n) for model, n in totals.items() if n])
+    def insert(self, rows: Sequence[Row]) -> None:
+        write_all(self._db, _INSERT, rows)
 
-    def _said(self, model: str) -> dict[str, Said]:
-        oldest = self._received_ns // DAY_NS - USUAL_DAYS
-        self._db.execute("DELETE FROM label_sources WHERE model = ? AND day < ?", (model, oldest)).fetchall()
+    def forget_sources(self, model: str, before_day: int) -> None:
+        self._db.execute("DELETE FROM label_sources WHERE model = ? AND day < ?", (model, before_day)).fetchall()
+
+    def sources(self, model: str, day: int) -> list[tuple[str, str, bool, int, int]]:
         rows = one(
             self._db,
             """SELECT json_group_array(json_array(source, label, today, taken, held)) FROM (
                    SELECT source, label, day = :day AS today, sum(taken) AS taken, sum(held) AS held
                    FROM label_sources WHERE model = :model GROUP BY 1, 2, 3)""",
-            {"day": self._received_ns // DAY_NS, "model": model},
+            {"day": day, "model": model},
         )
-        said: dict[str, Said] = {}
-        for source, label, today, taken, held in orjson.loads(rows):
-            words = said.setdefault(source, Said())
-            if today:
-                words.recent[label] += taken + held
-            else:
-                words.usual[label] += taken
-        return said
+        return [tuple(row) for row in orjson.loads(rows)]
+
+    def count_sources(self, rows: Sequence[tuple[str, str, int, str, int, int]]) -> None:
+        write_all(self._db, _COUNT_SOURCES, rows)
+
+    def count_totals(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        write_all(self._db, _COUNT_TOTALS, rows)
 
 
 def release(db: apsw.Connection, model: str, sources: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ import orjson
 
 from mlmon_sidecar.records import LabelledCompletion, OutcomeCell
 from mlmon_sidecar.store import sqlite_outcomes, sqlite_weights
-from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER
+from mlmon_sidecar.store.sqlite_outcomes import ACTUAL
 from mlmon_sidecar.store.sqlite_reading import one
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -39,7 +39,7 @@ WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  #
 _COUNT = f"""
 INSERT INTO outcome_panes
 SELECT model, version, day, max(0, (observed_ns - event_ns) / :day), coalesce(predicted, ''),
-       iif({A_NUMBER}, '', label), sum(sign), 0
+       {ACTUAL}, sum(sign), 0
 FROM temp.moved WHERE true
 GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only

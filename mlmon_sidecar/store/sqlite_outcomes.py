@@ -11,6 +11,8 @@ import apsw
 import orjson
 
 from mlmon_sidecar.records import LabelErrors, LabelScores
+from mlmon_sidecar.statistics.error_bins import LAST_BIN as LAST_ERROR
+from mlmon_sidecar.statistics.error_bins import PER_OCTAVE, SLACK
 from mlmon_sidecar.statistics.error_scale import CLIP, RELATIVE_UNIT, STEPS, scale_of
 from mlmon_sidecar.statistics.score_grid import LAST_BIN, LOSS_UNIT, SMALLEST
 from mlmon_sidecar.statistics.score_grid import STEPS as BINS_PER_ODDS
@@ -36,6 +38,12 @@ JOIN predictions p USING (prediction_id)"""
 A_NUMBER = """(predicted IS NULL AND score IS NOT NULL AND
     CASE WHEN json_valid(label) THEN json_type(label) IN ('integer', 'real') ELSE false END)"""
 """Whether a label is the number that its prediction spoke of."""
+
+ACTUAL = f"""
+CASE WHEN NOT {A_NUMBER} THEN label WHEN score - label = 0 THEN 'error {-LAST_ERROR}'
+ELSE 'error ' || CAST(max({-LAST_ERROR}, min({LAST_ERROR},
+    ceil(log2(abs(score - label)) * {PER_OCTAVE} - {SLACK!r}))) AS INTEGER) END"""
+"""The actual class; of a number the bin of its error (``statistics.error_bins``)."""
 
 SCORED = f"""
 SELECT model, version, day, label, score, counted, sign, predicted = label AS hit,

@@ -12,7 +12,7 @@ import orjson
 from mlmon_sidecar.records import LABEL_UNIT, LabelScores, SegmentCell, WeightedCell
 from mlmon_sidecar.statistics.score_grid import LOSS_UNIT
 from mlmon_sidecar.store import sqlite_error_weights
-from mlmon_sidecar.store.sqlite_outcomes import A_NUMBER, SCORED
+from mlmon_sidecar.store.sqlite_outcomes import ACTUAL, SCORED
 from mlmon_sidecar.store.sqlite_reading import one
 
 _WEIGHED = f"sign * (counted - {LABEL_UNIT})"
@@ -26,7 +26,7 @@ def _extra(loss: str) -> str:
 _COUNT_CELLS = f"""
 INSERT INTO outcome_weights
 SELECT model, version, day, max(0, (observed_ns - event_ns) / :day), coalesce(predicted, ''),
-       iif({A_NUMBER}, '', label), sum({_WEIGHED}),
+       {ACTUAL}, sum({_WEIGHED}),
        sum(sign * ((counted / {LABEL_UNIT}.0) * (counted / {LABEL_UNIT}.0) - 1))
 FROM temp.moved WHERE counted <> {LABEL_UNIT} GROUP BY 1, 2, 3, 4, 5, 6
 ON CONFLICT DO UPDATE SET extra = extra + excluded.extra, squares = squares + excluded.squares"""  # noqa: S608
@@ -48,7 +48,7 @@ ON CONFLICT DO UPDATE SET extra = extra + excluded.extra, log_positive = log_pos
 
 _COUNT_SEGMENTS = f"""
 INSERT INTO outcome_segments
-SELECT model, segment, day, coalesce(predicted, ''), iif({A_NUMBER}, '', label), sum(sign)
+SELECT model, segment, day, coalesce(predicted, ''), {ACTUAL}, sum(sign)
 FROM temp.moved WHERE segment <> '' GROUP BY 1, 2, 3, 4, 5
 ON CONFLICT DO UPDATE SET count = count + excluded.count"""  # noqa: S608 - constants only
 

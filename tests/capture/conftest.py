@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from mlmon_sidecar import MonitorMiddleware
-from mlmon_sidecar.capture.exchange_tap import ExchangeTap
+from mlmon_sidecar.capture import compiled, exchange_tap
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, SelectionOptions
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, CaptureOptions, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Exchange
+from mlmon_sidecar.runtime import middleware as middleware_module
 from mlmon_sidecar.runtime.process import MonitoredProcess
 
 pytest.register_assert_rewrite("transparency")
@@ -25,6 +26,23 @@ REQUEST_HEADERS = [
     (b"authorization", b"Bearer secret"),
     (b"content-length", b"7"),
 ]
+
+
+TAPS = {"pure": exchange_tap.PureExchangeTap} | ({} if compiled.tap is None else {"compiled": exchange_tap.ExchangeTap})
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test of this stage with each tap there is; those that break the Python one from inside with that alone."""
+    if any(mark.args[0] == "tap" for mark in metafunc.definition.iter_markers("parametrize")):
+        return
+    only = getattr(metafunc.module, "TAPS", list(TAPS))
+    metafunc.parametrize("tap", [name for name in TAPS if name in only], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def tap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(middleware_module, "ExchangeTap", TAPS[request.param])
+    return str(request.param)
 
 
 class Monitored:
@@ -38,7 +56,7 @@ class Monitored:
         model = self.capture.model_for(scope)
         if model is None:
             return await self.app(scope, receive, send)
-        await ExchangeTap(self.capture, model, scope).run(self.app, receive, send)
+        await middleware_module.ExchangeTap(self.capture, model, scope).run(self.app, receive, send)
 
     def drained(self) -> list[Exchange]:
         return self.capture.handoff.drain(1_000_000)

@@ -19,6 +19,7 @@ from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.wiring import DEFAULT_ID_HEADER
 from mlmon_sidecar.runtime.process import MonitoredProcess
 
+TAPS = ["pure"]  # broken from inside, by its methods
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
 REQUEST = {"type": "http.request", "body": b'{"a":1}', "more_body": False}
 PART = {"type": "http.request", "body": b'{"a"', "more_body": True}

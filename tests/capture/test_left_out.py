@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from mlmon_sidecar.capture.exchange_tap import ExchangeTap
+from mlmon_sidecar.capture.exchange_tap import PureExchangeTap as ExchangeTap
 from mlmon_sidecar.capture.faults import PAUSE_NS, TRIP_LOSSES, Faults
 from mlmon_sidecar.capture.wiring import IGNORE_HEADER
 from mlmon_sidecar.config import load
 from mlmon_sidecar.errors import ConfigError
 from mlmon_sidecar.runtime.process import MonitoredProcess
 
+TAPS = ["pure"]  # broken from inside, by its methods
 TOKEN = "a-token-for-load-tests"
 
 

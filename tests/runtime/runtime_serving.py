@@ -137,13 +137,15 @@ def serving(folder: Path, application: str = "monitored", *options: str, **envir
         served.terminate()
 
 
-def configure(folder: Path, text: str = "", *, models: str = "", head: str = "") -> Path:
+def configure(
+    folder: Path, text: str = "", *, models: str = "", head: str = "", store: str = "sqlite:///mlmon.db"
+) -> Path:
     """Write ``mlmon.toml``: quick flushes, one token for everything, one model as ``served_apps`` answers."""
     (folder / "token").write_text(TOKEN + "\n")
     path = folder / "mlmon.toml"
     path.write_text(
         f"""
-store = "sqlite:///mlmon.db"
+store = "{store}"
 flush_interval_seconds = 0.1
 {head}
 [tokens]

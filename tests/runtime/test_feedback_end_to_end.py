@@ -13,11 +13,14 @@ from sklearn.metrics import accuracy_score
 from mlmon_sidecar import FeedbackClient, Label
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served]]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Served, Served]]:
     """The hub, and another server process over the same store."""
     folder = tmp_path_factory.mktemp("feedback")
-    configure(folder, models='id = "request.tx"')
+    store = "sqlite:///mlmon.db" if request.param == "sqlite" else request.getfixturevalue("database").emptied()
+    configure(folder, models='id = "request.tx"', store=store)
     with serving(folder) as hub:
         hub.status()
         with serving(folder) as other:

@@ -3,14 +3,13 @@
 import itertools
 import sys
 import time
-from pathlib import Path
 
 from mlmon_sidecar.records import Label
-from mlmon_sidecar.store.sqlite import SqliteStore
+from mlmon_sidecar.store import open_store
 
 LABELS = 200
 
-store = SqliteStore(Path(sys.argv[1]))
+store = open_store(sys.argv[1])
 store.take_over()
 for batch in itertools.count():
     now_ns = time.time_ns()

@@ -3,30 +3,31 @@
 import random
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
-import apsw
+from mlmon_sidecar.store import open_store
 
 KILLS = 4
 LABELS = 200  # of one batch: label_feeder_program.py
 PROGRAM = Path(__file__).with_name("label_feeder_program.py")
 
 
-def test_what_was_acknowledged_is_there_after_every_kill(tmp_path: Path) -> None:
-    path, chance = tmp_path / "mlmon.db", random.Random(3)
+def test_what_was_acknowledged_is_there_after_every_kill(store_url: str) -> None:
+    chance = random.Random(3)
     acknowledged: set[str] = set()
     for run in range(KILLS):
-        command = [sys.executable, str(PROGRAM), str(path), str(run)]
+        command = [sys.executable, str(PROGRAM), store_url, str(run)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as feeder:
             assert feeder.stdout is not None
             for _ in range(chance.randint(1, 12)):
                 acknowledged.add(feeder.stdout.readline().strip())
             feeder.kill()
             acknowledged |= {line.strip() for line in feeder.stdout if line.endswith("\n")}
-        db = apsw.Connection(str(path))
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        kept = [name for (name,) in db.execute("SELECT id FROM labels")]
-        db.close()
+        with closing(open_store(store_url)) as left:
+            if store_url.startswith("sqlite"):
+                assert left._rows("PRAGMA integrity_check") == [("ok",)]  # type: ignore[attr-defined]
+            kept = [name for (name,) in left._rows("SELECT id FROM labels")]  # type: ignore[attr-defined]
         assert len(kept) == len(set(kept))
         assert {f"{batch}-{number}" for batch in acknowledged for number in range(LABELS)} <= set(kept)
         assert len(kept) % LABELS == 0  # a batch is whole or not there

@@ -1,6 +1,6 @@
 """Scores of the classes that a model of several answered, against scikit-learn's figures of "the answer is right"."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,14 +19,6 @@ from mlmon_sidecar.store.sqlite import SCHEMA_SCRIPTS
 
 CLASSES = np.array(["a", "b", "c", "d"])
 ROWS = 800
-
-
-@pytest.fixture(name="store", params=["sqlite"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"{request.param}:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
 
 
 def answer(number: int, said: str, score: float) -> KeptRow:

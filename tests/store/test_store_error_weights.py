@@ -1,6 +1,6 @@
 """Weighted errors of a regression model out of the store are scikit-learn's with ``sample_weight``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,6 @@ from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.store.contract import Keep
 
 ROWS = 300
-
-
-@pytest.fixture(name="store", params=["sqlite"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"{request.param}:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
 
 
 def predict(store: Store, scores: Sequence[float]) -> None:

@@ -1,7 +1,6 @@
 """What labels are answered under their model's rules, repeated requests, sources that change, and silence."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -22,14 +21,6 @@ UNSEEN = "the label is none of the model's classes: its baseline has no, yes"
 LATE = "observed_at lies more than 60 days after the prediction (outcomes.horizon)"
 
 
-@pytest.fixture(name="store")
-def _store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
-
-
 def predict(store: Store, *rows: KeptRow) -> None:
     store.commit_flush(flush(1, rows=rows, recorder=str(len(store.recorders()))), 0)
 
@@ -39,8 +30,7 @@ def say(store: Store, *labels: Label, now: int = NOW, key: str = "") -> list[tup
 
 
 def states(store: Store) -> dict[str, int]:
-    path = store.path  # type: ignore[attr-defined]  # only SQLite's
-    return dict(apsw.Connection(str(path)).execute("SELECT state, count(*) FROM labels GROUP BY state").fetchall())
+    return dict(store._rows("SELECT state, count(*) FROM labels GROUP BY state"))  # type: ignore[attr-defined]
 
 
 def join(store: Store) -> dict[str, int]:
@@ -169,8 +159,7 @@ def test_a_trusted_source_is_never_held_and_trust_given_later_releases(store: St
 def test_inventing_sources_costs_no_memory(store: Store) -> None:
     predict(store, *(row(f"p{number}", event_ns=DAY_NS) for number in range(150)))
     say(store, *(Label(f"p{number}", "yes", DAY_NS, "", f"s{number}") for number in range(150)))
-    path = store.path  # type: ignore[attr-defined]  # only SQLite's
-    found = dict(apsw.Connection(str(path)).execute("SELECT source, taken FROM label_sources").fetchall())
+    found = dict(store._rows("SELECT source, taken FROM label_sources"))  # type: ignore[attr-defined]
     assert len(found) == label_rules.SOURCES_WATCHED + 1
     assert found[label_rules.OTHER_SOURCES] == 50
 

@@ -1,9 +1,7 @@
 """Labels: what each is answered, and that the signed counts are those of the labels in force."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -20,14 +18,6 @@ ACCEPTED, DUPLICATE, CORRECTED, PENDING, AMBIGUOUS, INVALID = (
 )  # fmt: skip
 RECEIVED_NS = 100 * DAY_NS
 Cell = tuple[str, int, int, str, str]  # version, day, age, predicted, actual
-
-
-@pytest.fixture(name="store", params=["sqlite"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"{request.param}:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
 
 
 def predict(store: Store, *rows: KeptRow) -> None:

@@ -1,7 +1,7 @@
 """Weighted figures are scikit-learn's with ``sample_weight``; without weights nothing is stored beside the counts."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,14 +32,6 @@ from mlmon_sidecar.store.sqlite import SCHEMA_SCRIPTS
 
 CLASSES = ("a", "b", "c")
 WEIGHTS = st.floats(2.0**-10, 2.0**10, allow_nan=False)
-
-
-@pytest.fixture(name="store", params=["sqlite"])
-def _store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"{request.param}:///{tmp_path / 'mlmon.db'}")
-    store.take_over()
-    yield store
-    store.close()
 
 
 def fill(store: Store, rows: list[KeptRow], *batches: list[Label]) -> None:

@@ -158,7 +158,7 @@ def model() -> ModelView:
         "textbook": [{"rule": "ks_p_value", "name": "car_value", "value": 0.001, "threshold": 0.05, "fires": True}],
         "outcome": {"metric": "accuracy", "realised": 0.874, "low": 0.861, "high": 0.886,
                     "mature": {"value": 0.891, "low": 0.884, "high": 0.898, "labelled": 28_100, "cohorts": 7},
-                    "equal_age": 0.872, "bias": -0.019, "estimated": 0.868, "estimated_low": 0.859,
+                    "tolerance": None, "equal_age": 0.872, "bias": -0.019, "estimated": 0.868, "estimated_low": 0.859,
                     "estimated_high": 0.877, "estimate_note": "", "estimate_check": None,
                     "baseline": 0.934, "labelled": 31_240, "coverage": 0.649, "expected_coverage": 0.9,
                     "maturity": 0.72, "mature_age_days": 4, "delay_moved": False, "versions": [], "segments": [],

@@ -81,7 +81,8 @@ def findings(now: int, hostile: str) -> list[tuple[str, str, Json]]:
         ("feature_drift", "data", {"features": {"income": step, hostile: {**step, "shape": "ramp"}},
                                    "open_features": ["income"], "groups": [["income", hostile], ["alone"]]}),
         ("segment_drift", "data", {"segments": {f"region=web: {hostile}": parts}}),
-        ("segment_drift", "data", {"mix": {"region": {"shares": {"web": [0.2, 0.45], hostile: [0.1, 0.2]}, "rows": 9}}}),
+        ("segment_drift", "data",
+         {"mix": {"region": {"shares": {"web": [0.2, 0.45], hostile: [0.1, 0.2]}, "rows": 9}}}),
         ("version_difference", "prediction", {
             "versions": {"v19 vs v18": {"shadow": True, "same_hours": True}},
             "differences": {f"v19 vs v18: {hostile}": {"rows": 800, "old_rows": 900, "old_share": 0.02,

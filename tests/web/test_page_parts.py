@@ -128,6 +128,13 @@ def test_a_withheld_mature_figure_has_its_reason(watched: Any, address: str, hub
     assert "not known yet" in page.inner_text("#outcomes tr.naive")
 
 
+def test_numbers_have_the_tolerance_they_are_judged_by(watched: Any, address: str, hub: Hub) -> None:
+    hub.status_view["models"][0]["outcome"] |= {"metric": "within_tolerance", "tolerance": 10.375}
+    page = watched().open(address)
+    assert "0.891 | 0.884 to 0.898 | 28,100" in row(page, "outcomes", "within tolerance, mature")
+    assert row(page, "outcomes", "within tolerance, baseline").endswith("errors up to 10.4 are about right")
+
+
 def test_every_other_figure_of_labels_is_there(page: Any, hostile: str) -> None:
     assert "0.845 | 0.830 to 0.860 | – | labels by their weights, worth 7,001" in row(
         page, "outcomes", "accuracy, weighted"

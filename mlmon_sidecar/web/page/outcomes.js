@@ -49,7 +49,7 @@ function quality(outcome) {
   }
   if (outcome.equal_age !== null) rows.push([`${name}, at equal age`, fixed(outcome.equal_age, 3), "–", "–", "what mature days showed when they were as young as this week is"]);
   rows.push([`${name}, estimated`, fixed(outcome.estimated, 3), range(outcome.estimated_low, outcome.estimated_high), "–", said(outcome.estimate_note, trust(outcome.estimate_check))]);
-  if (outcome.baseline !== null) rows.push([`${name}, baseline`, fixed(outcome.baseline, 3), "–", "–", "on the baseline's own labels"]);
+  if (outcome.baseline !== null) rows.push([`${name}, baseline`, fixed(outcome.baseline, 3), "–", "–", said("on the baseline's own labels", outcome.tolerance !== null && `errors up to ${short(outcome.tolerance)} are about right`)]);
   return rows;
 }
 

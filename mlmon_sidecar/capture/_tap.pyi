@@ -1,0 +1,11 @@
+"""Built from ``_tap.c`` where there is a compiler."""
+
+def setup(*given: object) -> None: ...
+
+class Tap: ...
+
+class Lane:
+    accepted: int
+    dropped: int
+    ignored: int
+    bytes_queued: int

@@ -1,0 +1,181 @@
+"""Scores and errors of labelled predictions on PostgreSQL: counted with the labels, read by day.
+
+Counts and sums are signed and integers. PostgreSQL refuses to compute what overflows where SQLite gives an infinity, so
+numbers are kept within 1e150 of 0 before they are subtracted or divided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlmon_sidecar.records import LabelErrors, LabelScores
+from mlmon_sidecar.statistics.error_bins import LAST_BIN as LAST_ERROR
+from mlmon_sidecar.statistics.error_bins import PER_OCTAVE, SLACK
+from mlmon_sidecar.statistics.error_scale import CLIP, RELATIVE_UNIT, STEPS, scale_of
+from mlmon_sidecar.statistics.score_grid import LAST_BIN, LOSS_UNIT, SMALLEST
+from mlmon_sidecar.statistics.score_grid import STEPS as BINS_PER_ODDS
+from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, rows_of, write, write_all
+
+if TYPE_CHECKING:
+    import psycopg
+
+LARGEST = 1e150
+
+CREATE_MOVED = """
+CREATE TEMP TABLE IF NOT EXISTS moved (
+    model text COLLATE "C", version text COLLATE "C", segment text COLLATE "C", day bigint, event_ns bigint,
+    predicted text COLLATE "C", score double precision, observed_ns bigint, label text COLLATE "C", counted bigint,
+    sign bigint, number double precision, off double precision)"""
+"""``number``: the label where it is the number that its prediction spoke of; ``off``: predicted minus that."""
+
+_FILL_MOVED = f"""
+INSERT INTO moved
+SELECT model, version, segment, event_ns / {DAY_NS}, event_ns, predicted, score, observed_ns, label, counted, sign,
+    number, greatest(-{LARGEST!r}, least({LARGEST!r}, score)) - number
+FROM (
+    SELECT p.model, p.version, p.segment, p.event_ns, p.predicted, p.score, l.observed_ns, l.label, l.counted, l.sign,
+        CASE WHEN p.predicted IS NULL AND p.score IS NOT NULL THEN number_in(l.label) END AS number
+    FROM (
+        SELECT prediction_id, observed_ns, label, counted, 1 AS sign FROM labels WHERE label_id = ANY(%(counted)s)
+        UNION ALL
+        SELECT prediction_id, observed_ns, label, counted, -1 FROM labels
+        WHERE prediction_id = ANY(%(predictions)s) AND state = 'joined') AS l
+    JOIN predictions p USING (prediction_id)) AS known"""  # noqa: S608 - constants only
+
+ACTUAL = f"""
+CASE WHEN number IS NULL THEN label WHEN off = 0 THEN 'error {-LAST_ERROR}'
+ELSE 'error ' || greatest({-LAST_ERROR}, least({LAST_ERROR},
+    ceil(ln(abs(off)) / {math.log(2)!r}::double precision * {PER_OCTAVE} - {SLACK!r})))::int END"""
+"""The actual class; of a number the bin of its error (``statistics.error_bins``)."""
+
+SCORED = f"""
+SELECT model, version, day, label, score, counted, sign, (predicted = label)::int AS hit,
+    CASE WHEN score <= 0 THEN {-LAST_BIN - 1} WHEN score >= 1 THEN {LAST_BIN + 1}
+         ELSE greatest({-LAST_BIN}, least({LAST_BIN},
+             round(ln(greatest(score, 1e-300) / (1 - score)) * {BINS_PER_ODDS})))::bigint END AS bin,
+    -round(ln(greatest({SMALLEST!r}::double precision, score)) * {LOSS_UNIT})::bigint AS if_positive,
+    -round(ln(greatest({SMALLEST!r}::double precision, 1 - score)) * {LOSS_UNIT})::bigint AS if_negative
+FROM moved WHERE predicted IS NOT NULL AND score BETWEEN 0 AND 1"""  # noqa: S608 - constants only
+"""Labelled scores with their bin, and their losses in units of 2**-20."""
+
+_COUNT_SCORES = f"""
+INSERT INTO outcome_scores
+SELECT model, version, day, label, bin, sum(sign), sum(sign * hit) FROM ({SCORED}) AS scored GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (model, version, day, actual, bin) DO UPDATE
+SET count = outcome_scores.count + excluded.count, hits = outcome_scores.hits + excluded.hits"""  # noqa: S608
+
+_LOSSES = ("count", "log_positive", "log_negative", "score", "square", "hits", "log_hit", "hit_score")
+_COUNT_LOSSES = f"""
+INSERT INTO outcome_losses (model, version, day, actual, {", ".join(_LOSSES)})
+SELECT model, version, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
+       sum(sign * round(score * {LOSS_UNIT})::bigint), sum(sign * round(score * score * {LOSS_UNIT})::bigint),
+       sum(sign * hit), sum(sign * CASE WHEN hit = 1 THEN if_positive ELSE if_negative END),
+       sum(sign * hit * round(score * {LOSS_UNIT})::bigint)
+FROM ({SCORED}) AS scored GROUP BY 1, 2, 3, 4
+ON CONFLICT (model, version, day, actual) DO UPDATE
+SET {", ".join(f"{name} = outcome_losses.{name} + excluded.{name}" for name in _LOSSES)}"""  # noqa: S608
+
+ERRING = f"""
+SELECT model, version, day, counted, sign,
+    CASE WHEN abs(off) >= {STEPS} * unit THEN sign(off)::bigint * {CLIP}
+         ELSE round(off / unit * {STEPS})::bigint END AS error,
+    CASE WHEN abs(number - center) >= {STEPS} * unit THEN sign(number - center)::bigint * {CLIP}
+         ELSE round((number - center) / unit * {STEPS})::bigint END AS level,
+    CASE WHEN number = 0 THEN 0 WHEN abs(off) >= {STEPS} * abs(number) THEN {STEPS * RELATIVE_UNIT}
+         ELSE round(abs(off / number) * {RELATIVE_UNIT})::bigint END AS relative,
+    (number <> 0)::int AS whole
+FROM moved JOIN outcome_scales USING (model) WHERE number IS NOT NULL"""  # noqa: S608 - constants only
+"""Labels that are numbers, with their errors in fixed point (``statistics.error_scale``)."""
+
+_ERRORS = ("count", "error", "absolute", "squared", "actual", "actual_squared", "relative", "relative_count")
+_COUNT_ERRORS = f"""
+INSERT INTO outcome_errors (model, version, day, {", ".join(_ERRORS)})
+SELECT model, version, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
+       sum(sign * level), sum(sign * level * level), sum(sign * relative), sum(sign * whole)
+FROM ({ERRING}) AS erring GROUP BY 1, 2, 3
+ON CONFLICT (model, version, day) DO UPDATE
+SET {", ".join(f"{name} = outcome_errors.{name} + excluded.{name}" for name in _ERRORS)}"""  # noqa: S608
+
+
+def move(db: psycopg.Connection[Any], counted: Sequence[int], predictions: Sequence[str]) -> None:
+    """Look up once what ``count`` and ``postgres_labels`` count; before the labels' states change: earlier labels are
+    still ``joined``."""
+    write(db, CREATE_MOVED)
+    write(db, "DELETE FROM moved")
+    write(db, _FILL_MOVED, {"counted": list(counted), "predictions": list(predictions)})
+
+
+def count(db: psycopg.Connection[Any]) -> None:
+    """Scores and errors of the labels that move."""
+    write(db, _COUNT_SCORES)
+    write(db, _COUNT_LOSSES)
+    numbers: dict[str, list[float]] = {}
+    for model, number in rows_of(
+        db,
+        """SELECT model, number FROM moved
+           WHERE sign > 0 AND number IS NOT NULL AND model NOT IN (SELECT model FROM outcome_scales)""",
+    ):
+        numbers.setdefault(model, []).append(number)
+    write_all(
+        db,
+        f"""INSERT INTO outcome_scales
+            SELECT value ->> 0, (value ->> 1)::double precision, (value ->> 2)::double precision FROM {EACH}""",  # noqa: S608
+        [(model, *scale_of(found)) for model, found in numbers.items()],
+    )
+    write(db, _COUNT_ERRORS)
+
+
+def scores(db: psycopg.Connection[Any], model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+    """Of predictions made from ``first_day`` to ``last_day``, both included."""
+    bindings = {"positive": positive, "model": model, "first": first_day, "last": last_day}
+    cells = rows_of(
+        db,
+        """SELECT bin, sum(CASE WHEN actual = %(positive)s THEN 0 ELSE count END)::bigint,
+               sum(CASE WHEN actual = %(positive)s THEN count ELSE 0 END)::bigint
+           FROM outcome_scores WHERE model = %(model)s AND day BETWEEN %(first)s AND %(last)s
+           GROUP BY bin ORDER BY bin""",
+        bindings,
+    )
+    losses = rows_of(
+        db,
+        f"""SELECT coalesce(sum(count), 0)::bigint,
+                coalesce(sum(CASE WHEN actual = %(positive)s THEN log_positive ELSE log_negative END), 0)::bigint,
+                coalesce(sum(CASE WHEN actual = %(positive)s THEN square - 2 * score + {LOSS_UNIT} * count
+                                  ELSE square END), 0)::bigint
+            FROM outcome_losses WHERE model = %(model)s AND day BETWEEN %(first)s AND %(last)s""",  # noqa: S608
+        bindings,
+    )
+    return LabelScores(tuple(cells), *losses[0])
+
+
+def answer_scores(db: psycopg.Connection[Any], model: str, first_day: int, last_day: int) -> LabelScores:
+    """As ``scores``; positive are rows whose predicted class was right."""
+    bindings = (model, first_day, last_day)
+    cells = rows_of(
+        db,
+        """SELECT bin, sum(count - hits)::bigint, sum(hits)::bigint FROM outcome_scores
+           WHERE model = %s AND day BETWEEN %s AND %s GROUP BY bin ORDER BY bin""",
+        bindings,
+    )
+    losses = rows_of(
+        db,
+        f"""SELECT coalesce(sum(count), 0)::bigint, coalesce(sum(log_hit), 0)::bigint,
+                coalesce(sum(square - 2 * hit_score + {LOSS_UNIT} * hits), 0)::bigint
+            FROM outcome_losses WHERE model = %s AND day BETWEEN %s AND %s""",  # noqa: S608 - constants only
+        bindings,
+    )
+    return LabelScores(tuple(cells), *losses[0])
+
+
+def errors(db: psycopg.Connection[Any], model: str, first_day: int, last_day: int) -> LabelErrors | None:
+    """As ``scores``; None while no label of the model was a number."""
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in _ERRORS)
+    found = rows_of(
+        db,
+        f"""SELECT center, unit, {sums} FROM outcome_scales LEFT JOIN outcome_errors USING (model)
+            WHERE model = %s AND day BETWEEN %s AND %s GROUP BY model, center, unit""",  # noqa: S608 - constants only
+        (model, first_day, last_day),
+    )
+    return LabelErrors(found[0][0], found[0][1], tuple(found[0][2:])) if found else None

@@ -1,0 +1,59 @@
+"""Fail every point of the compiled tap, one at a time: ``program FILE`` with the tap built for it (MLMON_TAP_INJECT).
+
+Prints how many points each play has. A process of its own: a compiled module is loaded once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+NAME = "mlmon_sidecar.capture._tap"
+spec = importlib.util.spec_from_file_location(NAME, sys.argv[1])
+assert spec is not None and spec.loader is not None
+tap: Any = importlib.util.module_from_spec(spec)
+sys.modules[NAME] = tap
+import mlmon_sidecar.capture  # noqa: E402
+
+mlmon_sidecar.capture._tap = tap  # type: ignore[attr-defined]
+
+from conftest import _http_scope, _monitored  # noqa: E402
+from test_every_point import PLAYS, Spans, Theirs, app_that, outcome, run  # noqa: E402
+
+from mlmon_sidecar.capture.exchange_tap import CURRENT, ExchangeTap, PureExchangeTap  # noqa: E402
+
+assert ExchangeTap is not PureExchangeTap
+assert Theirs
+
+
+def play(name: str, watched: bool) -> tuple[Any, Any]:
+    steps, incoming, more = PLAYS[name]
+    scope = _http_scope(**{key: value for key, value in more.items() if key != "refuse"})
+    app = app_that(*[type(step)(*step.args) if isinstance(step, BaseException) else step for step in steps])
+    mounted = _monitored(app, span_hook=Spans()) if watched else app
+    sent, raised = run(mounted, scope, incoming, more.get("refuse", -1), None)
+    return mounted, outcome(sent, raised, app.seen)
+
+
+for name in PLAYS:
+    _, alone = play(name, False)
+    tap.inject(-1)
+    _, healthy = play(name, True)
+    assert healthy == alone, name
+    points = tap.inject(-1)
+    for target in range(points):
+        tap.inject(target)
+        mounted, got = play(name, True)
+        reached = tap.inject(-1)
+        assert reached > target, (name, target, reached)
+        assert got == alone, (name, target, got, alone)
+        faults, stats = mounted.capture.faults, mounted.capture.handoff.stats()
+        assert {error for _, error in faults.snapshot()} == {"ZeroDivisionError"}, (name, target, faults.snapshot())
+        assert stats.items_in_queue == stats.accepted == len(mounted.drained()), (name, target)
+        assert stats.accepted + faults.lost == 1, (name, target, stats, faults.lost)
+        assert mounted.capture.handoff.stats().bytes_in_queue == 0
+        assert CURRENT.get() is None
+    print(name, points, sep=": ")
