@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlmon_sidecar.records import MINUTE_NS, Label, LabelStatus
@@ -39,12 +39,14 @@ class LabelRule:
         classes: empty where they are not known.
         horizon_ns: > 0.
         trusted: sources that are never quarantined.
+        shares: of each class among the baseline's labels; empty where it has too few.
     """
 
     horizon_ns: int
     kind: str = ""
     classes: frozenset[str] = frozenset()
     trusted: frozenset[str] = frozenset()
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def problem(self, text: str) -> str:
         """Why a label cannot be this model's; "" when it can."""
@@ -100,37 +102,48 @@ class Said:
     usual: Counter[str] = field(default_factory=Counter)  # on days before, counted ones only
 
 
-def strange_classes(source: str, said: Mapping[str, Said]) -> frozenset[str]:
+def strange_classes(source: str, said: Mapping[str, Said], shares: Mapping[str, float]) -> frozenset[str]:
     """Classes that ``source`` says far more often than before; a source without a past is compared with the others.
 
+    What others say on the same day does not tell which of them is wrong: a flood that comes first would have the honest
+    held. There a class is strange only if it also exceeds its share of the baseline (``shares``, where known).
+
     >>> said = {"bank": Said(Counter(no=100, yes=200), Counter(no=900, yes=100))}
-    >>> strange_classes("bank", said)
+    >>> strange_classes("bank", said, {})
     frozenset({'yes'})
+    >>> said = {"flood": Said(Counter(no=6000)), "bank": Said(Counter(no=100, yes=200))}
+    >>> strange_classes("bank", said, {"no": 0.5, "yes": 0.5}), strange_classes("flood", said, {"no": 0.5, "yes": 0.5})
+    (frozenset(), frozenset())
     """
-    recent = said[source].recent
-    rows = recent.total()
-    if rows < MIN_RECENT:
+    recent, others = said[source].recent, [words for name, words in said.items() if name != source]
+    if recent.total() < MIN_RECENT:
         return frozenset()
-    usual = said[source].usual
-    if usual.total() < MIN_USUAL:
-        usual = _others(source, said)
-    known = usual.total()
-    if known < MIN_USUAL:
+    before = _sum(words.usual for words in others)
+    for usual in (said[source].usual, before):
+        if usual.total() >= MIN_USUAL:
+            return _exceeding(recent, usual)
+    now = before + _sum(words.recent for words in others)
+    if now.total() < MIN_USUAL:
         return frozenset()
+    found = _exceeding(recent, now)
+    return frozenset(n for n in found if recent[n] / recent.total() - shares.get(n, 0.0) > STRANGE_SHARE)
+
+
+def _exceeding(recent: Counter[str], usual: Counter[str]) -> frozenset[str]:
+    rows, known = recent.total(), usual.total()
     return frozenset(name for name, count in recent.items() if count / rows - usual[name] / known > STRANGE_SHARE)
+
+
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
 
 
 def watched_name(source: str, known: Collection[str]) -> str:
     """The name a source is watched by: there is a bound, so that inventing sources costs no memory."""
     return source if source in known or len(known) < SOURCES_WATCHED else OTHER_SOURCES
-
-
-def _others(source: str, said: Mapping[str, Said]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for name, words in said.items():
-        if name != source:
-            total += words.usual + words.recent
-    return total
 
 
 def _is_number(text: str) -> bool:
