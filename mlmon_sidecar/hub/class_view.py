@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.reference import Reference
 
 CLASSES_COUNTED = 200  # the most frequent ones; a matrix of more is not made
+CLASSES_OF_A_PART = 50
 CLASSES_SHOWN = 20
 
 
@@ -36,8 +37,9 @@ def class_view(cells: Sequence[OutcomeCell]) -> ClassesView | None:
 
 
 def averages_view(cells: Sequence[OutcomeCell]) -> ClassAveragesView | None:
-    """Of a version or a segment; None as ``class_view``."""
-    return _averages(_matrix(cells)[1])
+    """Of a version or a segment; None as ``class_view``, and with more than ``CLASSES_OF_A_PART`` classes."""
+    names, matrix = _matrix(cells)
+    return _averages(matrix) if len(names) <= CLASSES_OF_A_PART else None
 
 
 def baseline_averages(reference: Reference | None) -> ClassAveragesView | None:

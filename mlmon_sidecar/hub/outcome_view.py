@@ -3,7 +3,7 @@ together. Every figure that is not there has its reason beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlmon_sidecar.hub.class_view import averages_view, baseline_averages, class_view
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
@@ -32,6 +32,7 @@ from mlmon_sidecar.store import Store
 
 OUTCOME_DAYS = 7
 SEGMENTS_SHOWN = 50
+PARTS_AVERAGED = 10  # versions, and segments: a millisecond each of the hub's time
 
 
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
@@ -183,7 +184,10 @@ def _versions(metric: Watched | None, cells: Sequence[OutcomeCell], single: bool
     by_version: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
         by_version.setdefault(cell.version, []).append(cell)
-    return [{"version": version, **_part(metric, own, single)} for version, own in sorted(by_version.items())]
+    averaged = _most_labelled(by_version)[:PARTS_AVERAGED] if single else []
+    return [
+        {"version": version, **_part(metric, own, version in averaged)} for version, own in sorted(by_version.items())
+    ]
 
 
 def _segments(metric: Watched | None, cells: Sequence[SegmentCell], single: bool) -> list[SegmentOutcomeView]:
@@ -192,13 +196,18 @@ def _segments(metric: Watched | None, cells: Sequence[SegmentCell], single: bool
     for cell in cells:
         own = OutcomeCell("", 0, 0, cell.predicted, cell.actual, cell.rows)
         by_segment.setdefault(cell.segment, []).append(own)
-    most = sorted(by_segment.items(), key=lambda item: (-sum(cell.rows for cell in item[1]), item[0]))
-    return [{"segment": segment, **_part(metric, own, single)} for segment, own in most[:SEGMENTS_SHOWN]]
+    return [
+        {"segment": segment, **_part(metric, by_segment[segment], single and place < PARTS_AVERAGED)}
+        for place, segment in enumerate(_most_labelled(by_segment)[:SEGMENTS_SHOWN])
+    ]
 
 
-def _part(metric: Watched | None, cells: Sequence[OutcomeCell], single: bool) -> PartOutcomeView:
-    """``single``: predictions are of one class each."""
+def _most_labelled(parts: Mapping[str, Sequence[OutcomeCell]]) -> list[str]:
+    return sorted(parts, key=lambda name: (-sum(cell.rows for cell in parts[name]), name))
+
+
+def _part(metric: Watched | None, cells: Sequence[OutcomeCell], averaged: bool) -> PartOutcomeView:
     value, low, high = _figure(metric, cells)
     labelled = sum(cell.rows for cell in cells)
-    averages = averages_view(cells) if single else None
+    averages = averages_view(cells) if averaged else None
     return {"realised": value, "low": low, "high": high, "labelled": labelled, "averages": averages}
