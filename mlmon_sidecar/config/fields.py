@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
@@ -81,7 +81,8 @@ def _header(value: str | None) -> str | None:
 
 def _store_url(value: str) -> str:
     if value.startswith(_POSTGRES_PREFIX):
-        if urlsplit(value).password is not None:
+        parts = urlsplit(value)
+        if parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True):
             raise ValueError("holds a password: name a file with ?passfile=, or set PGPASSFILE or PGPASSWORD")
         return value
     if not value.startswith(_SQLITE_PREFIX) or value == _SQLITE_PREFIX:

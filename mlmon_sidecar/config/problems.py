@@ -19,6 +19,7 @@ from mlmon_sidecar.errors import ConfigError
 
 LONGEST_SHOWN = 60
 _CREDENTIALS = re.compile(r"//[^/@]*@")
+_PASSWORD = re.compile(r"(?<=[?&]password=)[^&]+")
 _WANTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
@@ -83,7 +84,7 @@ def shown(value: object, key: Key = ()) -> str:
 
 def without_credentials(text: str) -> str:
     """A URL with user and password blotted out; any other text as it is."""
-    return _CREDENTIALS.sub("//***@", text)
+    return _PASSWORD.sub("***", _CREDENTIALS.sub("//***@", text))
 
 
 def _line(table: type[BaseModel], layers: Sequence[Layer], key: Key, detail: ErrorDetails) -> str:

@@ -2,8 +2,9 @@
 
 One connection writes and one reads; both are guarded by a lock each, so any thread of the hub may call. Every write is
 one transaction that first checks the fence: a hub that another one replaced cannot write. A connection that broke is
-made anew by the next call, so that the hub outlives a restart of the database; the call that met the break failed as a
-whole, or was committed without the hub knowing, which flushes and labels can bear: both may come again.
+made anew by the next call, so that the hub outlives a restart of the database; between two calls it costs neither. A
+call that met the break failed as a whole, or was committed without the hub knowing, which flushes and labels can bear:
+both may come again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -50,6 +50,13 @@ from mlmon_sidecar.store import (
 )
 from mlmon_sidecar.store.contract import Keep, ModelState, Point, RecorderRow, SampledRow, Seal, StoredPane
 from mlmon_sidecar.store.label_rules import Rules
+from mlmon_sidecar.store.postgres_connection import (
+    SCHEMA_VERSION,
+    bring_up_to_date,
+    connect,
+    is_lost,
+    without_time_limit,
+)
 from mlmon_sidecar.store.postgres_panes import PANE_COLUMNS, stored_pane
 from mlmon_sidecar.store.postgres_sql import clean, rows_of, write
 from mlmon_sidecar.store.rows import INCIDENT_COLUMNS, incident_of, json_text, summed_into
@@ -58,16 +65,7 @@ from mlmon_sidecar.store.sqlite_feedback import assumed_through
 if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-SCHEMA = "mlmon"
-SCHEMA_VERSION = 1
-CONNECT_SECONDS = 5
-STATEMENT_MS = 120_000  # a statement that waits longer is given up, and its call may come again
-LOCK_MS = 10_000
-PLANS = "-c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-"""Every statement looks up some thousand keys; not knowing how many, the planner would rather read whole tables."""
-
 PANES_AT_ONCE = 1_024  # in one reading: some megabytes, some tens of milliseconds
-SCHEMA_LOCK = 0x6D6C6D6F  # of two processes that start together one makes the tables, the other waits
 
 
 class PostgresStore:
@@ -83,10 +81,10 @@ class PostgresStore:
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         try:
-            self._write = self._connect()
+            self._write = connect(url)
             try:
-                _bring_up_to_date(self._write)
-                self._read = self._connect()
+                bring_up_to_date(self._write)
+                self._read = connect(url)
             except BaseException:
                 self._write.close()
                 raise
@@ -99,17 +97,6 @@ class PostgresStore:
         self._done = False
         self._epoch = 0
         self._pending_after = 0  # pending labels are looked at in turn
-
-    def _connect(self) -> Connection:
-        """Raises ``psycopg.Error``."""
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="mlmon",
-            options=f"-c search_path={SCHEMA} -c statement_timeout={STATEMENT_MS} -c lock_timeout={LOCK_MS} "
-            f"-c client_min_messages=warning {PLANS}",
-        )
 
     # ------------------------------------------------------------ transactions
 
@@ -128,8 +115,8 @@ class PostgresStore:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._write_lock, _as_store_error():
-            if self._write.closed and not self._done:
-                self._write = self._connect()
+            if not self._done and is_lost(self._write):
+                self._write = connect(self._url)
             yield self._write
 
     @contextmanager
@@ -144,8 +131,8 @@ class PostgresStore:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with self._read_lock, _as_store_error():
-            if self._read.closed and not self._done:
-                self._read = self._connect()
+            if not self._done and is_lost(self._read):
+                self._read = connect(self._url)
             yield self._read
 
     def _rows(self, sql: str, bindings: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
@@ -526,7 +513,7 @@ class PostgresStore:
         """
         with self._transaction() as db:
             erased = postgres_retention.erase(db, ids, aliases)
-        with self._writing() as db:
+        with self._writing() as db, without_time_limit(db):
             for table in ("predictions", "labels"):
                 write(db, f"VACUUM FULL {table}")
         return erased
@@ -546,19 +533,3 @@ def _as_store_error() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _bring_up_to_date(db: Connection) -> None:
-    """Makes the tables where there are none. Raises ``StoreError`` for those of another version."""
-    with db.transaction():
-        write(db, "SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        write(db, f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        if not rows_of(db, "SELECT to_regclass('meta')")[0][0]:
-            db.execute(files("mlmon_sidecar.store").joinpath("schema/postgres.sql").read_bytes())
-        version = int(rows_of(db, "SELECT value FROM meta WHERE key = 'schema'")[0][0])
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"the store has schema {version}, this version of mlmon needs {SCHEMA_VERSION}",
-            code="schema_version",
-            hint="Use the mlmon version that wrote it, or name another database as store.",
-        )

@@ -27,8 +27,11 @@ CREATE_MOVED = """
 CREATE TEMP TABLE IF NOT EXISTS moved (
     model text COLLATE "C", version text COLLATE "C", segment text COLLATE "C", day bigint, event_ns bigint,
     predicted text COLLATE "C", score double precision, observed_ns bigint, label text COLLATE "C", counted bigint,
-    sign bigint, number double precision, off double precision)"""
-"""``number``: the label where it is the number that its prediction spoke of; ``off``: predicted minus that."""
+    sign bigint, number double precision, off double precision) ON COMMIT DELETE ROWS"""
+"""``number``: the label where it is the number that its prediction spoke of; ``off``: predicted minus that.
+
+Emptied by the commit, which cuts its file: deleted rows of a temporary table stay in it, for nobody else can vacuum it.
+"""
 
 _FILL_MOVED = f"""
 INSERT INTO moved
@@ -100,10 +103,9 @@ SET {", ".join(f"{name} = outcome_errors.{name} + excluded.{name}" for name in _
 
 
 def move(db: psycopg.Connection[Any], counted: Sequence[int], predictions: Sequence[str]) -> None:
-    """Look up once what ``count`` and ``postgres_labels`` count; before the labels' states change: earlier labels are
-    still ``joined``."""
+    """Look up what ``count`` and ``postgres_labels`` count, once in a transaction; before the labels' states change:
+    earlier labels are still ``joined``."""
     write(db, CREATE_MOVED)
-    write(db, "DELETE FROM moved")
     write(db, _FILL_MOVED, {"counted": list(counted), "predictions": list(predictions)})
 
 

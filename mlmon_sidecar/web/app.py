@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from mlmon_sidecar.errors import FeedbackError, HubUnavailable
+from mlmon_sidecar.errors import FeedbackError, HubUnavailable, StoreError
 from mlmon_sidecar.export.prometheus import CONTENT_TYPE
 from mlmon_sidecar.interfaces import Clock, HubClient
 from mlmon_sidecar.web import access
@@ -112,9 +112,10 @@ class _Endpoint:
             return refusal.response()
         except FeedbackError as error:
             return Refusal(409, error.code, "The request is refused", error.hint).response()
-        except HubUnavailable as error:
+        except (HubUnavailable, StoreError) as error:  # the store may be a database that is away for a moment
             hint = error.hint or "Try again; nothing was lost and nothing was acknowledged."
-            return Refusal(503, error.code, "No hub answers", hint, retry_after="1").response()
+            title = "No hub answers" if isinstance(error, HubUnavailable) else "The store cannot be used"
+            return Refusal(503, error.code, title, hint, retry_after="1").response()
         except ClientDisconnect:
             return Refusal(400, "body_cut_off", "The client went away").response()
         except Exception as error:  # The host's error handlers and reports are not for our faults.

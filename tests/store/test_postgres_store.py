@@ -9,7 +9,7 @@ from store_parts import DAY_NS, flush, incident, label, pane, row
 
 from mlmon_sidecar.config.settings import Settings
 from mlmon_sidecar.errors import StoreError
-from mlmon_sidecar.records import FlushStatus
+from mlmon_sidecar.records import FlushStatus, LabelStatus
 from mlmon_sidecar.store import open_store, store_path
 from mlmon_sidecar.store.label_rules import LabelRule
 
@@ -42,6 +42,82 @@ def test_a_database_that_is_killed_and_started_loses_nothing_acknowledged(mortal
         mortal.start()
     assert store.stored_rows() == 3 and store.open_models() == {"m": 2}
     assert sorted(name for (name,) in store._rows("SELECT id FROM labels")) == sorted(kept)  # type: ignore[attr-defined]
+    store.close()
+
+
+def test_commits_are_on_disk_where_the_database_would_answer_before(mortal: Server) -> None:
+    """Of answers ahead of the disk a crash takes the last ``wal_writer_delay``."""
+    url = mortal.emptied()
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        db.execute("ALTER DATABASE postgres SET synchronous_commit = off")
+        db.execute("SELECT pg_reload_conf()")
+    try:
+        store = open_store(url)
+        store.take_over()
+        names = [f"p-{n}" for n in range(50)]
+        for name in names:
+            store.commit_labels([label(name, "yes")], 0)
+        mortal.kill()
+        mortal.start()
+        assert [name for (name,) in store._rows("SELECT id FROM labels ORDER BY label_id")] == names  # type: ignore[attr-defined]
+        store.close()
+    finally:
+        with psycopg.connect(url, autocommit=True) as db:
+            db.execute("ALTER DATABASE postgres RESET synchronous_commit")
+            db.execute("ALTER SYSTEM RESET wal_writer_delay")
+
+
+def test_a_restart_between_two_calls_costs_neither(mortal: Server) -> None:
+    store = open_store(mortal.emptied())
+    store.take_over()
+    store.commit_labels([label("p", "yes")], 0)
+    mortal.kill()
+    mortal.start()
+    assert store.label_counts("m") == {}
+    assert store.commit_labels([label("p", "yes")], 0)[0].status is LabelStatus.DUPLICATE
+    store.close()
+
+
+def test_the_next_hub_waits_for_none_that_hangs_in_a_transaction(postgres: str) -> None:
+    """It holds the fence, perhaps on a host that is gone: the server ends it."""
+    hanging = open_store(f"{postgres}&options=-c%20idle_in_transaction_session_timeout%3D500")
+    hanging.take_over()
+    following = open_store(postgres)
+    with pytest.raises(StoreError), hanging._transaction():  # type: ignore[attr-defined]
+        following.take_over()
+        raise StoreError("it woke up", code="woke_up")
+    with pytest.raises(StoreError) as failure:
+        hanging.commit_labels([label("p", "yes")], 0)
+    assert failure.value.code == "fenced"
+    hanging.close()
+    following.close()
+
+
+def test_a_user_who_may_not_create_uses_the_tables_that_are_there(postgres: str) -> None:
+    open_store(postgres).close()
+    with psycopg.connect(postgres, autocommit=True) as db:
+        db.execute("DROP ROLE IF EXISTS small")
+        db.execute("CREATE ROLE small LOGIN")
+        db.execute("GRANT USAGE ON SCHEMA mlmon TO small")
+        db.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA mlmon TO small")
+        small = open_store(postgres.replace("mlmon@", "small@"))
+        small.take_over()
+        assert small.commit_labels([label("p", "yes")], 0)[0].status is LabelStatus.PENDING
+        small.close()
+        db.execute("SET client_min_messages = warning; DROP SCHEMA mlmon CASCADE; DROP ROLE small")
+
+
+def test_joining_leaves_nothing_behind_in_its_table(postgres: str) -> None:
+    """Nobody vacuums a temporary table of another session."""
+    store = open_store(postgres)
+    store.take_over()
+    store.commit_flush(flush(1, rows=[row(f"p{n}") for n in range(30)]), 0)
+    store.commit_labels([label(f"p{n}", "yes") for n in range(30)], 0)
+    while store.join_labels(10):
+        with store._writing() as db:  # type: ignore[attr-defined]
+            assert db.execute("SELECT pg_relation_size('moved')").fetchone() == (0,)
+    assert store.label_counts("m") == {"matched": 30}
     store.close()
 
 

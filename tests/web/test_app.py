@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
+from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.web.app import WebOptions, build_web
 from mlmon_sidecar.web.tokens import Scope, TokenSet
 
@@ -76,6 +77,13 @@ def test_no_hub_is_503_with_code_and_hint(client: Client, hub: Hub, may_read: di
     assert answer.status_code == 503
     assert answer.json()["code"] == "hub_starting"
     assert answer.json()["hint"] == "It answers within seconds."
+
+
+def test_a_store_that_is_away_is_503_to_be_tried_again(client: Client, hub: Hub, may_read: dict[str, str]) -> None:
+    hub.broken = StoreError("the store failed", code="store_failed", hint="Check that the database runs.")
+    answer = client.get("/api/status", headers=may_read)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "store_failed", "1")
+    assert answer.json()["hint"] == "Check that the database runs."
 
 
 def test_a_fault_of_ours_is_500_without_its_text(client: Client, hub: Hub, may_read: dict[str, str]) -> None:
