@@ -1,5 +1,6 @@
 """Compiles the tap's usual path where there is a C compiler. Without one the wheel is pure Python, and works the same.
 
+The compiler is the one that Python was built with, or ``CC``.
 With ``MLMON_PURE_PYTHON=1`` it is pure Python anyway: one wheel for every machine.
 """
 
@@ -46,7 +47,10 @@ def compile_tap(root: Path) -> Path:
     }
     source = root / FOLDER / "_tap.c"
     built = root / FOLDER / f"_tap{said['EXT_SUFFIX']}"
-    linking = shlex.split(said["LDSHARED"]) or [*shlex.split(said["CC"] or "cc"), "-shared"]
+    usual = shlex.split(said["CC"]) or ["cc"]
+    linking = shlex.split(said["LDSHARED"]) or [*usual, "-shared"]
+    if "CC" in os.environ and linking[: len(usual)] == usual:
+        linking[: len(usual)] = shlex.split(os.environ["CC"])
     flags = [*shlex.split(said["CFLAGS"]), *shlex.split(said["CCSHARED"] or "-fPIC"), "-O2", "-g0"]
     command = [*linking, *flags, f"-I{sysconfig.get_path('include')}", str(source), "-o", str(built)]
     built.unlink(missing_ok=True)  # one that is loaded somewhere keeps its file

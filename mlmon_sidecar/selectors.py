@@ -72,6 +72,13 @@ class Selector:
         """The value at the path, or None. A list with one item per element where the path spreads over a list."""
         return _walk(document, self.steps)
 
+    def find_in(self, documents: Iterable[object]) -> list[object]:
+        """``find`` in each of them."""
+        steps = self.steps
+        if len(steps) == 1 and isinstance(name := steps[0], str):  # what most are
+            return [one.get(name) if type(one) is dict else _walk(one, steps) for one in documents]
+        return [_walk(one, steps) for one in documents]
+
 
 DEFAULT_MAX_ROWS = 10_000  # rows of one request; a request with more is counted, not read
 

@@ -77,9 +77,9 @@ def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, 
     for process in running:
         process.ready()
     costs: Costs = defaultdict(list)
-    for _ in range(rounds):
+    for number in range(rounds):
         for payload in PAYLOADS:
-            for process in running:
+            for process in running if number % 2 == 0 else reversed(running):
                 costs[process.name, payload].append(process.round(payload))
     profile: dict[str, float] = {}
     for process in running:
@@ -98,7 +98,8 @@ def main() -> None:
     said = parser.parse_args()
     wanted = said.variants.split(",")
     chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
-    written = [f"Python {platform.python_version()}; {said.rounds} interleaved rounds, lower quartiles.\n"]
+    how = f"{said.rounds} interleaved rounds, medians of the differences within a round"
+    written = [f"Python {platform.python_version()}; {how}.\n"]
     for framework in (said.only,) if said.only else FRAMEWORKS:
         names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
         costs, profile = measure(framework, names, said.rounds)

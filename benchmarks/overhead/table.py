@@ -1,8 +1,9 @@
-"""Quartiles, ratios and tables."""
+"""Paired differences, their intervals, ratios and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from math import sqrt
+from statistics import median
 
 from benchmarks.overhead.rounds import Cost
 from benchmarks.overhead.traffic import CHUNKS, FEATURES, PAYLOADS
@@ -16,17 +17,27 @@ KILOBYTES = len(PAYLOADS["batch"].body) / 1000
 
 
 def added(costs: Costs) -> dict[tuple[str, str], Cost]:
-    """What each variant adds to ``bare``: lower quartiles, since a busy machine only ever makes a round dearer."""
-    found = {key: Cost(*(_quartile(each) for each in zip(*rounds, strict=True))) for key, rounds in costs.items()}
-    return {
-        (name, payload): Cost(cost.loop - found["bare", payload].loop, cost.total - found["bare", payload].total)
-        for (name, payload), cost in found.items()
-        if name != "bare"
-    }
+    """What each variant adds to ``bare``: the median over the rounds of the difference within one round.
+
+    What slows the machine for a while slows both of a round, and leaves their difference.
+    """
+    return {key: Cost(*map(median, zip(*_differences(costs, key), strict=True))) for key in costs if key[0] != "bare"}
 
 
-def _quartile(figures: Sequence[float]) -> float:
-    return sorted(figures)[len(figures) // 4]
+def intervals(costs: Costs) -> dict[tuple[str, str], tuple[float, float]]:
+    """The 95 % interval of that median on the loop: order statistics, whatever the distribution (Conover, 3.2)."""
+    found = {}
+    for key in costs:
+        if key[0] != "bare":
+            loop = sorted(cost.loop for cost in _differences(costs, key))
+            low = max(0, int(len(loop) / 2 - 0.98 * sqrt(len(loop))))
+            found[key] = loop[low], loop[-1 - low]
+    return found
+
+
+def _differences(costs: Costs, key: tuple[str, str]) -> list[Cost]:
+    pairs = zip(costs[key], costs["bare", key[1]], strict=True)
+    return [Cost(ours.loop - bare.loop, ours.total - bare.total) for ours, bare in pairs]
 
 
 def _rows(costs: Costs) -> list[tuple[str, list[float]]]:
@@ -49,6 +60,11 @@ def text(framework: str, costs: Costs) -> str:
     for name, figures in _rows(costs):
         cells = [f"{figure:9.1f}" for figure in figures]
         lines.append(f"{name:<36}{''.join(cells[:3])}   {''.join(cells[3:])}")
+    lines.append("95 % intervals on the event loop")
+    ranges = intervals(costs)
+    for name, _ in _rows(costs):
+        cells = ["{:.1f} to {:.1f}".format(*ranges[name, payload]) for payload in PAYLOADS]
+        lines.append(f"{name:<36}{''.join(f'{cell:>20}' for cell in cells)}")
     return "\n".join(lines)
 
 

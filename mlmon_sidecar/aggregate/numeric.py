@@ -44,8 +44,9 @@ class NumericCounter:
         if not self.names:
             return
         cell, amount = (lines.reshape(4, *values.shape) for lines in tally.lines(self.lines))
-        for edges, column, bins in zip(self._edges, values, cell[0], strict=True):
-            bins[:] = edges.searchsorted(column)  # how many edges lie below, so that x <= edge goes left
+        # How many edges lie below, so that x <= edge goes left.
+        bins = [edges.searchsorted(column) for edges, column in zip(self._edges, values, strict=True)]
+        np.concatenate(bins, out=cell[0].reshape(-1))
         cell[1] = self._alarm_cell.take(cell[0] + self._alarm_start)
         cell[0] += self._bins
         cell[2:] = self._moments

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,7 @@ OTHER_NAME = "_other"
 _NUMBERS = frozenset({int, float})
 _SCALARS = frozenset({int, float, bool})
 _NOTHING = frozenset({type(None)})
+_NO_KINDS: frozenset[type] = frozenset()  # of the numbers of an array
 
 
 class Wrong(StrEnum):
@@ -86,11 +88,12 @@ class SchemaWatch:
             found += self._additions(batch)
         for name, column in columns.items():
             values = batch.features.get(name)
-            missing = batch.rows if values is None else _nulls(values)
+            kinds = _NO_KINDS if values is None else _kinds(values)
+            missing = batch.rows if values is None else _nulls(values) if type(None) in kinds else 0
             if missing and column.required:
                 found.append(Violation(Wrong.MISSING, name, missing, "absent or null, and never was before"))
             if values is not None and column.kind != ANY:
-                wrong = _of_wrong_type(values, column.kind)
+                wrong = _of_wrong_type(values, kinds, column.kind)
                 if wrong:
                     found.append(Violation(Wrong.TYPE, name, wrong, f"not a {column.kind}"))
         return found + self._window(batch)
@@ -160,17 +163,21 @@ def _nulls(values: Column) -> int:
     return values.count(None) if isinstance(values, list) else 0
 
 
+def _kinds(values: Column) -> AbstractSet[type]:
+    return _NO_KINDS if isinstance(values, np.ndarray) else set(map(type, values))
+
+
 def _kind(value: object) -> str:
     if type(value) in _NUMBERS or isinstance(value, np.number):
         return NUMBER
     return TEXT if isinstance(value, str) else ANY
 
 
-def _of_wrong_type(values: Column, kind: str) -> int:
+def _of_wrong_type(values: Column, kinds: AbstractSet[type], kind: str) -> int:
     """Rows of another type; null is of every type, and a boolean counts as a number."""
     if isinstance(values, np.ndarray):
         return len(values) if kind == TEXT else 0
-    types = set(map(type, values)) - _NOTHING
+    types = kinds - _NOTHING
     if types <= _SCALARS:
         return 0 if kind == NUMBER else sum(value is not None for value in values)
     if types == {str} and kind == TEXT:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _EDGES_NS = np.array([round(edge * 1e9) for edge in DURATION_EDGES], dtype=np.int64)
 _NS_PER_US = 1000
+_COMPLETE = End.COMPLETE  # a look-up by name is slow in Python 3.11
 SMALL_BYTES = 4_096  # of both bodies of an exchange
 
 
@@ -30,7 +31,9 @@ def count_exchanges(vector: IntVector, cells: TrafficCells, members: Sequence[Ex
 
     ``decoded`` of them became rows.
     """
-    for exchange in members:
+    others = [exchange for exchange in members if exchange.end is not _COMPLETE or not 200 <= exchange.status < 400]
+    vector[cells.ok] += len(members) - len(others)
+    for exchange in others:
         vector[_outcome(exchange, cells)] += 1
     vector[cells.requests] += len(members)
     vector[cells.decoded] += decoded
@@ -60,12 +63,14 @@ def exchanges_by_pane(
     exchanges: Iterable[tuple[Exchange, int, str | None]], default_version: str
 ) -> dict[tuple[str, int], tuple[list[Exchange], int]]:
     """(version, minute) to its exchanges and how many of them became rows, from (exchange, minute, version or None)."""
-    found: dict[tuple[str, int], tuple[list[Exchange], int]] = {}
+    alike: dict[tuple[str | None, int], list[Exchange]] = {}
     for exchange, minute, version in exchanges:
+        alike.setdefault((version, minute), []).append(exchange)
+    found: dict[tuple[str, int], tuple[list[Exchange], int]] = {}
+    for (version, minute), members in alike.items():
         key = (default_version if version is None else version, minute)
-        members, decoded = found.get(key, ([], 0))
-        members.append(exchange)
-        found[key] = (members, decoded + (version is not None))
+        before, decoded = found.get(key, ([], 0))
+        found[key] = (before + members, decoded + (0 if version is None else len(members)))
     return found
 
 

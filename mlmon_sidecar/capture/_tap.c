@@ -35,7 +35,7 @@ static int point(void)
 
 #define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(now) \
     X(options) X(span_hook) X(faults) X(handoff) X(current) X(inside) X(count) X(put) X(append) X(send) X(receive) \
-    X(close) X(room) X(chunks) X(max_bytes) X(max_body_bytes) X(headers_in_any_case) X(prediction_id_header) \
+    X(close) X(max_bytes) X(max_body_bytes) X(headers_in_any_case) X(prediction_id_header) \
     X(_max_items) X(_drained_bytes) X(_all_lanes) X(_lanes) X(_queue) X(_begin) X(_received) X(_abandon) X(_end_with) \
     X(_wanted) X(_offer) X(_join_span) X(_send_watching) X(gi_code) X(co_flags)
 #define DECLARE(name) static PyObject *s_##name;
@@ -179,8 +179,13 @@ static int put_where_room(PyObject *handoff, PyObject *exchange, long long size)
     }
     Py_INCREF(mine);
     long long queued = size - drained;
-    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(all); at++)
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(all); at++) {
+        if (!Py_IS_TYPE(PyTuple_GET_ITEM(all, at), &LaneType)) {
+            done = 0;
+            goto release;
+        }
         queued += ((Lane *)PyTuple_GET_ITEM(all, at))->bytes_queued;
+    }
     Py_ssize_t waiting = PyObject_Size(queue);
     if (waiting < 0)
         goto release;
@@ -211,7 +216,59 @@ end:
     return done;
 }
 
+/* ---------------------------------------------------------------- what ``BodyTap`` keeps */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *chunks;
+    Py_ssize_t room;
+} Body;
+
+static int body_traverse(Body *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->chunks);
+    return 0;
+}
+
+static int body_clear(Body *self)
+{
+    Py_CLEAR(self->chunks);
+    return 0;
+}
+
+static void body_dealloc(Body *self)
+{
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->chunks);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyMemberDef body_members[] = {
+    {"chunks", T_OBJECT_EX, offsetof(Body, chunks), 0, NULL},
+    {"room", T_PYSSIZET, offsetof(Body, room), 0, NULL},
+    {NULL},
+};
+
+static PyTypeObject BodyType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Body",
+    .tp_basicsize = sizeof(Body),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_doc = "The members of BodyTap that each chunk of a stream needs.",
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = (destructor)body_dealloc,
+    .tp_traverse = (traverseproc)body_traverse,
+    .tp_clear = (inquiry)body_clear,
+    .tp_members = body_members,
+};
+
 /* ---------------------------------------------------------------- the state of an exchange */
+
+/* ``dict[key]`` as a new reference: a comparison of keys, or a collection in an allocation, may run anybody's code. */
+static PyObject *item_of(PyObject *dict, PyObject *key)
+{
+    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+}
 
 #define STATE(X) X(_annotations) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
     X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_span) X(_started_ns) X(_status) X(_stream) \
@@ -364,7 +421,7 @@ static int has_upper(PyObject *name)
 /* ``_wanted``: lists and tuples of pairs of bytes are looked through here, anything else there. New reference. */
 static PyObject *wanted(Tap *self, PyObject *headers, PyObject *names)
 {
-    PyObject *kept[16];
+    PyObject *kept[16], *result = NULL;
     Py_ssize_t found = 0, size = 0;
     if (POINT())
         return NULL;
@@ -379,22 +436,27 @@ static PyObject *wanted(Tap *self, PyObject *headers, PyObject *names)
             goto leave;
         int is_in = PySet_Contains(names, name);
         if (is_in < 0)
-            return NULL;
+            goto release;
         if (!is_in)
             continue;
         if (found == 16 || has_upper(name))
             goto leave;
-        kept[found++] = pair; /* bytes are compared without any code of others, so the list stays as it is */
+        kept[found++] = Py_NewRef(pair); /* bytes are compared without any code of others: the list stays as it is */
         size += header_bytes + PyBytes_GET_SIZE(value);
     }
-    PyObject *result = POINT() ? NULL : PyTuple_New(found);
-    if (result == NULL)
-        return NULL;
-    for (Py_ssize_t at = 0; at < found; at++)
-        PyTuple_SET_ITEM(result, at, Py_NewRef(kept[at]));
+    if (POINT() || (result = PyTuple_New(found)) == NULL)
+        goto release;
+    while (found-- > 0)
+        PyTuple_SET_ITEM(result, found, kept[found]);
     self->_size += size;
     return result;
+release:
+    while (found-- > 0)
+        Py_DECREF(kept[found]);
+    return NULL;
 leave:
+    while (found-- > 0)
+        Py_DECREF(kept[found]);
     return PyObject_CallMethodObjArgs((PyObject *)self, s__wanted, headers, names, NULL);
 }
 
@@ -488,34 +550,38 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
 /* A body of one piece into the tuple of an exchange. */
 static int one_piece(Tap *self, PyObject *body, PyObject **chunks, PyObject **length)
 {
-    Py_ssize_t size = PyBytes_GET_SIZE(body);
     if (POINT())
         return -1;
+    Py_INCREF(body);
+    Py_ssize_t size = PyBytes_GET_SIZE(body);
     *length = PyLong_FromSsize_t(size);
     *chunks = size == 0 ? Py_NewRef(empty_tuple) : PyTuple_Pack(1, body);
     if (size != 0)
         self->_size += chunk_bytes + size;
+    Py_DECREF(body);
     return *chunks == NULL || *length == NULL ? -1 : 0;
 }
 
 /* The flat tuple, in the order of ``Exchange``'s fields; its size has grown by the bodies and the path. */
 static PyObject *flat(Tap *self, PyObject *now, PyObject *end)
 {
-    PyObject *scope = self->_scope, *method, *path, *exchange = NULL;
+    PyObject *path, *method = NULL, *exchange = NULL;
     PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *chunks = NULL;
-    if ((path = PyDict_GetItemWithError(scope, s_path)) == NULL || (method = PyDict_GetItemWithError(scope, s_method)) == NULL) {
+    if ((path = item_of(self->_scope, s_path)) == NULL || (method = item_of(self->_scope, s_method)) == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetObject(PyExc_KeyError, path == NULL ? s_path : s_method);
-        return NULL;
+        goto end;
     }
     Py_ssize_t length = PyObject_Length(path);
     if (POINT() || length < 0)
-        return NULL;
+        goto end;
     if (one_piece(self, self->_request, &request, &request_bytes) < 0)
         goto end;
     if (one_piece(self, self->_response, &response, &response_bytes) < 0)
         goto end;
-    if (POINT() || (chunks = PyLong_FromLong(PyBytes_GET_SIZE(self->_response) != 0)) == NULL)
+    if (POINT() || (chunks = PyLong_FromLong(response != empty_tuple)) == NULL)
+        goto end;
+    if (POINT() || (exchange = PyTuple_New(23)) == NULL) /* the last that may collect garbage, hence run other code */
         goto end;
     self->_size += length;
     PyObject *fields[] = {
@@ -524,12 +590,12 @@ static PyObject *flat(Tap *self, PyObject *now, PyObject *end)
         PyTuple_GET_ITEM(self->_span, 1), PyTuple_GET_ITEM(self->_span, 2), PyTuple_GET_ITEM(self->_span, 3),
         empty_tuple, empty_tuple, chunks, empty_tuple,
     };
-    const Py_ssize_t count = sizeof fields / sizeof *fields;
-    if (POINT() || (exchange = PyTuple_New(count)) == NULL)
-        goto end;
-    for (Py_ssize_t at = 0; at < count; at++)
+    _Static_assert(sizeof fields / sizeof *fields == 23, "the fields of Exchange");
+    for (Py_ssize_t at = 0; at < 23; at++)
         PyTuple_SET_ITEM(exchange, at, Py_NewRef(fields[at]));
 end:
+    Py_XDECREF(path);
+    Py_XDECREF(method);
     Py_XDECREF(request);
     Py_XDECREF(request_bytes);
     Py_XDECREF(response);
@@ -616,17 +682,18 @@ static int received(Tap *self, PyObject *message)
             return abandon(self, "receive");
     }
     PyObject *done = PyObject_CallMethodOneArg((PyObject *)self, s__received, message);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
+    if (done == NULL)
+        return abandon(self, "receive");
+    Py_DECREF(done);
+    return 0;
 }
 
 /* Whether a message says that more of the body follows: 1, 0, or -1 raised. */
 static int more_follows(PyObject *message)
 {
-    PyObject *more = PyDict_GetItemWithError(message, s_more_body);
+    PyObject *more = item_of(message, s_more_body);
     if (more == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    Py_INCREF(more);
     int said = PyObject_IsTrue(more);
     Py_DECREF(more);
     return said;
@@ -662,16 +729,12 @@ static int answered(Tap *self, PyObject *message)
 static PyObject *with_id(Tap *self, PyObject *message, PyObject *headers, PyObject *name)
 {
     PyObject *value = NULL, *pair = NULL, *longer = NULL, *copy = NULL;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(headers);
     if (POINT() || (value = PyUnicode_AsASCIIString(self->prediction_id)) == NULL)
         goto end;
     if (POINT() || (pair = PyTuple_Pack(2, name, value)) == NULL)
         goto end;
-    if (POINT() || (longer = PyList_New(count + 1)) == NULL)
+    if (POINT() || (longer = PySequence_List(headers)) == NULL || PyList_Append(longer, pair) < 0)
         goto end;
-    for (Py_ssize_t at = 0; at < count; at++)
-        PyList_SET_ITEM(longer, at, Py_NewRef(PySequence_Fast_GET_ITEM(headers, at)));
-    PyList_SET_ITEM(longer, count, Py_NewRef(pair));
     if (POINT() || (copy = PyDict_Copy(message)) == NULL)
         goto end;
     if (POINT() || PyDict_SetItem(copy, s_headers, longer) < 0)
@@ -686,21 +749,18 @@ end:
 /* An ordinary answer start, in ``*message`` then what is sent instead: 1 seen, 0 for ``send`` there, -1 raised. */
 static int started(Tap *self, PyObject **message)
 {
-    PyObject *status = PyDict_GetItemWithError(*message, s_status), *headers, *hook, *value, *name;
+    PyObject *status = item_of(*message, s_status), *headers = NULL, *hook, *value, *name;
+    int seen = -1, overflow = 0;
     if (POINT() || (status == NULL && PyErr_Occurred()))
-        return -1;
-    if (status == NULL || !PyLong_CheckExact(status))
-        return 0;
-    long code = PyLong_AsLong(status);
-    if (code == -1 && PyErr_Occurred())
-        return -1;
-    if ((headers = PyDict_GetItemWithError(*message, s_headers)) == NULL && PyErr_Occurred())
-        return -1;
-    if (code < 200 || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers)))
-        return 0;
+        goto end;
+    if ((headers = item_of(*message, s_headers)) == NULL && PyErr_Occurred())
+        goto end;
+    if (status == NULL || !PyLong_CheckExact(status) || PyLong_AsLongAndOverflow(status, &overflow) < 200 || overflow
+        || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers))) {
+        seen = 0;
+        goto end;
+    }
     SET(self->_status, status);
-    Py_INCREF(headers);
-    int seen = -1;
     if (POINT() || (hook = PyObject_GetAttr(self->_capture, s_span_hook)) == NULL)
         goto end;
     if (!IS_NONE(hook)) {
@@ -736,38 +796,33 @@ static int started(Tap *self, PyObject **message)
     }
     Py_DECREF(name);
 end:
-    Py_DECREF(headers);
+    Py_XDECREF(status);
+    Py_XDECREF(headers);
     return seen;
 }
 
 /* A chunk of a stream that there is room for: 1 seen, 0 for ``send`` there, -1 raised. */
 static int flowed(Tap *self, PyObject *message)
 {
-    PyObject *body = PyDict_GetItemWithError(message, s_body);
-    if (POINT() || (body == NULL && PyErr_Occurred()))
+    PyObject *body = item_of(message, s_body);
+    int seen = 0;
+    if (POINT() || (body == NULL && PyErr_Occurred())) {
+        Py_XDECREF(body);
         return -1;
-    if (body == NULL || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) == 0)
-        return 0;
-    PyObject *stream = Py_NewRef(self->_flowing), *chunks = NULL, *left = NULL;
-    Py_INCREF(body);
-    long long room;
-    int seen = more_follows(message);
-    if (seen == 1 && number_of(stream, s_room, &room) < 0)
-        seen = -1;
-    if (seen == 1 && (room -= PyBytes_GET_SIZE(body)) < 0)
-        seen = 0;
-    if (seen == 1) {
-        if (POINT() || (chunks = PyObject_GetAttr(stream, s_chunks)) == NULL)
-            seen = -1;
-        else if (POINT() || (left = PyLong_FromLongLong(room)) == NULL)
-            seen = -1;
-        else if (PyList_Append(chunks, body) < 0 || PyObject_SetAttr(stream, s_room, left) < 0)
-            seen = -1;
     }
-    Py_XDECREF(left);
-    Py_XDECREF(chunks);
-    Py_DECREF(body);
-    Py_DECREF(stream);
+    if (body != NULL && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) != 0)
+        seen = more_follows(message);
+    if (seen == 1) {
+        Body *stream = (Body *)self->_flowing; /* looked up last: nothing from here on runs other code */
+        if (!PyObject_TypeCheck(stream, &BodyType) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks)
+            || stream->room < PyBytes_GET_SIZE(body))
+            seen = 0;
+        else if (POINT() || PyList_Append(stream->chunks, body) < 0)
+            seen = -1;
+        else
+            stream->room -= PyBytes_GET_SIZE(body);
+    }
+    Py_XDECREF(body);
     return seen;
 }
 
@@ -932,15 +987,13 @@ static void call_ended(Wait *self)
     Raised raised;
     keep(&raised);
     PyObject *error = raised.type == NULL ? Py_None : error_of(&raised);
-    int failed = 0;
-    if (tap->_open) {
+    int failed = (POINT() || PyContextVar_Reset(CURRENT, self->token) < 0) && count(tap, "context") < 0;
+    if (tap->_open && !failed) {
         PyObject *ended = PyObject_CallMethodOneArg((PyObject *)tap, s__end_with, error);
-        failed = ended == NULL;
+        failed = ended == NULL && abandon(tap, "end") < 0;
         Py_XDECREF(ended);
     }
     SET(tap->_scope, Py_None);
-    if (!failed && (POINT() || PyContextVar_Reset(CURRENT, self->token) < 0))
-        failed = count(tap, "context") < 0;
     Py_CLEAR(self->token);
     if (failed) { /* what is no Exception, out of code of ours: an interrupt, as in Python */
         Py_XDECREF(raised.type);
@@ -985,6 +1038,15 @@ static int wait_may_step(Wait *self)
     return 0;
 }
 
+/* The first step of ``receive``. ``inner`` is taken out meanwhile: its last reference may go in there. */
+static int wait_iterate(Wait *self)
+{
+    PyObject *inner = self->inner;
+    self->inner = NULL;
+    self->inner = iterator_of(inner);
+    return self->inner == NULL ? -1 : 0;
+}
+
 static PySendResult wait_send(Wait *self, PyObject *value, PyObject **result)
 {
     *result = NULL;
@@ -995,7 +1057,7 @@ static PySendResult wait_send(Wait *self, PyObject *value, PyObject **result)
     Py_INCREF(self);
     if (!self->begun) {
         self->begun = 1;
-        if (self->app != NULL ? wait_begin(self) < 0 : (self->inner = iterator_of(self->inner)) == NULL)
+        if (self->app != NULL ? wait_begin(self) < 0 : wait_iterate(self) < 0)
             step = PYGEN_ERROR;
     }
     if (step != PYGEN_ERROR)
@@ -1056,7 +1118,7 @@ static PyObject *wait_throw(Wait *self, PyObject *args)
     Py_INCREF(self);
     self->running = 1;
     if (!self->begun && self->inner != NULL)
-        self->inner = iterator_of(self->inner);
+        wait_iterate(self);
     self->begun = 1;
     PySendResult step = PYGEN_ERROR;
     if (self->inner == NULL) {
@@ -1100,7 +1162,8 @@ static PyObject *wait_close(Wait *self, PyObject *Py_UNUSED(none))
         return NULL;
     Py_INCREF(self);
     self->running = 1;
-    PyObject *inner = Py_XNewRef(self->inner), *close = inner == NULL ? NULL : PyObject_GetAttr(inner, s_close);
+    int closes = self->inner != NULL && (self->begun || PyCoro_CheckExact(self->inner)); /* else not the protocol's */
+    PyObject *inner = closes ? Py_NewRef(self->inner) : NULL, *close = closes ? PyObject_GetAttr(inner, s_close) : NULL;
     PyObject *closed = close == NULL ? NULL : PyObject_CallNoArgs(close), *result = NULL;
     if (inner != NULL && close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError))
         PyErr_Clear();
@@ -1126,6 +1189,22 @@ static PyMethodDef wait_methods[] = {
     {NULL},
 };
 
+/* What ``inspect.getcoroutinestate`` and debuggers ask of a coroutine: as what is awaited says it. */
+static PyObject *wait_state(Wait *self, void *name)
+{
+    if (self->inner != NULL)
+        return PyObject_GetAttrString(self->inner, name);
+    if (strcmp(name, "cr_running") == 0 || strcmp(name, "cr_suspended") == 0)
+        return PyBool_FromLong(self->running && strcmp(name, "cr_running") == 0);
+    Py_RETURN_NONE;
+}
+
+#define STATE_OF(name) {name, (getter)wait_state, NULL, NULL, name}
+static PyGetSetDef wait_getset[] = {
+    STATE_OF("cr_running"), STATE_OF("cr_suspended"), STATE_OF("cr_frame"), STATE_OF("cr_await"), STATE_OF("cr_code"),
+    {NULL},
+};
+
 static PyAsyncMethods wait_async = {.am_await = PyObject_SelfIter, .am_send = (sendfunc)wait_send};
 
 static PyTypeObject WaitType = {
@@ -1141,6 +1220,7 @@ static PyTypeObject WaitType = {
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = (iternextfunc)wait_next,
     .tp_methods = wait_methods,
+    .tp_getset = wait_getset,
 };
 
 static Wait *new_wait(Tap *tap, PyObject *inner)
@@ -1314,17 +1394,15 @@ static PyMethodDef module_methods[] = {
     {NULL},
 };
 
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_tap",
-    .m_doc = "The usual path of an exchange, compiled.",
-    .m_size = -1, /* one interpreter */
-    .m_methods = module_methods,
-};
-
-#define INTERN(name) if ((s_##name = PyUnicode_InternFromString(#name)) == NULL) return NULL;
-PyMODINIT_FUNC PyInit__tap(void)
+#define INTERN(name) if ((s_##name = PyUnicode_InternFromString(#name)) == NULL) return -1;
+static int module_exec(PyObject *module)
 {
+    static int loaded = 0;
+    if (loaded) { /* types and names below are the process's: another interpreter takes the pure tap */
+        PyErr_SetString(PyExc_ImportError, "the compiled tap serves one interpreter");
+        return -1;
+    }
+    loaded = 1;
     NAMES(INTERN)
     if ((s_throw = PyUnicode_InternFromString("throw")) == NULL
         || (s_request = PyUnicode_InternFromString("http.request")) == NULL
@@ -1332,19 +1410,38 @@ PyMODINIT_FUNC PyInit__tap(void)
         || (s_response_start = PyUnicode_InternFromString("http.response.start")) == NULL
         || (empty_bytes = PyBytes_FromStringAndSize(NULL, 0)) == NULL || (empty_tuple = PyTuple_New(0)) == NULL
         || (empty_text = PyUnicode_FromString("")) == NULL)
-        return NULL;
-    if (PyType_Ready(&LaneType) < 0 || PyType_Ready(&TapType) < 0 || PyType_Ready(&WaitType) < 0
+        return -1;
+    if (PyType_Ready(&LaneType) < 0 || PyType_Ready(&BodyType) < 0 || PyType_Ready(&TapType) < 0 || PyType_Ready(&WaitType) < 0
         || PyType_Ready(&ReceiveType) < 0 || PyType_Ready(&SendType) < 0)
-        return NULL;
-    if (pthread_atfork(NULL, NULL, in_child) != 0)
-        return PyErr_NoMemory();
-    PyObject *module = PyModule_Create(&definition);
-    if (module == NULL)
-        return NULL;
-    if (PyModule_AddObjectRef(module, "Tap", (PyObject *)&TapType) < 0
-        || PyModule_AddObjectRef(module, "Lane", (PyObject *)&LaneType) < 0) {
-        Py_DECREF(module);
-        return NULL;
+        return -1;
+    if (pthread_atfork(NULL, NULL, in_child) != 0) {
+        PyErr_NoMemory();
+        return -1;
     }
-    return module;
+    if (PyModule_AddObjectRef(module, "Tap", (PyObject *)&TapType) < 0)
+        return -1;
+    if (PyModule_AddObjectRef(module, "Body", (PyObject *)&BodyType) < 0)
+        return -1;
+    return PyModule_AddObjectRef(module, "Lane", (PyObject *)&LaneType);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_tap",
+    .m_doc = "The usual path of an exchange, compiled.",
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__tap(void)
+{
+    return PyModuleDef_Init(&definition);
 }

@@ -4,6 +4,10 @@ def setup(*given: object) -> None: ...
 
 class Tap: ...
 
+class Body:
+    chunks: list[bytes]
+    room: int
+
 class Lane:
     accepted: int
     dropped: int

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.capture import compiled
 
 MAX_CHUNKS = 4096  # a sender chooses the size of its chunks, and every chunk costs an object
 BYTES_A_CHUNK = 8  # so small they may be between two looks: then there are eight times as many
@@ -18,20 +21,33 @@ TAIL_BYTES = 16 * 1024  # ... and their bytes: the end carries a usage count and
 Chunk = bytes | bytearray | memoryview
 
 
-class BodyTap:
+class _PureBody:
+    __slots__ = ("chunks", "room")
+
+    chunks: list[bytes]
+    room: int
+
+
+if TYPE_CHECKING or compiled.tap is None:
+    _Body = _PureBody
+else:
+    _Body = compiled.tap.Body
+
+
+class BodyTap(_Body):
     """Counts every byte; keeps the chunks while they fit. ``kept`` is empty from the first byte over the cap on.
 
     ``room`` is granted from look to look: so many bytes may be appended to ``chunks`` with nothing else to check. A
     chunk has a byte at least, so the grant bounds their number too, if loosely.
     """
 
-    __slots__ = ("_cap", "_granted", "_looked", "_passed", "chunks", "room")
+    __slots__ = ("_cap", "_granted", "_looked", "_passed")
 
     def __init__(self, cap: int) -> None:
         self._cap = cap  # bytes
         self._looked = 0  # bytes that had gone by at the last look
         self._passed = 0  # chunks not kept
-        self.chunks: list[bytes] = []
+        self.chunks = []
         self.room = self._granted = min(cap, BYTES_A_CHUNK * MAX_CHUNKS)
 
     def add(self, chunk: Chunk) -> None:

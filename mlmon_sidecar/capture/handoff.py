@@ -9,6 +9,7 @@ at most n - 1 exchanges, because two loops may find the same last place.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -107,10 +108,15 @@ class Handoff:
 
     def drain(self, limit: int) -> list[Exchange]:
         """Take up to ``limit`` exchanges, oldest first. For the recorder's thread alone."""
+        return self.drain_within(limit, sys.maxsize)[0]
+
+    def drain_within(self, limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
+        """Exchanges as ``drain`` takes them until they have ``most_bytes``, as ``size_of`` says, and how many they
+        have: the last one may go beyond."""
         taken: list[Exchange] = []
         size = 0
         try:
-            while len(taken) < limit:
+            while len(taken) < limit and size < most_bytes:
                 exchange, bytes_queued = self._queue.popleft()
                 taken.append(Exchange._make(exchange))
                 size += bytes_queued
@@ -118,7 +124,7 @@ class Handoff:
             pass  # empty
         self._drained_bytes += size
         self._drained += len(taken)
-        return taken
+        return taken, size
 
     def stats(self) -> HandoffStats:
         """A consistent reading from any thread: what is being put or taken at this moment counts as queued."""

@@ -1,7 +1,8 @@
-"""The model has become unsure: (confidence - 1/K) lies more than 15% below the reference's. P2.
+"""The model has become unsure: (confidence - 1/K) lies more than 15% below the reference's (P2), or half of that (P3).
 
-The detector's boundary is half of that drop; an alarm needs its evidence and the point estimate past the tier. While
-the detector holds the unit the finding is repeated, so that a fall that reaches the tier later is told then.
+The smaller drop is the detector's boundary; an alarm needs its evidence and the point estimate past the tier. While
+the detector holds the unit the finding is repeated: a confidence that declines day by day is in the report first, and
+urgent once it has reached the tier.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlmon_sidecar.checks.context import CheckContext, closed_names, is_held, smallest_seen
 from mlmon_sidecar.checks.wording import percent
 from mlmon_sidecar.records import Finding, Layer, Tier
-from mlmon_sidecar.statistics.indicators import CONFIDENCE
+from mlmon_sidecar.statistics.indicators import CONFIDENCE, CONFIDENCE_SHRINK
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import IntVector
@@ -43,20 +44,21 @@ class ConfidenceDrop:
         if before is None or after is None or before <= chance:
             return []
         drop = (before - after) / (before - chance)
-        if drop <= DROP:
+        if drop <= CONFIDENCE_SHRINK:
             return []
+        tier, threshold = (Tier.P2, DROP) if drop > DROP else (Tier.P3, CONFIDENCE_SHRINK)
         fall = f"mean confidence fell from {before:.2f} to {after:.2f}"
         return [
             Finding(
                 rule=self.name,
                 layer=self.layer,
-                tier=Tier.P2,
+                tier=tier,
                 minute=context.minute,
                 summary=f"{fall}, {percent(drop)} of what lies above chance",
                 evidence=context.step.evidence[(CONFIDENCE, UNIT)],
                 features=(UNIT,),
                 value=drop,
-                threshold=DROP,
+                threshold=threshold,
                 rows=int(window.vector[context.layout.outputs.confidence].sum()),
                 details={"reference": before, "current": after, "chance": chance}
                 | smallest_seen(context, CONFIDENCE, UNIT),

@@ -88,8 +88,9 @@ class Run:
         path = exchange.path
         if not self._able or not _is_whole(exchange) or path in self._refused:
             return False
-        request_type, response_type = _json_type(exchange.request_headers), _json_type(exchange.response_headers)
-        if not request_type or not response_type:
+        request_type = _json_type(exchange.request_headers)
+        response_type = request_type and _json_type(exchange.response_headers)
+        if not response_type:
             return False
         try:
             request, response = orjson.loads(exchange.request_body[0]), orjson.loads(exchange.response_body[0])
@@ -148,14 +149,12 @@ class Run:
         """One a member, some of which say nothing; None where all do."""
         options = self._options
         if options.selects_outputs:
-            selectors = (options.predicted, options.score, options.confidence)
-            found = zip(*(_column(selector, members) for selector in selectors), strict=True)
-            parts = [_alone(part) for part in found]
+            columns = [_column(each, members) for each in (options.predicted, options.score, options.confidence)]
+            if any(list in set(map(type, column)) for column in columns):
+                columns = list(zip(*map(_alone, zip(*columns, strict=True)), strict=True))
         else:
-            parts = [_part(member.response) for member in members]
-        predicted, score, confidence = (
-            None if all(one is None for one in column) else column for column in zip(*parts, strict=True)
-        )
+            columns = list(zip(*[_part(member.response) for member in members], strict=True))
+        predicted, score, confidence = (None if all(one is None for one in column) else column for column in columns)
         return together((predicted, score, confidence), options, options.class_names)
 
     def _versions(self, members: Sequence[Member]) -> list[str]:
@@ -239,10 +238,8 @@ def _column(selector: Selector | None, members: Sequence[Member]) -> Sequence[ob
         name = str(selector.steps[0]).encode("latin-1")
         exchanges = (member.exchange for member in members)
         return [header(each.request_headers, name) or header(each.response_headers, name) for each in exchanges]
-    find = selector.find
-    if selector.source == "request":
-        return [find(member.request) for member in members]
-    return [find(member.response) for member in members]
+    documents = [member.request if selector.source == "request" else member.response for member in members]
+    return selector.find_in(documents)
 
 
 def _part(response: object) -> Part:

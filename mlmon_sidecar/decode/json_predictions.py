@@ -54,7 +54,7 @@ def parts_of_one(response: object) -> tuple[object, object, object]:
 
     Raises ``DecodeError`` (``row_mismatch``) where there is room for them and nothing in it.
     """
-    if not isinstance(response, dict | Mapping):  # to be a dict is seen at once
+    if type(response) is not dict and not isinstance(response, Mapping):  # to be a dict is seen at once
         return alone(response), None, None
     predicted, scored, confidence = _keys_in(tuple(response)) if len(response) <= FEW_MEMBERS else _KEYS
     return (

@@ -29,7 +29,7 @@ def found_in(document: object, options: DecodeOptions) -> object:
     """What of a request its rows are: where a selector says, or what is in the usual members, or all of it."""
     if options.features is not None:
         return options.features.find(document)
-    return _opened(document) if isinstance(document, dict | Mapping) else document  # a dict is seen at once
+    return _opened(document) if type(document) is dict or isinstance(document, Mapping) else document
 
 
 def rows_of(found: object, document: object, options: DecodeOptions) -> RequestRows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # rows that cost less one by one than arrays do
 _NUMBERS = frozenset({int, float})
+_SAYING_NOTHING = frozenset({type(None), dict})
 _OBJECT_KEYS = (*PREDICTED_KEYS, *SCORE_KEYS, *CONFIDENCE_KEYS, *CLASS_NAME_KEYS)
 
 Part = Sequence[object] | None
@@ -163,9 +165,9 @@ def _objects(values: Sequence[object], options: DecodeOptions, names: Sequence[s
     columns = {name: [member.get(name) for member in members] for name in known}
     if not known or not columns.keys().isdisjoint(CLASS_NAME_KEYS):
         return None
-    if any(value is None or isinstance(value, dict) for column in columns.values() for value in column):
+    if not all(_SAYING_NOTHING.isdisjoint(map(type, column)) for column in columns.values()):
         return None
-    if any(name in member for name in _OBJECT_KEYS if name not in columns for member in members):
+    if not frozenset(_OBJECT_KEYS).difference(columns).isdisjoint(chain.from_iterable(members)):
         return None
 
     def under(keys: Sequence[str]) -> Part:

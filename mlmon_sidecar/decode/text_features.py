@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ MAX_ARRAY = 64  # elements of a list inside a row; a longer one is a vector, or 
 LONG_TEXT = 512  # characters; a longer one is nobody's category, configured as text or not
 READ_CHARACTERS = 16_384  # of one text; what follows counts in its length alone
 SHARES: Final = ("digits", "upper", "punctuation", "non_ascii")
+_TAKEN_APART = frozenset({str, list})
+_NO_KINDS: frozenset[type] = frozenset()  # of the numbers of an array
 EMBEDDING_FAILED = "embedding"
 """Key under which texts that the configured embedder could not read are counted."""
 
@@ -122,11 +125,15 @@ def derived(
     """
     result: dict[str, Column] = {}
     for name, column in columns.items():
-        if _has_vectors(column):
+        kinds = _NO_KINDS if isinstance(column, np.ndarray) else set(map(type, column))
+        if _TAKEN_APART.isdisjoint(kinds) and name not in text:
+            result[name] = column
+            continue
+        if _has_vectors(column, kinds):
             result.update(vector_columns(name, [value if isinstance(value, list) else None for value in column]))
             continue
         named = name in text
-        texts = [_text(value, named=named) for value in column] if named or _has_long_text(column) else []
+        texts = [_text(value, named=named) for value in column] if named or _has_long_text(column, kinds) else []
         if not named and all(found is None for found in texts):
             result[name] = column
             continue
@@ -136,9 +143,8 @@ def derived(
     return result
 
 
-def _has_vectors(column: Column) -> bool:
+def _has_vectors(column: Column, kinds: AbstractSet[type]) -> bool:
     """Whether every value is a list, and any of them a vector. In requests they were taken apart before."""
-    kinds = () if isinstance(column, np.ndarray) else set(map(type, column))
     return list in kinds and {list, type(None)}.issuperset(kinds) and any(is_vector(value) for value in column)
 
 
@@ -149,8 +155,7 @@ def is_vector(value: object) -> bool:
     return float in set(map(type, value)) and as_vector(value) is not None
 
 
-def _has_long_text(column: Column) -> bool:
-    kinds = () if isinstance(column, np.ndarray) else set(map(type, column))
+def _has_long_text(column: Column, kinds: AbstractSet[type]) -> bool:
     if str not in kinds:
         return False
     texts = column if len(kinds) == 1 else [value for value in column if type(value) is str]

@@ -3,9 +3,9 @@ together. Every figure that is not there has its reason beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mlmon_sidecar.hub.class_view import class_view
+from mlmon_sidecar.hub.class_view import averages_view, baseline_averages, class_view
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
 from mlmon_sidecar.hub.evaluator import MINUTES_OF_DAY, ModelEvaluator
 from mlmon_sidecar.hub.generated import as_ratings, finish_reasons_alone, rated
@@ -13,7 +13,14 @@ from mlmon_sidecar.hub.label_state import LabelState
 from mlmon_sidecar.hub.label_views import answer_view, error_view, rating_view, score_view
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.set_view import set_view
-from mlmon_sidecar.hub.view import EstimateCheckView, MatureView, OutcomeView, SegmentOutcomeView, VersionOutcomeView
+from mlmon_sidecar.hub.view import (
+    EstimateCheckView,
+    MatureView,
+    OutcomeView,
+    PartOutcomeView,
+    SegmentOutcomeView,
+    VersionOutcomeView,
+)
 from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
@@ -25,6 +32,7 @@ from mlmon_sidecar.store import Store
 
 OUTCOME_DAYS = 7
 SEGMENTS_SHOWN = 50
+PARTS_AVERAGED = 10  # versions, and segments: a millisecond each of the hub's time
 
 
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
@@ -37,6 +45,7 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     metric = None if ratings else plan.outcome_metric
     predictions = store.predictions_per_day(plan.name, first, newest)
     predicted, labelled = sum(predictions.values()), sum(cell.rows for cell in cells)
+    single = metric is not None and plan.predicts != "multilabel"
     value, low, high = _figure(metric, cells)
     mature = _mature(metric, state)
     equal_age = None if metric is None or not mature else at_ages(metric, state.mature, _young(cells, newest))
@@ -64,9 +73,10 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "maturity": _maturity(state, predictions),
         "mature_age_days": state.maturity.mature_age,
         "delay_moved": state.maturity.moved,
-        "versions": _versions(metric, cells),
-        "segments": _segments(metric, store.segment_cells(plan.name, first, newest)),
-        "classes": None if metric is None or plan.predicts == "multilabel" else class_view(cells),
+        "versions": _versions(metric, cells, single),
+        "segments": _segments(metric, store.segment_cells(plan.name, first, newest), single),
+        "baseline_averages": baseline_averages(plan.reference) if single else None,
+        "classes": class_view(cells) if single else None,
         "scores": score_view(store, plan, first, newest),
         "answers": answer_view(store, plan, first, newest),
         "errors": error_view(store, plan, first, newest),
@@ -170,27 +180,34 @@ def _check(state: LabelState) -> EstimateCheckView | None:
     return None if gap is None else {"days": gap.days, "gap": gap.gap, "broken": gap.broken}
 
 
-def _versions(metric: Watched | None, cells: Sequence[OutcomeCell]) -> list[VersionOutcomeView]:
+def _versions(metric: Watched | None, cells: Sequence[OutcomeCell], single: bool) -> list[VersionOutcomeView]:
     by_version: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
         by_version.setdefault(cell.version, []).append(cell)
-    views: list[VersionOutcomeView] = []
-    for version, own in sorted(by_version.items()):
-        value, low, high = _figure(metric, own)
-        labelled = sum(cell.rows for cell in own)
-        views.append({"version": version, "realised": value, "low": low, "high": high, "labelled": labelled})
-    return views
+    averaged = _most_labelled(by_version)[:PARTS_AVERAGED] if single else []
+    return [
+        {"version": version, **_part(metric, own, version in averaged)} for version, own in sorted(by_version.items())
+    ]
 
 
-def _segments(metric: Watched | None, cells: Sequence[SegmentCell]) -> list[SegmentOutcomeView]:
+def _segments(metric: Watched | None, cells: Sequence[SegmentCell], single: bool) -> list[SegmentOutcomeView]:
     """Those with the most labels. Figures alone: with many segments some are bad by chance."""
     by_segment: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
         own = OutcomeCell("", 0, 0, cell.predicted, cell.actual, cell.rows)
         by_segment.setdefault(cell.segment, []).append(own)
-    views: list[SegmentOutcomeView] = []
-    for segment, found in by_segment.items():
-        value, low, high = _figure(metric, found)
-        labelled = sum(cell.rows for cell in found)
-        views.append({"segment": segment, "realised": value, "low": low, "high": high, "labelled": labelled})
-    return sorted(views, key=lambda view: (-view["labelled"], view["segment"]))[:SEGMENTS_SHOWN]
+    return [
+        {"segment": segment, **_part(metric, by_segment[segment], single and place < PARTS_AVERAGED)}
+        for place, segment in enumerate(_most_labelled(by_segment)[:SEGMENTS_SHOWN])
+    ]
+
+
+def _most_labelled(parts: Mapping[str, Sequence[OutcomeCell]]) -> list[str]:
+    return sorted(parts, key=lambda name: (-sum(cell.rows for cell in parts[name]), name))
+
+
+def _part(metric: Watched | None, cells: Sequence[OutcomeCell], averaged: bool) -> PartOutcomeView:
+    value, low, high = _figure(metric, cells)
+    labelled = sum(cell.rows for cell in cells)
+    averages = averages_view(cells) if averaged else None
+    return {"realised": value, "low": low, "high": high, "labelled": labelled, "averages": averages}

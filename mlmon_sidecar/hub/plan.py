@@ -13,7 +13,7 @@ from mlmon_sidecar.outcomes.tolerance import Within
 from mlmon_sidecar.records import Assumption
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.reference import Reference
-from mlmon_sidecar.store.label_rules import LabelRule
+from mlmon_sidecar.store.label_rules import MIN_RECENT, LabelRule
 
 DEFAULT_FALSE_ALARM_DAYS = 90.0
 DEFAULT_HORIZON_DAYS = 60
@@ -99,7 +99,16 @@ class ModelPlan:
             kind=self.predicts,
             classes=frozenset(space.classes),
             trusted=frozenset(self.trusted_sources),
+            shares=self._label_shares(),
         )
+
+    def _label_shares(self) -> dict[str, float]:
+        """Of each class among the baseline's labels; empty where there are too few to say."""
+        confusion = () if self.reference is None else self.reference.confusion
+        labels = tuple(map(sum, confusion))
+        if sum(labels) < MIN_RECENT:
+            return {}
+        return {name: count / sum(labels) for name, count in zip(self.layout.prediction.classes, labels, strict=True)}
 
     @classmethod
     def unconfigured(cls, name: str) -> ModelPlan:

@@ -250,7 +250,7 @@ class ClassFigureView(TypedDict):
     f1: IntervalView | None
 
 
-class ClassesView(TypedDict):
+class ClassAveragesView(TypedDict):
     """Of labelled predictions of one class each."""
 
     rows: int
@@ -258,6 +258,11 @@ class ClassesView(TypedDict):
     micro: AverageView
     macro: AverageView
     weighted: AverageView
+
+
+class ClassesView(ClassAveragesView):
+    """The averages, and the classes one by one."""
+
     classes: list[ClassFigureView]  # the most frequent ones
     matrix: list[list[int]]  # rows by actual, columns by predicted class, in the order of ``classes``
 
@@ -279,12 +284,22 @@ class WeightedView(TypedDict):
     mean: float | None
 
 
-class VersionOutcomeView(TypedDict):
-    version: str
+class PartOutcomeView(TypedDict):
+    """Of all labels of the week that are of one part of the predictions."""
+
     realised: float | None
     low: float | None
     high: float | None
     labelled: int
+    averages: ClassAveragesView | None
+
+
+class VersionOutcomeView(PartOutcomeView):
+    version: str
+
+
+class SegmentOutcomeView(PartOutcomeView):
+    segment: str
 
 
 class PullView(TypedDict):
@@ -295,14 +310,6 @@ class PullView(TypedDict):
     taken: int  # labels that are new, corrected, pending or known already
     refused: int
     problem: str  # why it ended early, with its code; "" where it did not
-
-
-class SegmentOutcomeView(TypedDict):
-    segment: str
-    realised: float | None
-    low: float | None
-    high: float | None
-    labelled: int
 
 
 class OutcomeView(TypedDict):
@@ -334,6 +341,7 @@ class OutcomeView(TypedDict):
     delay_moved: bool  # labels now come at other ages than before
     versions: list[VersionOutcomeView]
     segments: list[SegmentOutcomeView]  # those with the most labels; of predictions that have one
+    baseline_averages: ClassAveragesView | None  # on the labelled rows of the baseline
     classes: ClassesView | None  # like the next five: of the week's labels, whatever their age
     scores: ScoreView | None
     answers: ScoreView | None

@@ -35,7 +35,7 @@ class Gathered:
             self.units += units(batch)
 
     def take(self, limit: int) -> list[PredictionBatch]:
-        """At most ``limit`` units of one kind, or a row; only where there are any."""
+        """About ``limit`` units of one kind, at most half as much again, or a row; only where there are any."""
         kind, lot = next(iter(self._kinds.items()))
         taken = lot.take(max(1, limit // (len(kind[-1]) + ROW_UNITS)))
         if not lot.batches:
@@ -54,12 +54,13 @@ class _Lot:
         self.begun = 0  # rows of the first that are gone
 
     def take(self, rows: int) -> list[PredictionBatch]:
-        """Whole batches of at most so many rows together, or a part of the first."""
-        if self.batches[0].rows - self.begun > rows:
+        """Whole batches of at most so many rows together, or the first, or a part of it where it is much larger."""
+        first = self.batches[0].rows - self.begun
+        if 2 * first > 3 * rows:
             return [self._cut(rows)]
         taken: list[PredictionBatch] = []
         count = 0
-        while self.batches and (left := self.batches[0].rows - self.begun) + count <= rows:
+        while self.batches and (left := self.batches[0].rows - self.begun) + count <= max(rows, first):
             whole = self.batches.popleft()
             taken.append(part(whole, slice(self.begun, whole.rows)) if self.begun else whole)
             self.begun, count = 0, count + left
@@ -68,7 +69,7 @@ class _Lot:
     def _cut(self, rows: int) -> PredictionBatch:
         whole = self.batches[0]
         left = whole.rows - self.begun
-        rows = -(-left // -(-left // rows))  # evenly, that the last part is not of a row or two
+        rows = -(-left // max(2, round(left / rows)))  # evenly, that the last part is not of a row or two
         cut = part(whole, slice(self.begun, self.begun + rows))
         self.begun += rows
         return cut

@@ -18,10 +18,9 @@ from mlmon_sidecar.records import Decoded, DropReason, Exchange
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_EXCHANGES = 64  # read in one step
-EXCHANGE_UNITS = 512  # what reading an exchange costs beyond its bytes, in bytes
-READ_FIXED = 2_000  # what a step of reading costs before the first exchange, in the same unit
-READ_LEAST = 4_000
-READ_NS_PER_UNIT = 20.0  # to begin with; measured from then on
+READ_FIXED = 4_000  # what a step of reading costs before the first exchange, in bytes as the hand-off counts them
+READ_LEAST = 8_000
+READ_NS_PER_BYTE = 10.0  # to begin with; measured from then on
 COLUMNS_EXCHANGES = 64  # that become columns in one step
 COLUMNS_BYTES = 32 * 1024  # of their bodies
 
@@ -48,7 +47,7 @@ class Decoding:
         cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         self._options_of, self._handoff, self._clock, self._telemetry = options_of, handoff, clock, telemetry
-        self._pace = Pace(READ_NS_PER_UNIT, fixed=READ_FIXED, least=READ_LEAST, cpu_ns=cpu_ns)
+        self._pace = Pace(READ_NS_PER_BYTE, fixed=READ_FIXED, least=READ_LEAST, cpu_ns=cpu_ns)
         self._tracing = tracing
         self._slices: dict[str, tuple[Slice, list[Exchange]]] = {}
         self._exchanges = self._bytes = 0  # read, and not columns yet
@@ -63,20 +62,13 @@ class Decoding:
         return self._exchanges >= COLUMNS_EXCHANGES or self._bytes >= COLUMNS_BYTES
 
     def drain(self) -> tuple[list[Exchange], int]:
-        """Exchanges for one step, and what to read them costs. ``queued`` says afterwards whether there may be more."""
-        limit, cost = self._pace.units, 0
-        taken: list[Exchange] = []
-        self.queued = True
-        while cost < limit and len(taken) < MAX_EXCHANGES:
-            got = self._handoff.drain(1)
-            if not got:
-                self.queued = False
-                break
-            taken += got
-            cost += EXCHANGE_UNITS + got[0].request_bytes + got[0].response_bytes
-        return taken, cost
+        """Exchanges for one step, and their bytes. ``queued`` says afterwards whether there may be more."""
+        limit = self._pace.units
+        taken, size = self._handoff.drain_within(MAX_EXCHANGES, limit)
+        self.queued = len(taken) == MAX_EXCHANGES or size >= limit
+        return taken, size
 
-    def read(self, exchanges: list[Exchange], cost: int) -> None:
+    def read(self, exchanges: list[Exchange], size: int) -> None:
         """Parse what ``drain`` took."""
         if not exchanges:
             return
@@ -90,8 +82,8 @@ class Decoding:
                 self._telemetry.failed("decode", error)
                 self._telemetry.dropped(1, DropReason.INTERNAL_ERROR)
         self._exchanges += len(exchanges)
-        self._bytes += cost - EXCHANGE_UNITS * len(exchanges)
-        self._pace.end(cost)
+        self._bytes += sum(one.request_bytes + one.response_bytes for one in exchanges)
+        self._pace.end(size)
 
     def _traced(self, exchange: Exchange) -> Exchange:
         assert self._tracing is not None, "asked only where there is one"

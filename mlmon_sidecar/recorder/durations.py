@@ -14,6 +14,7 @@ FIRST_BYTE = "mlmon.prediction.time_to_first_byte"
 ABORT = "abort"  # as with language models: the operation did not succeed, and its time says when the caller left
 MAX_ERRORS = 16  # distinct exceptions of the application
 OTHER = "_other"
+_COMPLETE = End.COMPLETE  # a look-up by name is slow in Python 3.11
 
 Attributes = tuple[tuple[str, str], ...]
 
@@ -29,13 +30,19 @@ class Durations:
         self._series: dict[tuple[str, Attributes], tuple[Histogram, dict[int, TraceExemplar]]] = {}
         self._errors: set[str] = set()
 
-    def add(self, version: str, exchange: Exchange) -> None:
-        """``version`` as it may be told."""
-        who: Attributes = (("mlmon.model.name", exchange.model), ("mlmon.model.version", version))
-        failed = (("error.type", error),) if (error := self._error(exchange)) else ()
-        self._observe(DURATION, (*who, *failed), exchange, exchange.ended_ns)
-        if exchange.first_byte_ns:
-            self._observe(FIRST_BYTE, who, exchange, exchange.first_byte_ns)
+    def add(self, version: str, exchanges: Sequence[Exchange]) -> None:
+        """Of one model; ``version`` as it may be told."""
+        by_error: dict[str, list[Exchange]] = {}
+        for exchange in exchanges:
+            fine = exchange.end is _COMPLETE and exchange.status < 500
+            by_error.setdefault("" if fine else self._error(exchange), []).append(exchange)
+        for error, members in by_error.items():
+            who: Attributes = (("mlmon.model.name", members[0].model), ("mlmon.model.version", version))
+            failed = (("error.type", error),) if error else ()
+            self._observe(DURATION, (*who, *failed), members, [one.ended_ns for one in members])
+            answered = [one for one in members if one.first_byte_ns]
+            if answered:
+                self._observe(FIRST_BYTE, who, answered, [one.first_byte_ns for one in answered])
 
     def measurements(self) -> Sequence[Distribution]:
         return [
@@ -47,17 +54,17 @@ class Durations:
         """Each copy is made in one piece."""
         return [(key, (histogram, traces.copy())) for key, (histogram, traces) in self._series.copy().items()]
 
-    def _observe(self, metric: str, who: Attributes, exchange: Exchange, until_ns: int) -> None:
-        seconds = max(0, until_ns - exchange.started_ns) / 1e9
+    def _observe(self, metric: str, who: Attributes, members: Sequence[Exchange], until_ns: Sequence[int]) -> None:
         found = self._series.get((metric, who))
         if found is None:
             found = self._series[metric, who] = (Histogram(DURATION_EDGES), {})
         histogram, traces = found
-        histogram.observe(seconds)
-        if exchange.trace_sampled and exchange.trace_id:
-            bucket = bisect_left(DURATION_EDGES, seconds)
-            at_ns = self._unix_at(until_ns)
-            traces[bucket] = TraceExemplar(seconds, at_ns, exchange.trace_id, exchange.span_id)
+        seconds = [max(0, until - one.started_ns) / 1e9 for one, until in zip(members, until_ns, strict=True)]
+        histogram.observe_all(seconds)
+        for one, took, until in zip(members, seconds, until_ns, strict=True):
+            if one.trace_sampled and one.trace_id:
+                bucket = bisect_left(DURATION_EDGES, took)
+                traces[bucket] = TraceExemplar(took, self._unix_at(until), one.trace_id, one.span_id)
 
     def _error(self, exchange: Exchange) -> str:
         """``error.type``; "" where the request did not fail. What the caller did wrong is no failure of ours."""

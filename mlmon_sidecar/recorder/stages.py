@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +44,8 @@ COUNT_LEAST = 3_000  # 51 rows of 50 features
 KEEP_NS_PER_ROW = 5_000.0
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
 KEEP_LEAST = 64
+Passed = tuple[Exchange, str | None]
+"""An exchange, and the version of one that was decoded."""
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -88,7 +91,8 @@ class Stages:
         self._generations = generations
         self._sizes = sizes
         self._durations = durations
-        self._passed: list[tuple[Exchange, str | None]] = []  # not counted; the version of those that were decoded
+        self._passed: dict[str, list[Passed]] = {}  # by model, not counted as traffic
+        self._groups: deque[Group] = deque()  # columns, not looked at
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
@@ -111,34 +115,37 @@ class Stages:
         self._builders[name] = PaneBuilder(model.layout, model.redactor.category)
 
     def step(self) -> bool:
-        """One piece of work. False: what was there when the hand-off was last looked at is done.
+        """One piece of work. False: what was there when the hand-off was last looked at is read, and what is left of it
+        waits for more, until the next flush.
 
-        What came meanwhile waits for the next step. A step costs much before its first exchange, so that who takes them
-        as they come does several times the work of who lets some gather.
+        A step costs much before its first row, so that who takes rows as they come does several times the work of who
+        lets some gather.
         """
-        last = not self._decoding.queued
+        (self._due() or self._read_some)()
+        return self._decoding.queued or self._due() is not None
+
+    def _due(self) -> Callable[[], None] | None:
+        """What there is enough of for a step."""
         if self._counted is not None:
-            self._keep_some()
-        elif self._decoding.is_full or (self._decoding and last):
-            self._to_columns()
-        elif len(self._passed) >= MAX_TRAFFIC or (self._passed and last):
-            self._count_traffic()
-        elif self._gathered.units >= self._count_pace.units or (self._gathered and last):
-            self._count_rows()
-        else:
-            self._read_some()
-        return self._decoding.queued or self._holds_something
+            return self._keep_some
+        if self._groups:
+            return self._take_in
+        if self._decoding.is_full:
+            return self._to_columns
+        if sum(map(len, self._passed.values())) >= MAX_TRAFFIC:
+            return self._count_traffic
+        return self._count_rows if self._gathered.units >= self._count_pace.units else None
 
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        return bool(self._decoding or self._passed or self._gathered or self._counted)
+        return bool(self._decoding or self._groups or self._passed or self._gathered or self._counted)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
-        exchanges, cost = self._decoding.drain()
+        exchanges, size = self._decoding.drain()
         with self._state:
-            self._decoding.read(exchanges, cost)
+            self._decoding.read(exchanges, size)
             if not self._decoding.queued:
                 self._minutes.taken(begun)
             self._settle()
@@ -146,8 +153,14 @@ class Stages:
     def _to_columns(self) -> None:
         """Exchanges that were read to rows that wait to be counted."""
         with self._state:
-            for group in self._decoding.columns():
-                self._account(group)
+            self._groups.extend(self._decoding.columns())
+            self._settle()
+
+    def _take_in(self) -> None:
+        """Rows of one model to those that wait to be counted, and its exchanges to those that wait to be."""
+        with self._state:
+            if self._groups:  # or a flush took them in meanwhile
+                self._account(self._groups.popleft())
             self._settle()
 
     def _account(self, group: Group) -> None:
@@ -164,7 +177,8 @@ class Stages:
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         self._sizes.add(batches)
         versions = decoded_versions(batches)
-        self._passed += [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
+        passed = [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
+        self._passed.setdefault(name, []).extend(passed)
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
@@ -198,11 +212,8 @@ class Stages:
     def _count_traffic(self) -> None:
         """Exchanges to panes, whatever became of them."""
         with self._state:
-            passed, self._passed = self._passed, []
-            by_model: dict[str, list[tuple[Exchange, str | None]]] = {}
-            for item in passed:
-                by_model.setdefault(item[0].model, []).append(item)
-            for name, members in by_model.items():
+            passed, self._passed = self._passed, {}
+            for name, members in passed.items():
                 default = self._models[name].decode.constant_version
                 try:
                     self._builders[name].add_exchanges(members, default, self._clock.unix_at)
@@ -211,10 +222,13 @@ class Stages:
                     self._telemetry.failed("aggregate", error)
             self._settle()
 
-    def _time(self, name: str, members: Sequence[tuple[Exchange, str | None]], default: str) -> None:
-        public = self._models[name].redactor.category(VERSION, default)
+    def _time(self, name: str, members: Sequence[Passed], default: str) -> None:
+        by_version: dict[str | None, list[Exchange]] = {}
         for exchange, version in members:
-            self._durations.add(public if version is None else version, exchange)
+            by_version.setdefault(version, []).append(exchange)
+        for version, exchanges in by_version.items():
+            told = self._models[name].redactor.category(VERSION, default) if version is None else version
+            self._durations.add(told, exchanges)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""
@@ -242,18 +256,22 @@ class Stages:
             self._settle()
 
     def count_gathered(self, rest: Callable[[], None] | None = None) -> None:
-        """What was decoded, to the last row. ``rest`` is called between two steps."""
-        self._to_columns()
-        self._count_traffic()
+        """What was read, to the last row. ``rest`` is called between two steps."""
         while self._one_more():
             if rest is not None:
                 rest()
 
     def _one_more(self) -> bool:
-        """A step of counting or keeping; False where all is done. What another thread is at is done when it is."""
+        """A step of anything but reading; False where all is done. What another thread is at is done when it is."""
         with self._state:
             if self._counted is not None:
                 self._keep_some()
+            elif self._groups:
+                self._take_in()
+            elif self._decoding:
+                self._to_columns()
+            elif self._passed:
+                self._count_traffic()
             elif self._gathered:
                 self._count_rows()
             else:

@@ -22,11 +22,11 @@ KEY = "key"  # what values redacted by name are counted under, where the setting
 _NUMBERS = (int, float)
 _SCALARS = (bool, int, float, type(None))
 NAME = "name"  # what a name that is personal data itself is told as
-_PLAIN = frozenset(_SCALARS)
+PLAIN = frozenset(_SCALARS)
 _JSON_BEGINS = "{[ \n"
 _JSON_ENDS = "}] \n"
 _COLUMNS = ("columns", "feature_names", "names", "header")  # pandas, MLflow, Seldon, tables in general
-_TELLING = frozenset(("name", *_COLUMNS))
+TELLING = frozenset(("name", *_COLUMNS))
 _ROWS = ("data", "rows", "values", "instances", "ndarray", "index_data")
 _TENSOR_DATA = ("data", "contents", "value", "values", "shape_data")
 
@@ -101,7 +101,7 @@ class Document:
 
     def _put_text(self, holder: Any, place: Any, text: str, rule: KeyRule, path: Path, depth: int) -> None:
         holder[place] = text
-        if text[:1] in _JSON_BEGINS and self._nested < MAX_NESTED_JSON and text[-1:] in _JSON_ENDS and len(text) > 1:
+        if self._nested < MAX_NESTED_JSON and may_be_json(text):
             parsed = _json(text)
             if parsed is not None:
                 self._nested += 1
@@ -110,7 +110,7 @@ class Document:
                 self._put(box, 0, parsed, rule, path, depth + 1, True)
                 self._nested -= 1
                 return
-        if not (text.isalnum() and _is_plain(text, rule)):
+        if not (text.isalnum() and is_plain(text, rule)):
             self.slots.append(Slot(text, holder, place, rule, path))
 
     def _list(self, value: Sequence[object], rule: KeyRule, path: Path, depth: int, survives: bool) -> Sequence[object]:
@@ -137,12 +137,12 @@ class Document:
             # What nearly all members are, without a call.
             if plain and rule.action is None and rule.written not in copy:
                 kind = type(inner)
-                if kind in _PLAIN:
+                if kind in PLAIN:
                     copy[rule.written] = inner
                     continue
                 if kind is str and inner[:1] not in _JSON_BEGINS:  # type: ignore[index]
                     copy[rule.written] = inner
-                    if inner.isalnum() and _is_plain(inner, rule):  # type: ignore[attr-defined, arg-type]
+                    if inner.isalnum() and is_plain(inner, rule):  # type: ignore[attr-defined, arg-type]
                         continue
                     slots.append(Slot(inner, copy, rule.written, rule, (*path, rule.written)))  # type: ignore[arg-type]
                     continue
@@ -181,7 +181,7 @@ class Document:
 
     def _named(self, value: Mapping[object, object], path: Path) -> dict[str, list[KeyRule]] | None:
         """Members whose values stand under names given beside them: columns of a table, the name of a tensor."""
-        if _TELLING.isdisjoint(value):
+        if TELLING.isdisjoint(value):
             return None
         name = value.get("name")
         if isinstance(name, str):
@@ -246,9 +246,14 @@ def _is_numeric(value: Sequence[object]) -> bool:
     return bool(value) and type(value[0]) in _NUMBERS and set(map(type, value)) <= {int, float}
 
 
-def _is_plain(text: str, rule: KeyRule) -> bool:
+def is_plain(text: str, rule: KeyRule) -> bool:
     """Whether letters and digits without a sign between them are too few for any entity."""
     return (len(text) < MIN_ENTITY or (len(text) < MIN_LETTERS and text.isalpha())) and not rule.worded
+
+
+def may_be_json(text: str) -> bool:
+    """Whether it looks like an object or a list at both ends."""
+    return text[:1] in _JSON_BEGINS and text[-1:] in _JSON_ENDS and len(text) > 1
 
 
 def _matters(rule: KeyRule) -> bool:

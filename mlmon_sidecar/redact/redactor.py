@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mlmon_sidecar.records import PredictionBatch
 from mlmon_sidecar.redact.actions import in_every_text, in_text, of_value
+from mlmon_sidecar.redact.alike import plain_columns
 from mlmon_sidecar.redact.document import KEY, Act, Document, Slot
 from mlmon_sidecar.redact.placeholders import MASK
 from mlmon_sidecar.redact.policy import PLAIN_NAMES, Action, RedactionPolicy
@@ -69,6 +70,23 @@ class Redactor:
         acts: list[Act] = []
         document = self._document(value, Counter(), acts)
         return Explained(document, tuple(acts))
+
+    def redact_columns(
+        self, columns: Mapping[str, Sequence[object]], counts: Counter[str]
+    ) -> Mapping[str, Sequence[object]] | None:
+        """Rows of these columns as ``redact_counted`` leaves them, under their names as they may be written.
+
+        None where only a walk through each row can tell: nested values, names that decide, JSON in texts.
+        """
+        if self._prose is not None:
+            return None
+        found = plain_columns(columns, self._rules)
+        if found is None:
+            return None
+        slots = [Slot(text, values, at, rule, ()) for values, rule, places in found.texts for at, text in places]
+        for slot, after in zip(slots, self._cleaned(slots, counts, None, None), strict=True) if slots else ():
+            slot.holder[slot.place] = after
+        return found.columns
 
     def redact_text(self, text: str) -> str:
         """The text with every entity replaced. Redacting twice changes nothing."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import orjson
 
 from mlmon_sidecar.records import KeptRow, PredictionBatch, RedactedRows
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.records import FloatVector
     from mlmon_sidecar.redact.redactor import Redactor
 
 NO_FEATURES = "{}"
@@ -37,7 +38,7 @@ class RowRedactor:
             columns = self._columns(batch, store_features, kept, counts)
         except Exception:  # whatever the fault, an unredacted row must not pass; the caller counts it
             return Redaction(RedactedRows(), len(kept))
-        rows = [row for row in map(_row, zip(*columns, strict=True)) if row is not None]
+        rows = [KeptRow._make(fields) for fields in zip(*columns, strict=True) if fields[-1] is not None]
         return Redaction(RedactedRows(tuple(rows), dict(counts)), len(kept) - len(rows))
 
     def _columns(
@@ -45,6 +46,9 @@ class RowRedactor:
     ) -> list[Sequence[object]]:
         """The fields of ``KeptRow`` in their order, each (kept rows,)."""
         rows = len(kept)
+        event_ns, score, confidence = batch.event_ns, batch.score, batch.confidence
+        if rows < batch.rows:
+            event_ns, score, confidence = event_ns[kept], score[kept], confidence[kept]
         version = self._repeated([batch.version] * min(rows, 1), counts)[:1] * rows
         traces = [batch.traces[at] for at in kept]
         return [
@@ -52,10 +56,10 @@ class RowRedactor:
             [batch.model] * rows,
             version,
             ["" if text is None else text for text in self._repeated([batch.segments[at] for at in kept], counts)],
-            [int(batch.event_ns[at]) for at in kept],
-            [_finite(batch.score[at]) for at in kept],
+            event_ns.tolist(),
+            _finite(score),
             self._repeated([batch.predicted[at] for at in kept], counts),
-            [_finite(batch.confidence[at]) for at in kept],
+            _finite(confidence),
             self._many([batch.aliases[at] for at in kept], counts),
             [f"{trace_id:032x}" if trace_id else "" for trace_id, _ in traces],
             [f"{span_id:016x}" if span_id else "" for _, span_id in traces],
@@ -78,30 +82,44 @@ class RowRedactor:
 
     def _features(
         self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
-    ) -> Sequence[object]:
-        columns = [
-            (name, values.tolist() if hasattr(values, "tolist") else values)  # JSON knows no numbers of an array
-            for name, values in batch.features.items()
-            if name in store_features
-        ]
+    ) -> Sequence[str | None]:
+        """JSON of each row; None where it is none after all."""
+        whole = len(kept) == batch.rows
+        columns = {
+            name: values if whole else [values[at] for at in kept]
+            for name, values in (
+                (name, values.tolist() if hasattr(values, "tolist") else values)  # JSON knows no numbers of an array
+                for name, values in batch.features.items()
+                if name in store_features
+            )
+        }
         if not columns:
             return [NO_FEATURES] * len(kept)
-        given = [{name: values[at] for name, values in columns if values[at] is not None} for at in kept]
-        clean = self._redactor.redact_counted(given, counts)
-        assert isinstance(clean, list)
-        return clean
+        clean = self._redactor.redact_columns(columns, counts)
+        if clean is not None:
+            return list(map(_json, _rows_of(clean)))
+        redacted = self._redactor.redact_counted(_rows_of(columns), counts)
+        assert isinstance(redacted, list)
+        return list(map(_json, redacted))
 
 
-def _row(fields: tuple[object, ...]) -> KeptRow | None:
-    """None where the features are no JSON after all."""
-    features = fields[-1]
-    if features is NO_FEATURES:
-        return KeptRow._make(fields)
+def _rows_of(columns: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
+    """Without what is null."""
+    rows = zip(*columns.values(), strict=True)
+    if any(None in values for values in columns.values()):
+        return [{name: value for name, value in zip(columns, row, strict=True) if value is not None} for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _json(features: object) -> str | None:
     try:
-        return KeptRow._make((*fields[:-1], orjson.dumps(features).decode()))
+        return orjson.dumps(features).decode()
     except TypeError:  # what orjson raises; its message may quote the value
         return None
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _finite(values: FloatVector) -> list[float | None]:
+    """(rows,): None for what is no number."""
+    finite = np.isfinite(values)
+    numbers: list[float | None] = values.tolist()
+    return numbers if finite.all() else [one if is_one else None for one, is_one in zip(numbers, finite, strict=True)]

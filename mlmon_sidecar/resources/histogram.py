@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from mlmon_sidecar.records import Distribution
 
@@ -28,6 +29,12 @@ class Histogram:
     def observe(self, value: float, times: int = 1) -> None:
         self._counts[bisect_left(self._bounds, value)] += times
         self._total += value * times
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        counts, bounds = self._counts, self._bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self._total += sum(values)
 
     def distribution(self, name: str, attributes: tuple[tuple[str, str], ...] = ()) -> Distribution:
         return Distribution(name, self._bounds, tuple(self._counts), self._total, attributes)

@@ -163,7 +163,7 @@ class _Intake:
             name = label_rules.watched_name(source, by_source)
             words = by_source.setdefault(name, Said())
             words.recent.update(self._rows[row][3] for _, row in places)
-            strange = label_rules.strange_classes(name, by_source)
+            strange = label_rules.strange_classes(name, by_source, self._rules[model].shares)
             for position, row in places:
                 label = self._rows[row][3]
                 held = label in strange

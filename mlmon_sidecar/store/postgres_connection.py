@@ -43,6 +43,10 @@ _OPTIONS = " ".join(
         "tcp_keepalives_count": 4,
         "client_min_messages": "warning",
         "jit": "off",
+        # Every statement looks up some thousand keys; not knowing how many, the planner would rather read whole tables.
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
     }.items()
 )
 

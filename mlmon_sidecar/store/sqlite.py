@@ -27,7 +27,6 @@ from mlmon_sidecar.records import (
     FlushStatus,
     HeldBaseline,
     Incident,
-    KeptRow,
     Label,
     LabelErrors,
     LabelledCompletion,
@@ -57,6 +56,7 @@ from mlmon_sidecar.store.losses import losses_in
 from mlmon_sidecar.store.rows import incident_of, incident_row, json_text, summed_into
 from mlmon_sidecar.store.sqlite_feedback import SqliteLabelTables
 from mlmon_sidecar.store.sqlite_labels import write_all
+from mlmon_sidecar.store.sqlite_predictions import insert_predictions
 from mlmon_sidecar.store.sqlite_reading import one
 
 # Number n leads from schema n - 1 to n.
@@ -161,7 +161,7 @@ class SqliteStore:
             receipt = _advance_recorder(db, flush, seen_ns)
             if receipt.status is FlushStatus.COMMITTED:
                 _insert_panes(db, flush)
-                _insert_predictions(db, flush.rows.rows)
+                insert_predictions(db, flush.rows.rows)
                 _add_counters(db, flush.counters)
                 _add_losses(db, flush.counters, seen_ns)
         return receipt
@@ -626,27 +626,6 @@ def _insert_panes(db: apsw.Connection, flush: Flush) -> None:
            SELECT NULL, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                   unhex(value ->> 6), unhex(value ->> 7) FROM json_each(?)""",
         [(flush.recorder_id, *pane.key, *_packed(pane)) for pane in flush.panes],
-    )
-
-
-def _insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
-    """Counted by the day first: a prediction that is here already counts and is written no second time."""
-    write_all(
-        db,
-        """INSERT INTO prediction_days
-           SELECT value ->> 1, value ->> 2, (value ->> 4) / 86400000000000, count(DISTINCT value ->> 0),
-                  max(value ->> 4)
-           FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM predictions WHERE prediction_id = value ->> 0)
-           GROUP BY 1, 2, 3
-           ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, newest_ns = max(newest_ns, excluded.newest_ns)""",
-        [tuple(row) for row in rows],
-    )
-    write_all(
-        db,
-        """INSERT OR IGNORE INTO predictions
-           SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-                  value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM json_each(?)""",
-        [tuple(row) for row in rows],
     )
 
 

@@ -15,6 +15,7 @@ NAME = "mlmon_sidecar.capture._tap"
 spec = importlib.util.spec_from_file_location(NAME, sys.argv[1])
 assert spec is not None and spec.loader is not None
 tap: Any = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tap)
 sys.modules[NAME] = tap
 import mlmon_sidecar.capture  # noqa: E402
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import importlib.util
+import inspect
 import subprocess
 import sys
 import sysconfig
@@ -19,7 +22,8 @@ import pytest
 
 from mlmon_sidecar import annotate
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.exchange_tap import CURRENT, ExchangeTap
+from mlmon_sidecar.capture.exchange_tap import CURRENT, NO_SPAN, ExchangeTap
+from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.records import End
 
 TAPS = ["compiled"]
@@ -105,6 +109,103 @@ class Ready:
 def generated(value: Any) -> Any:
     yield "waiting"
     return value
+
+
+def _objects_after(rounds: int, play: Any) -> int:
+    for _ in range(rounds):
+        play()
+    gc.collect()
+    return len(gc.get_objects())
+
+
+class Full(Handoff):
+    """A hand-off that fails: a fault of ours in every exchange."""
+
+    def put(self, exchange: Any, size: Any = None) -> bool:
+        raise ZeroDivisionError
+
+
+class Hooked:
+    def current(self) -> Any:
+        raise ZeroDivisionError
+
+    inside = current
+
+
+async def hears_the_end(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    await send(dict(START))
+    await send(dict(LAST))
+
+
+async def waits(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await Ready(1)
+
+
+async def streams(scope: Any, receive: Any, send: Any) -> None:
+    await send(dict(START))
+    for _ in range(9):
+        await send({"type": "http.response.body", "body": b"x" * 50, "more_body": True})
+    raise KeyError
+
+
+async def says_nonsense(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": object(), "headers": 7})
+    await send({"type": "http.response.body", "body": 7})
+
+
+def test_no_end_of_an_exchange_leaves_objects_behind(monitored, http_scope, wire) -> None:
+    asked, gone = {"type": "http.request", "body": b"x" * 70}, {"type": "http.disconnect"}
+    apps = [monitored(app) for app in (echo, hears_the_end, waits, streams, says_nonsense)]
+    apps += [monitored(echo, handoff=Full()), monitored(echo, span_hook=Hooked())]
+
+    def play() -> None:
+        for app in apps:
+            for end in ("close", "throw", "drop"):
+                connection = wire(dict(asked), dict(gone))
+                call = app(http_scope(), connection.receive, connection.send)
+                with contextlib.suppress(StopIteration, KeyError, asyncio.CancelledError):
+                    call.send(None)
+                    if end == "throw":
+                        call.throw(asyncio.CancelledError())
+                if end == "close":
+                    call.close()
+                del call
+            app.drained()
+
+    sentinels = [compiled.tap, CURRENT, asked["type"], None, NO_SPAN, End.COMPLETE, End.DISCONNECT]
+    before = _objects_after(100, play)
+    counts = [sys.getrefcount(one) for one in sentinels]
+    after = _objects_after(300, play)
+    assert after - before < 100, "one object left behind by each exchange would be thousands"
+    assert all(abs(sys.getrefcount(one) - was) < 100 for one, was in zip(sentinels, counts, strict=True))
+
+
+def test_what_receive_returns_says_its_state_as_a_coroutine(monitored, http_scope, wire) -> None:
+    states: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        call = receive()
+        assert asyncio.iscoroutine(call)
+        states.append(inspect.getcoroutinestate(call))
+        await call
+        states.append(inspect.getcoroutinestate(call))
+        await send(dict(START))
+        await send(dict(LAST))
+
+    connection = wire()
+    step(monitored(app)(http_scope(), connection.receive, connection.send))
+    assert states == [inspect.CORO_CREATED, inspect.CORO_CLOSED]
+
+
+def test_a_second_interpreter_takes_the_pure_tap() -> None:
+    """What the module holds is the process's, so it is loaded once."""
+    spec = importlib.util.spec_from_file_location("mlmon_sidecar.capture._tap", compiled.tap.__file__)
+    assert spec is not None and spec.loader is not None
+    with pytest.raises(ImportError, match="one interpreter"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 @pytest.mark.parametrize("kind", [Ready, generated, lambda value: asyncio.wait_for(asyncio.sleep(0, value), 5)])

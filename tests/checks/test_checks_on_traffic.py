@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlmon_sidecar.alerts.incidents import IncidentBook
 from mlmon_sidecar.checks import CHECKS, CheckContext
 from mlmon_sidecar.checks.context import QualityView
 from mlmon_sidecar.checks.feature_drift import _tier
@@ -184,9 +185,27 @@ def test_shifted_predictions_are_told_with_score_and_class() -> None:
     json.dumps(dict(found[0].details))
 
 
-def test_confidence_must_lose_more_than_fifteen_percent() -> None:
+def test_confidence_that_declines_is_in_the_report_before_it_is_urgent() -> None:
+    shares = [1.0, 0.95, 0.9, *[0.86] * 25, 0.83, 0.8, 0.77]
+    found = [
+        f
+        for f in told([pane(60 * hour, rows(100 + hour, 3000, unsure=share)) for hour, share in enumerate(shares)])
+        if f.rule == "confidence_drop"
+    ]
+    tiers = [f.tier for f in found]
+    assert tiers[0] is Tier.P3 and tiers[-1] is Tier.P2
+    assert sorted(tiers, reverse=True) == tiers, "it never becomes less urgent while it goes on"
+    assert all(f.value is not None and (f.value > 0.15) == (f.tier is Tier.P2) and f.value > 0.075 for f in found)
+    assert {f.tier: f.threshold for f in found} == {Tier.P3: 0.075, Tier.P2: 0.15}
+    book = IncidentBook("m")
+    moves = [move for move in map(book.find, found) if move is not None]
+    told_of = [(move.kind, move.incident.tier) for move in moves if move.kind]
+    assert told_of == [("opened", Tier.P3), ("raised", Tier.P2)]
+
+
+def test_confidence_must_lose_more_than_fifteen_percent_to_be_urgent() -> None:
     mild, strong = (told(hours(unsure=unsure)) for unsure in (0.88, 0.6))
-    assert [f for f in mild if f.rule == "confidence_drop"] == []
+    assert {f.tier for f in mild if f.rule == "confidence_drop"} <= {Tier.P3}
     found = [f for f in strong if f.rule == "confidence_drop"]
     assert found[0].tier is Tier.P2
     assert found[0].value == pytest.approx(0.4, abs=0.06)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from mlmon_sidecar.hub.class_view import CLASSES_COUNTED, CLASSES_SHOWN, class_view
+from mlmon_sidecar.hub.class_view import CLASSES_COUNTED, CLASSES_OF_A_PART, CLASSES_SHOWN, averages_view, class_view
 from mlmon_sidecar.records import OutcomeCell
 
 NAMES = st.sampled_from("abcd")
@@ -50,3 +50,10 @@ def test_without_labels_or_classes_and_with_too_many_of_them_there_is_nothing() 
     assert view is not None and view["classes"][0]["name"] == "x" and len(view["classes"]) == CLASSES_SHOWN
     assert view["rows"] == CLASSES_SHOWN + 2 and view["macro"]["f1"] is not None
     assert view["macro"]["f1"]["value"] == 1, "of all classes, shown or not"
+
+
+def test_a_part_with_very_many_classes_has_no_averages() -> None:
+    few, many = (cells([(f"{at}", f"{at}") for at in range(CLASSES_OF_A_PART + more)]) for more in (0, 1))
+    found = averages_view(few)
+    assert found is not None and found["rows"] == CLASSES_OF_A_PART
+    assert averages_view(many) is None and class_view(many) is not None

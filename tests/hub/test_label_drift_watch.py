@@ -72,6 +72,15 @@ def test_a_baseline_without_labels_watches_nothing() -> None:
     assert watch.take(3, [OutcomeCell("v", 1, 0, "no", "no", 5)]) is None and watch.document == {}
 
 
+def test_the_rule_of_the_labels_knows_the_shares_of_the_baselines_labels() -> None:
+    known = baseline()
+    shares = [
+        dict(plan(baseline=replace(known, reference=replace(known.reference, confusion=counts))).label_rule.shares)
+        for counts in (((700, 100), (50, 150)), ((100, 50), (20, 29)), ())
+    ]
+    assert shares == [{known.layout.prediction.classes[0]: 0.8, known.layout.prediction.classes[1]: 0.2}, {}, {}]
+
+
 def test_a_state_of_another_baseline_begins_anew() -> None:
     watch = LabelDriftWatch(plan(), None)
     cells = [OutcomeCell("v", 1, 0, "no", "no", 500)]

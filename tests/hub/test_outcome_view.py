@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 from hub_parts import DAY_MINUTES, LAYOUT, START, Watched, baseline, batch, kept, panes, plan, traffic
-from sklearn.metrics import f1_score, log_loss, mean_absolute_error, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, mean_absolute_error, precision_recall_fscore_support, roc_auc_score
 
 from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.plan import ModelPlan
@@ -258,6 +258,14 @@ def test_versions_and_segments_have_figures_of_their_own(tmp_path: Path) -> None
             mine = [n for n in range(400) if own_names[n % 4] == own[key]]
             assert own["realised"] == pytest.approx(f1_score(true[mine], said[mine]), abs=1e-9)
             assert own["low"] < own["realised"] < own["high"]
+            assert own["averages"]["rows"] == len(mine)
+            for how in ("micro", "macro", "weighted"):
+                wanted = precision_recall_fscore_support(true[mine], said[mine], average=how)[:3]
+                shown = [own["averages"][how][name] for name in ("precision", "recall", "f1")]
+                assert [figure["value"] for figure in shown] == pytest.approx(wanted, abs=1e-9)
+                assert all(figure["low"] < figure["value"] < figure["high"] for figure in shown)
+    before = view["baseline_averages"]  # of ((450, 50), (50, 450))
+    assert (before["rows"], before["accuracy"]["value"], before["macro"]["f1"]["value"]) == (1000, 0.9, 0.9)
     assert not watched.store.incidents()
     watched.hub.close()
 

@@ -30,15 +30,24 @@ ROWS = 60  # a minute
 
 
 def rows(
-    minute: int, count: int = ROWS, *, moved: str = "", shift: float = 0.0, gold: float = 0.5, nulls: str = ""
+    minute: int,
+    count: int = ROWS,
+    *,
+    moved: str = "",
+    shift: float = 0.0,
+    gold: float = 0.5,
+    nulls: str = "",
+    stuck: bool = False,
 ) -> PredictionBatch:
-    """Rows of one minute; ``x`` moved, or missing, in one town; ``gold``: that segment's share."""
+    """Rows of one minute; ``x`` moved, or missing, in one town; ``gold``: that segment's share; ``stuck``: its answers
+    are all the same."""
     rng = np.random.default_rng(minute)
     town = rng.choice(["A", "B"], count)
     x = rng.normal(size=count) + shift * (town == moved)
+    scores, is_gold = rng.uniform(size=count), rng.uniform(size=count) < gold
     made = batch_from_columns(
-        "m", now_ns=0, options=OPTIONS, scores=rng.uniform(size=count).tolist(),
-        segments=["gold" if one else "tin" for one in rng.uniform(size=count) < gold],
+        "m", now_ns=0, options=OPTIONS, scores=np.where(is_gold & stuck, 0.9, scores).tolist(),
+        segments=["gold" if one else "tin" for one in is_gold],
         features={
             "x": [None if place == nulls else value for place, value in zip(town, x.tolist(), strict=True)],
             "town": town.tolist(),
@@ -53,8 +62,8 @@ def pane(minute: int, **said: Any) -> Pane:
 
 
 @cache
-def split_plan() -> ModelPlan:
-    vector = panes(rows(0, 20_000), layout=SPLIT)[0].vector
+def split_plan(gold: float = 0.5) -> ModelPlan:
+    vector = panes(rows(0, 20_000, gold=gold), layout=SPLIT)[0].vector
     reference = Reference(SPLIT.hash, "v0", vector, hours=800, tau={"*": 0.0})
     return plan(layout=SPLIT, baseline=Baseline(SPLIT, reference, created="2024-01-01T00:00:00+00:00", rows=20_000))
 
@@ -65,8 +74,8 @@ def traffic(hours: int, **said: Any) -> tuple[Pane, ...]:
 
 
 class Split(Watched):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, [split_plan()])
+    def __init__(self, folder: Path, gold: float = 0.5) -> None:
+        super().__init__(folder, [split_plan(gold)])
 
     def feed(self, some: Sequence[Pane]) -> None:
         for at in range(0, len(some), 15):
@@ -98,6 +107,17 @@ def test_one_town_is_told_while_the_whole_is_as_it_was(watched: Split) -> None:
     assert START <= found[0].opened_minute <= START + 121
     assert found[0].opened_minute % 60 == 0  # with the first pane of a later hour
     assert found[0].details["rows"] >= 50
+
+
+def test_a_segment_that_is_answered_one_thing_is_told_by_its_score(tmp_path: Path) -> None:
+    watched = Split(tmp_path, gold=0.05)
+    watched.feed(traffic(4, gold=0.05))
+    assert watched.told_rules() == []
+    watched.feed([pane(START + minute, gold=0.05, stuck=True) for minute in range(240, 420)])
+    (found,) = watched.told_rules()
+    assert (found.rule, found.tier) == ("segment_drift", 3)
+    assert "segment=gold: predicted score" in found.features
+    assert found.opened_minute <= START + 361
 
 
 def test_healthy_traffic_is_silent(watched: Split) -> None:

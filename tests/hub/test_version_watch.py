@@ -73,6 +73,19 @@ def test_a_canary_that_scores_higher_is_found_and_named(tmp_path: Path) -> None:
     assert found.opened_minute - onset <= 10 * HOUR
 
 
+def test_a_canary_that_answers_one_thing_is_found_though_the_whole_still_varies(tmp_path: Path) -> None:
+    """A collapse of one version is none of the model: the other's answers hide it from the checks of all traffic."""
+    served = Served(tmp_path)
+    served.hours(6, {"v1": 900})
+    onset = served.now
+    served.hours(4, {"v1": 810, "v2": 90}, shift=2.0)
+    assert {one.rule for one in served.store.incidents("m")} == {"version_difference"}
+    (found,) = served.found()
+    assert found.tier is Tier.P2 and "v2 vs v1: score" in found.features
+    assert found.details["differences"]["v2 vs v1: score"]["current_mean"] == pytest.approx(1.0, abs=0.01)
+    assert found.opened_minute - onset <= 3 * HOUR
+
+
 def test_a_version_that_takes_over_is_compared_with_the_days_before(tmp_path: Path) -> None:
     served = Served(tmp_path)
     served.hours(6, {"v1": 900})

@@ -171,8 +171,10 @@ class Served:
             self.handoff.put(tuple(item))
 
     def drain(self) -> None:
+        """To panes and kept rows, which otherwise is the next flush's to do."""
         while self.recorder._stages.step():
             pass
+        self.recorder._stages.count_gathered()
 
     def told(self) -> tuple[int, int, int]:
         """Accepted, decoded and dropped as this process counts them at this moment, all in the hub's words."""
@@ -274,19 +276,21 @@ def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> No
     served.serve(exchange(1))
     served.recorder._stages.step()  # read, and the queue is empty
     seen = []
-    for _ in range(5):
+    for _ in range(6):
         assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
         seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
-        served.recorder._stages.step()  # to columns, the traffic, the rows to panes, the rows to keep
-    assert seen == [(0, 999), (0, 999), (0, 999), (1, 999), (1, 1_008)]
+        served.recorder._stages._one_more()  # to columns, those looked at, the traffic, rows to panes, to keep
+    assert seen == [*[(0, 999)] * 4, (1, 999), (1, 1_008)]
 
 
 def test_rows_counted_by_two_threads_in_turn_are_all_kept(served: Served) -> None:
     """A flush counts beside the recorder's thread, which may have looked for work just before it."""
     served.serve(*(exchange(n, model="mn"[n % 2]) for n in range(10)))
     stages = served.recorder._stages
-    while not stages._gathered:
-        stages.step()
+    stages.step()
+    stages._to_columns()
+    stages._take_in()
+    stages._take_in()
     stages._count_rows()
     stages._count_rows()
     served.drain()
@@ -299,17 +303,17 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
     served.recorder.flush()
     served.clock.now_ns = 10 * MINUTE_NS
     seen: list[int] = []
-    drain = served.handoff.drain
+    drain = served.handoff.drain_within
 
-    def drain_and_flush(limit: int) -> list[Exchange]:
-        taken = drain(limit)
+    def drain_and_flush(limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
+        taken = drain(limit, most_bytes)
         thread = threading.Thread(target=served.recorder.flush)
         thread.start()
         thread.join(60)
         seen.append(served.hub.taken[-1].complete_through["m"])
         return taken
 
-    monkeypatch.setattr(served.handoff, "drain", drain_and_flush)
+    monkeypatch.setattr(served.handoff, "drain_within", drain_and_flush)
     served.serve(exchange(1))
     served.recorder._stages.step()
     assert served.recorder._stages._decoding, "read, not yet counted"
@@ -495,7 +499,7 @@ def test_stop_drains_flushes_and_closes(served: Served) -> None:
 
 def test_stop_drains_what_came_while_rows_were_waiting_to_be_counted(served: Served) -> None:
     served.serve(exchange(1))
-    assert served.recorder._stages.step()
+    assert not served.recorder._stages.step(), "it waits for more, or for a flush"
     served.serve(*(exchange(n) for n in range(2, 5)))  # the queue was empty when it was looked into
     assert served.recorder.stop() == 0
     assert len(served.hub.ids()) == 4 and served.told() == (4, 4, 0)
@@ -620,15 +624,15 @@ def test_a_stage_that_raises_costs_its_rows_and_is_counted(
 def test_the_thread_outlives_a_fault_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     served = Served()
     raised = threading.Event()
-    drain = Handoff.drain
+    drain = Handoff.drain_within
 
-    def broken(self: Handoff, limit: int) -> list[Exchange]:
+    def broken(self: Handoff, limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
         if not raised.is_set():
             raised.set()
             raise MemoryError
-        return drain(self, limit)
+        return drain(self, limit, most_bytes)
 
-    monkeypatch.setattr(Handoff, "drain", broken)
+    monkeypatch.setattr(Handoff, "drain_within", broken)
     served.recorder.start()
     assert raised.wait(30)
     served.serve(exchange(1))
@@ -701,6 +705,26 @@ def test_many_small_exchanges_of_two_models_and_versions_end_as_one_pane_each(se
     assert steps > 20
     assert sorted(pane.key.model for flush in served.hub.taken for pane in flush.panes) == ["m", "n"]
     assert served.hub.cell("rows") == served.hub.cell("requests") == 500 == len(set(served.hub.ids()))
+
+
+def test_what_is_too_little_for_a_step_waits_for_more_and_for_no_longer_than_the_next_flush(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count one row costs as much as to count sixty."""
+    added: list[int] = []
+    add_batch = PaneBuilder.add_batch
+
+    def watched(self: PaneBuilder, batch: PredictionBatch) -> None:
+        added.append(batch.rows)
+        add_batch(self, batch)
+
+    monkeypatch.setattr(PaneBuilder, "add_batch", watched)
+    for n in range(10):
+        served.serve(exchange(n))
+        assert not served.recorder._stages.step()
+    assert not added
+    assert served.recorder.flush()
+    assert added == [10] and served.hub.cell("rows") == 10 == len(served.hub.ids())
 
 
 def test_observed_rows_seal_by_their_own_time(served: Served) -> None:

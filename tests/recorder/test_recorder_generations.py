@@ -60,6 +60,7 @@ class Recorded:
             self.handoff.put(tuple(exchange))
         while self.recorder._stages.step():
             pass
+        self.recorder._stages.count_gathered()
         assert not [name for name in self.telemetry.snapshot() if name.startswith("errors.")]
         return self
 

@@ -25,8 +25,7 @@ def exchange(seconds: float, trace: int = 0, **changes: Any) -> Exchange:
 def counted(*exchanges: Exchange) -> dict[tuple[str, ...], Distribution]:
     """Metric and the values of its attributes to the distribution."""
     durations = Durations(lambda monotonic_ns: UNIX + monotonic_ns)
-    for one in exchanges:
-        durations.add("v1", one)
+    durations.add("v1", exchanges)
     return {(one.name, *(value for _, value in one.attributes)): one for one in durations.measurements()}
 
 

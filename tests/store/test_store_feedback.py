@@ -14,9 +14,13 @@ from mlmon_sidecar.store.label_rules import LabelRule
 
 NOW = 100 * DAY_NS
 RULES = {
-    "m": LabelRule(60 * DAY_NS, "binary", frozenset({"yes", "no"}), frozenset({"chargebacks"})),
+    "m": LabelRule(
+        60 * DAY_NS, "binary", frozenset({"yes", "no"}), frozenset({"chargebacks"}), {"yes": 0.1, "no": 0.9}
+    ),
     "r": LabelRule(60 * DAY_NS, "regression"),
 }
+UNSEEN = "the label is none of the model's classes: its baseline has no, yes"
+LATE = "observed_at lies more than 60 days after the prediction (outcomes.horizon)"
 
 
 def predict(store: Store, *rows: KeptRow) -> None:
@@ -42,7 +46,7 @@ def join(store: Store) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("label", "status", "reason"),
     [
-        (Label("p", "maybe", NOW), "invalid", label_rules.NOT_A_CLASS),
+        (Label("p", "maybe", NOW), "invalid", UNSEEN),
         (Label("n", "high", NOW), "invalid", label_rules.NOT_A_NUMBER),
         (Label("n", "nan", NOW), "invalid", label_rules.NOT_A_NUMBER),
         (Label("n", "1e3", NOW), "accepted", ""),
@@ -50,10 +54,10 @@ def join(store: Store) -> dict[str, int]:
         (Label("p", "yes", 90 * DAY_NS - label_rules.MAX_BEFORE_NS), "accepted", ""),
         (Label("p", "yes", NOW + label_rules.MAX_AHEAD_NS + 1), "invalid", label_rules.AHEAD),
         (Label("p", "yes", NOW + label_rules.MAX_AHEAD_NS), "accepted", ""),
-        (Label("old", "yes", NOW), "expired", label_rules.LATE),
+        (Label("old", "yes", NOW), "expired", LATE),
         (Label("old", "yes", 90 * DAY_NS), "accepted", ""),
         (Label("unknown", "yes", NOW + DAY_NS), "invalid", label_rules.AHEAD),
-        (Label("unknown", "maybe", NOW, "m"), "invalid", label_rules.NOT_A_CLASS),
+        (Label("unknown", "maybe", NOW, "m"), "invalid", UNSEEN),
         (Label("unknown", "maybe", NOW), "pending", label_rules.NOT_HERE),
         (Label("request", "yes", NOW), "ambiguous", label_rules.BATCH),
         (Label("tx-9", "yes", NOW), "ambiguous", label_rules.BATCH),
@@ -88,7 +92,7 @@ def test_a_repeated_request_gets_its_first_answer_and_undoes_no_correction(store
     predict(store, row("p", event_ns=90 * DAY_NS))
     first = Label("p", "yes", NOW), Label("q", "maybe", NOW, "m")
     answer = say(store, *first, key="a" * 32 + "b" * 32)
-    assert answer == [("accepted", ""), ("invalid", label_rules.NOT_A_CLASS)]
+    assert answer == [("accepted", ""), ("invalid", UNSEEN)]
     assert say(store, Label("p", "no", NOW)) == [("corrected", "")]
     assert say(store, *first, key="a" * 32 + "b" * 32) == answer
     assert join(store) == {"no": 1}
@@ -128,6 +132,28 @@ def test_a_source_that_floods_one_class_is_quarantined_and_the_others_are_not(st
 def test_a_new_source_is_compared_with_the_others_and_a_first_one_with_nothing(store: Store) -> None:
     assert set(flood(store, 10, "bank", no=540, yes=60)) == {"accepted"}
     assert set(flood(store, 10, "thief", yes=199)) == {"accepted"}  # too few to be strange
+    assert set(flood(store, 11, "thief", yes=250)) == {"quarantined"}
+
+
+def test_a_flood_that_comes_first_does_not_have_the_honest_held(store: Store) -> None:
+    """Where nobody has a past, what the baseline's labels say tells who is strange; the flood is, once others spoke."""
+    assert set(flood(store, 10, "thief", yes=2000)) == {"accepted"}  # nothing is known yet
+    assert set(flood(store, 10, "bank", no=540, yes=60)) == {"accepted"}
+    more = [Label(f"later-{number}", "yes", 10 * DAY_NS, "m", "thief") for number in range(50)]
+    assert {status for status, _ in say(store, *more, now=10 * DAY_NS)} == {"quarantined"}
+    assert set(flood(store, 11, "bank", no=270, yes=30)) == {"accepted"}
+
+
+def test_a_flood_beside_the_honest_of_the_same_day_is_held(store: Store) -> None:
+    assert set(flood(store, 10, "bank", no=540, yes=60)) == {"accepted"}
+    assert set(flood(store, 10, "thief", yes=300)) == {"quarantined"}
+
+
+def test_a_days_flood_does_not_change_what_was_usual_before(store: Store) -> None:
+    flood(store, 10, "bank", no=540, yes=60)
+    for number in range(10):  # each too small to be strange
+        flood(store, 11, f"thief-{number}", yes=199)
+    assert set(flood(store, 11, "shop", no=270, yes=30)) == {"accepted"}
     assert set(flood(store, 11, "thief", yes=250)) == {"quarantined"}
 
 

@@ -1,0 +1,76 @@
+"""Kept predictions on SQLite, as they come with a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+
+import apsw
+import orjson
+
+from mlmon_sidecar.records import KeptRow
+from mlmon_sidecar.store.sqlite_labels import DAY_NS, write_all
+
+MOST_ROWS = 256  # of one statement: about half a millisecond without the interpreter's lock
+
+
+def insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+    """Each once, and counted by its day: a prediction that is here already counts and is written no second time."""
+    if not rows:
+        return
+    here = _here(db, [row.prediction_id for row in rows])
+    first: dict[str, KeptRow] = {}
+    for row in rows:
+        if row.prediction_id not in here:
+            first.setdefault(row.prediction_id, row)
+    fresh = list(first.values())
+    _count_days(db, fresh)
+    for part in _parts(fresh):
+        db.execute(_insert(len(part)), tuple(chain.from_iterable(part))).fetchall()
+
+
+def _here(db: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """In one row: each further one gives up the interpreter lock once more."""
+    ((found,),) = db.execute(
+        """SELECT json_group_array(prediction_id) FROM predictions
+           WHERE prediction_id IN (SELECT value FROM json_each(?))""",
+        (orjson.dumps(ids).decode(),),
+    ).fetchall()
+    return frozenset(orjson.loads(str(found)))
+
+
+def _count_days(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+    days: dict[tuple[str, str, int], tuple[int, int]] = {}
+    for row in rows:
+        key = (row.model, row.version, _day(row.event_ns))
+        count, newest_ns = days.get(key, (0, row.event_ns))
+        days[key] = (count + 1, max(newest_ns, row.event_ns))
+    write_all(
+        db,
+        """INSERT INTO prediction_days
+           SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+           ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, newest_ns = max(newest_ns, excluded.newest_ns)""",
+        [(*key, *counted) for key, counted in days.items()],
+    )
+
+
+def _day(event_ns: int) -> int:
+    """As SQLite divides: towards zero, also before 1970."""
+    return event_ns // DAY_NS if event_ns >= 0 else -(-event_ns // DAY_NS)
+
+
+def _parts(rows: Sequence[KeptRow]) -> Iterator[Sequence[KeptRow]]:
+    """Of so many rows as powers of two, that few statements are ever prepared."""
+    at = 0
+    while at < len(rows):
+        size = min(MOST_ROWS, 1 << ((len(rows) - at).bit_length() - 1))
+        yield rows[at : at + size]
+        at += size
+
+
+@lru_cache(maxsize=16)
+def _insert(rows: int) -> str:
+    """Values that are bound: SQLite takes JSON apart anew for each field, which costs three times the insertion."""
+    one = f"({','.join('?' * len(KeptRow._fields))})"
+    return "INSERT OR IGNORE INTO predictions VALUES " + ",".join([one] * rows)  # noqa: S608 - question marks alone
