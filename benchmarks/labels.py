@@ -100,7 +100,7 @@ class HubProcess:
     def start(self) -> psutil.Process:
         command = [sys.executable, "-m", "mlmon_sidecar.cli.main", "hub", "--config", str(self.folder / "mlmon.toml"),
                    "--listen", f"127.0.0.1:{self.port}"]  # fmt: skip
-        self.process = subprocess.Popen(command, env=os.environ | {"OTEL_SDK_DISABLED": "true"})
+        self.process = subprocess.Popen(command, cwd=self.folder, env=os.environ | {"OTEL_SDK_DISABLED": "true"})
         until = time.monotonic() + 120
         while time.monotonic() < until:
             try:

@@ -296,7 +296,8 @@ CREATE TABLE baselines (
 -- The number that a label is, as JSON writes numbers, kept within 1e150 of 0, so that PostgreSQL does not refuse to
 -- compute with it; NULL for any other text.
 CREATE FUNCTION number_in(label text) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN length(label) <= 330 AND label ~ '^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$' THEN
+    SELECT CASE WHEN length(label) <= 330
+        AND label ~ '^[ \t\n\r]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?[ \t\n\r]*$' THEN
         CASE WHEN abs(label::numeric) > 1e150 THEN sign(label::numeric)::double precision * 1e150
              WHEN abs(label::numeric) < 1e-150 THEN 0
              ELSE label::double precision END
