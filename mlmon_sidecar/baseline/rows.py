@@ -16,6 +16,7 @@ from mlmon_sidecar.baseline.document import Roles
 from mlmon_sidecar.baseline.predictions import texts
 from mlmon_sidecar.baseline.survey import Survey, row_counts
 from mlmon_sidecar.baseline.tables import Source
+from mlmon_sidecar.baseline.time_unit import in_nanoseconds
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.outputs import class_text
 from mlmon_sidecar.decode.text_features import vector_columns
@@ -112,7 +113,7 @@ class RowReader:
         def role(name: str) -> Sequence[object] | None:
             return columns.get(name, [None] * len(counts)) if name else None
 
-        features = self._flat(columns)
+        features, times = self._flat(columns), role(self._roles.timestamp)
         batch = batch_from_columns(
             self._found.options.name,
             now_ns=0,
@@ -121,7 +122,7 @@ class RowReader:
             scores=role(self._roles.score),
             confidences=role(self._roles.score) if self._found.kind == "multiclass" else None,
             ids=role(self._roles.id),
-            times=role(self._roles.timestamp),
+            times=None if times is None else in_nanoseconds(times, self._found.time_unit_ns),
             segments=role(self._roles.segment),
             options=self._found.options,
         )

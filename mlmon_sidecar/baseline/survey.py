@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlmon_sidecar.baseline.document import Roles
 from mlmon_sidecar.baseline.predictions import KindWatch, positive_of
 from mlmon_sidecar.baseline.tables import Source
+from mlmon_sidecar.baseline.time_unit import TimeUnit
 from mlmon_sidecar.baseline.tokens import Texts
 from mlmon_sidecar.decode.embedding import Embedder, hashing_embedding
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -55,6 +56,7 @@ class Survey:
         rows: what the rows stand for: their number, or the sum of their weights.
         kind: "binary", "multiclass", "regression" or "none".
         labels: rows of each label as it is written; empty without labels or with too many different ones.
+        time_unit_ns: nanoseconds of one, where times are whole numbers (``TimeUnit``).
     """
 
     names: tuple[str, ...]
@@ -63,6 +65,7 @@ class Survey:
     kind: str
     options: DecodeOptions
     labels: Mapping[str, int] = field(default_factory=dict)
+    time_unit_ns: int = 1
 
 
 def survey(
@@ -71,7 +74,7 @@ def survey(
     """Raises ``BaselineError``: ``column_missing``, ``weight_invalid``, ``too_many_rows``."""
     shapes: dict[str, _Shape] = {}
     kinds, predicted, labels = KindWatch(), Texts(NAMED_CLASSES), Texts(NAMED_CLASSES)
-    rows = 0
+    rows, unit = 0, TimeUnit()
     for columns, done in source.chunks(chunk_rows):
         for name, column in columns.items():
             shapes.setdefault(name, _Shape()).add(column)
@@ -80,6 +83,7 @@ def survey(
         kinds.add(columns.get(roles.prediction, ()), columns.get(roles.score, ()))
         predicted.add(_classes(columns.get(roles.prediction, ()), counts))
         labels.add(_classes(columns.get(roles.label, ()), counts))
+        unit.add(columns.get(roles.timestamp, ()))
         progress(done)
     _check(roles, shapes, rows)
     kind = kinds.kind if purpose.kind == "auto" else purpose.kind
@@ -92,6 +96,7 @@ def survey(
         kind=kind,
         options=_options(purpose, kind, sorted(seen)),
         labels=named,
+        time_unit_ns=unit.ns,
     )
 
 
