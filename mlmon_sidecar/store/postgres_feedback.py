@@ -21,8 +21,9 @@ RESOLVED = """coalesce(
      ORDER BY p.event_ns DESC LIMIT 1))"""
 """The prediction that a label (item) names; NULL: none yet."""
 
-# Of an alias that several models share the latest predictions tell; all of them may be a million.
-_LOOK_UP = f"""
+# Of an alias that several models share the latest predictions tell; all of them may be a million. "+ 0": so that nobody
+# walks the labels from the newest one, as the planner would for a table that it has no statistics of yet.
+LOOK_UP = f"""
 WITH item AS MATERIALIZED (
     SELECT n - 1 AS position, value ->> 0 AS id, value ->> 1 AS model, (value ->> 2)::bigint AS observed_ns
     FROM json_array_elements(%s::json) WITH ORDINALITY AS t(value, n)),
@@ -30,11 +31,11 @@ found AS MATERIALIZED (SELECT position, id, model, observed_ns, {RESOLVED} AS pr
 SELECT position, found.prediction_id, p.model, p.event_ns,
     CASE WHEN found.prediction_id IS NULL THEN
         (SELECT CASE WHEN l.observed_ns = found.observed_ns THEN json_build_array(l.label, l.weight) END FROM labels l
-         WHERE l.state = 'pending' AND l.id = found.id AND l.model = found.model ORDER BY l.label_id DESC LIMIT 1)
+         WHERE l.state = 'pending' AND l.id = found.id AND l.model = found.model ORDER BY l.label_id + 0 DESC LIMIT 1)
     ELSE
         (SELECT json_build_array(l.label, l.weight) FROM labels l
          WHERE l.prediction_id = found.prediction_id AND l.state IN ('ready', 'joined')
-         ORDER BY l.label_id DESC LIMIT 1)
+         ORDER BY l.label_id + 0 DESC LIMIT 1)
     END,
     found.model = '' AND found.prediction_id <> found.id AND EXISTS (
         SELECT 1 FROM (SELECT q.model FROM predictions q
@@ -91,7 +92,7 @@ class PostgresLabelTables:
         return {
             position: Found(prediction, model, event_ns, said and (said[0], said[1]), bool(several), bool(batch))
             for position, prediction, model, event_ns, said, several, batch in rows_of(
-                self._db, _LOOK_UP, (packed(items),)
+                self._db, LOOK_UP, (packed(items),)
             )
         }
 

@@ -12,6 +12,8 @@ from mlmon_sidecar.errors import StoreError
 from mlmon_sidecar.records import FlushStatus, LabelStatus
 from mlmon_sidecar.store import open_store, store_path
 from mlmon_sidecar.store.label_rules import LabelRule
+from mlmon_sidecar.store.postgres_feedback import LOOK_UP
+from mlmon_sidecar.store.postgres_sql import packed
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -118,6 +120,24 @@ def test_joining_leaves_nothing_behind_in_its_table(postgres: str) -> None:
         with store._writing() as db:  # type: ignore[attr-defined]
             assert db.execute("SELECT pg_relation_size('moved')").fetchone() == (0,)
     assert store.label_counts("m") == {"matched": 30}
+    store.close()
+
+
+def test_labels_are_looked_up_by_key_while_nothing_is_known_of_the_table(postgres: str) -> None:
+    """Between a table's first vacuum and its first statistics: to walk all labels for each one takes for ever."""
+    store = open_store(postgres)
+    store.take_over()
+    with store._writing() as db:  # type: ignore[attr-defined]
+        db.execute("ALTER TABLE labels SET (autovacuum_enabled = false)")
+        db.execute(
+            """INSERT INTO labels (id, model, prediction_id, label, observed_ns, received_ns, source, state, weight,
+                                   counted)
+               SELECT 'p' || n, '', 'p' || n, 'yes', 1, 1, 'bank', 'ready', 1, 1 FROM generate_series(1, 300000) AS n"""
+        )
+        db.execute("VACUUM labels")
+        plan = "\n".join(line for (line,) in db.execute("EXPLAIN " + LOOK_UP, (packed([("p1", "", 1)]),)))
+    assert "labels_by_prediction" in plan and "labels_pending_by_id" in plan, plan
+    assert "labels_pkey" not in plan, plan
     store.close()
 
 
