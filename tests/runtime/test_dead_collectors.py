@@ -52,7 +52,7 @@ def total(found: Measured, prefix: str) -> int:
 def test_requests_are_as_without_it_and_what_was_lost_is_counted(fault: Fault, protocol: str, tmp_path: Path) -> None:
     found = measure(fault, protocol, tmp_path, REQUESTS)
     untouched(found)
-    assert QUEUE == found.held_events, "the queue was full and never beyond"
+    assert 0 < found.held_events <= QUEUE, "never beyond; that it was full is counted below"
     assert found.sent == REQUESTS == total(found, "events.dropped."), found.counted
     assert found.counted["events.dropped.queue_full"] == REQUESTS - QUEUE
     for signal in ("metrics", "logs"):
