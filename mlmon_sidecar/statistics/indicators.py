@@ -204,14 +204,15 @@ def each_cell(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: 
 
 
 def known_categories(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
-    """Each known category, and the unlisted together. Those never seen have a stream of their own."""
+    """Each listed category, and all others together, known or never seen: a value that only one row has is known to
+    that row's own reference and would be new to any other. How many were never seen is a stream of its own."""
     total = int(vector[span].sum())
     if total == 0:
         return
     everything = list(range(span.start, span.stop))
     h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
-    for cell in everything[:-1]:
-        builder.two_sided([cell], everything, int(vector[cell]) / total, h, slack.deff)
+    for cells in [*([cell] for cell in everything[:-2]), everything[-2:]]:
+        builder.two_sided(cells, everything, int(vector[cells].sum()) / total, h, slack.deff)
 
 
 def _unseen(builder: IndicatorBuilder, reference: Reference, name: str, cells: CategoricalCells) -> None:
