@@ -114,7 +114,8 @@ def indicators(layout: Layout, reference: Reference) -> IndicatorSet:
         if isinstance(cells, NumericCells):
             ordered(builder, cells.alarm, reference.vector, slack_of(reference, name))
         else:
-            known_categories(builder, cells.alarm, reference.vector, slack_of(reference, name))
+            rate = reference.new_rate.get(name, 0.0)
+            known_categories(builder, cells.alarm, reference.vector, slack_of(reference, name), rate)
     for name, cells in layout.cells.items():
         builder.unit(NULLS, name, weights[name])
         _missing(builder, layout, reference, name, cells)
@@ -203,15 +204,26 @@ def each_cell(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: 
         builder.two_sided([cell], cells, int(vector[cell]) / total, h, slack.deff)
 
 
-def known_categories(builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack) -> None:
-    """Each listed category, and all others together, known or never seen: a value that only one row has is known to
-    that row's own reference and would be new to any other. How many were never seen is a stream of its own."""
+def known_categories(
+    builder: IndicatorBuilder, span: slice, vector: IntVector, slack: Slack, new_rate: float = 0.0
+) -> None:
+    """Each listed category, and the known ones that are not listed together. What was never seen has its own stream.
+
+    A value that only one row has is known to that row's own reference and would be new to any other. Where such values
+    are much of what is not listed, it is watched together with what was never seen.
+
+    Args:
+        new_rate: Good-Turing's share of values never seen, in [0, 1].
+    """
     total = int(vector[span].sum())
     if total == 0:
         return
     everything = list(range(span.start, span.stop))
     h = FLOOR_H + slack.h(total / WEIGHT_UNIT)
-    for cells in [*([cell] for cell in everything[:-2]), everything[-2:]]:
+    unlisted = int(vector[everything[-2]]) / total
+    alone = 2 * (angle_of(unlisted) - angle_of(unlisted - new_rate)) <= FLOOR_H / 4
+    others = everything[-2:-1] if alone else everything[-2:]
+    for cells in [*([cell] for cell in everything[:-2]), others]:
         builder.two_sided(cells, everything, int(vector[cells].sum()) / total, h, slack.deff)
 
 

@@ -115,8 +115,11 @@ class _Watching:
             span = self._cells.span(block, cells.alarm)
             self._unit(unit, self._weights[column], column)
             slack = self._slack(unit, column, span, cells.alarm)
-            watch = ordered if isinstance(cells, NumericCells) else known_categories
-            watch(self.builder, span, self._reference.vector, slack)
+            if isinstance(cells, NumericCells):
+                ordered(self.builder, span, self._reference.vector, slack)
+            else:
+                rate = self._reference.new_rate.get(column, 0.0)
+                known_categories(self.builder, span, self._reference.vector, slack, rate)
 
     def missing(self, block: Block) -> None:
         total = block.start + 1
