@@ -1,4 +1,5 @@
-"""The model says the same whatever it is asked. P1; P2 where no baseline tells how odd that is.
+"""The model, or one of its versions, says the same whatever it is asked. P1; P2 where no baseline tells how odd that
+is, and for a shadow, whose answers nobody gets.
 
 True when over the newest panes there are more than 100 predictions, at least 20 distinct inputs, all predictions are
 identical (each of 32 hash-bit counters is 0 or the number of predictions), and the reference makes such a run
@@ -42,21 +43,44 @@ class Collapse:
         return f"warming up {rows}/{MORE_THAN_ROWS} predictions"
 
     def evaluate(self, context: CheckContext) -> list[Finding]:
-        window = context.identical
+        whole = self._findings(context, UNIT, context.identical)
+        one_alone = sum(not answers.shadow for answers in context.by_version.values()) == 1
+        return whole + [
+            finding
+            for version, answers in context.by_version.items()
+            if answers.shadow or not (whole or one_alone)  # told already
+            for finding in self._findings(context, _unit_of(version), answers.identical, shadow=answers.shadow)
+        ]
+
+    def resolved(self, context: CheckContext) -> tuple[str, ...]:
+        """Over the newest hundred predictions or more, answers differ again; or the version has gone."""
+        newest = {_unit_of(version): answers.newest for version, answers in context.by_version.items()}
+        differs = [
+            name
+            for name, window in {UNIT: context.newest, **newest}.items()
+            if window is not None and not is_identical(context.layout, window.vector)
+        ]
+        return (*differs, *sorted(context.collapsed.difference(newest, (UNIT,))))
+
+    def _findings(
+        self, context: CheckContext, unit: str, window: Window | None, *, shadow: bool = False
+    ) -> list[Finding]:
+        """One, where the run is a collapse."""
         if window is None or not _is_collapse(context, window):
             return []
         rows = int(window.vector[context.layout.outputs.rows])
         nats = _nats(context, window)
         minutes = window.end_minute - window.start_minute
+        of = "" if unit == UNIT else f" of {unit}"
         return [
             Finding(
                 rule=self.name,
                 layer=self.layer,
-                tier=Tier.P2 if nats is None else Tier.P1,
+                tier=Tier.P2 if nats is None or shadow else Tier.P1,
                 minute=context.minute,
-                summary=f"all {rows:,} predictions of the last {minutes} min are identical, on different inputs",
+                summary=f"all {rows:,} predictions{of} in the last {minutes} min are identical, on different inputs",
                 evidence=1.0 if nats is None else nats / IMPROBABLE_NATS,
-                features=(UNIT,),
+                features=(unit,),
                 value=1.0,
                 threshold=1.0,
                 rows=rows,
@@ -64,11 +88,9 @@ class Collapse:
             )
         ]
 
-    def resolved(self, context: CheckContext) -> tuple[str, ...]:
-        """Over the newest hundred predictions or more, answers differ again."""
-        if context.newest is None or is_identical(context.layout, context.newest.vector):
-            return ()
-        return (UNIT,)
+
+def _unit_of(version: str) -> str:
+    return f"version {version}" if version else "answers without a version"
 
 
 def is_identical(layout: Layout, vector: IntVector) -> bool:

@@ -154,6 +154,14 @@ class VersionDifferences:
     counts: tuple[IntVector, IntVector] | None = None
 
 
+class VersionAnswers(NamedTuple):
+    """As ``CheckContext.identical`` and ``newest``, of one version. ``shadow``: nobody gets its answers."""
+
+    identical: Window | None
+    newest: Window | None
+    shadow: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class CheckContext:
     """One model at one minute.
@@ -165,6 +173,8 @@ class CheckContext:
         open_features: features with an open drift incident that moved within the last 24 h.
         identical: the longest run of newest panes in which all predictions are the same (``collapse_window``).
         newest: the fewest newest panes with at least 100 predictions (``newest_window``).
+        by_version: the same of each version that answered within a day.
+        collapsed: names that open incidents of ``collapse`` wait for.
         differs_since: the minute at which the last long run of identical predictions was over; -1: there was none.
         samples: of the newest 24 h, by name (``statistics.samples``).
         service: None before a week of traffic is known.
@@ -187,6 +197,8 @@ class CheckContext:
     open_features: frozenset[str] = frozenset()
     identical: Window | None = None
     newest: Window | None = None
+    by_version: Mapping[str, VersionAnswers] = field(default_factory=dict)
+    collapsed: frozenset[str] = frozenset()
     differs_since: int = -1
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     service: ServiceView | None = None

@@ -20,7 +20,7 @@ from mlmon_sidecar.hub.estimate_watch import EstimateWatch
 from mlmon_sidecar.hub.label_drift_watch import LabelDriftWatch
 from mlmon_sidecar.hub.label_state import LabelState, label_state
 from mlmon_sidecar.hub.losses import LossWatch
-from mlmon_sidecar.hub.newest import NewestPredictions
+from mlmon_sidecar.hub.newest import NewestByVersion, NewestPredictions
 from mlmon_sidecar.hub.outcome_watch import OutcomeWatch, label_history
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.retention import MINUTES_KEPT
@@ -36,7 +36,6 @@ from mlmon_sidecar.statistics.edetector import Detector, DetectorOptions, Step
 from mlmon_sidecar.statistics.indicator_set import tolerances
 from mlmon_sidecar.statistics.indicators import FEATURES, indicators
 from mlmon_sidecar.statistics.onset_shape import Shape
-from mlmon_sidecar.statistics.samples import merge_samples
 from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.contract import ModelState, Point, Seal, StoredPane
 
@@ -101,6 +100,7 @@ class ModelEvaluator:
         self._book = IncidentBook(self.plan.name, self._store.incidents(self.plan.name, only_open=True))
         self._windows = Windows(self.plan.name, self.plan.layout.size)
         self._newest = NewestPredictions(self.plan.layout)
+        self._newest_by_version = NewestByVersion(self.plan.layout)
         self._service = ServiceWatch(self.plan, self._progress.get("service")) if self.plan.service else None
         if self.segments is not None:
             segments = b"" if stored is None else stored.segments or b""
@@ -128,6 +128,7 @@ class ModelEvaluator:
                 self._versions.load(delta.minute, delta.parts)
                 if delta.minute > self.watermark - RUN_MINUTES:
                     self._newest.add(delta.minute, delta.vector, delta.samples)
+                    self._newest_by_version.add(delta)
 
     # ------------------------------------------------------------ sealing
 
@@ -172,6 +173,7 @@ class ModelEvaluator:
             if self._draws:
                 points.extend(minute_points(self.plan.layout, delta.minute, delta.vector))
             self._newest.add(delta.minute, delta.vector, delta.samples, delta.minutes)
+            self._newest_by_version.add(delta)
         self._windows.add(delta.minute, delta.vector, delta.samples)
         if late and self.segments is not None:
             self.segments.late(delta.vector, delta.minute)
@@ -230,6 +232,8 @@ class ModelEvaluator:
             open_features=frozenset() if known is None else frozenset(known.features),
             identical=self._newest.identical,
             newest=self._newest.newest,
+            by_version=self._newest_by_version.view(self.plan.shadow),
+            collapsed=self._told(COLLAPSE.name),
             differs_since=self._newest.differs_since,
             samples=RecentSamples(self._windows, minute),
             service=service,
@@ -319,15 +323,17 @@ class ModelEvaluator:
         """
         if not self._take_newer():
             return []
-        newest = self._newest.copy()
+        newest, by_version = self._newest.copy(), self._newest_by_version.copy()
         for _, delta in sorted(self._early.items()):
             newest.add(delta.minute, delta.vector, delta.samples)
+            by_version.add(delta)
             context = CheckContext(
                 model=self.plan.name,
                 minute=delta.minute,
                 layout=self.plan.layout,
                 reference=self.plan.reference,
                 identical=newest.identical,
+                by_version=by_version.view(self.plan.shadow),
             )
             moves = [self._book.find(finding, provisional=True) for finding in COLLAPSE.evaluate(context)]
             if moves:
@@ -354,7 +360,8 @@ class ModelEvaluator:
             self._looked_through = stored[-1].pane_id
             for delta in sum_panes(stored, (), self.plan.shadow).deltas.get(self.plan.layout.hash, ()):
                 if delta.minute > max(self.watermark, self._unseen_through):
-                    self._early[delta.minute] = _joined(self._early.get(delta.minute), delta)
+                    early = self._early.get(delta.minute)
+                    self._early[delta.minute] = delta if early is None else early + delta
             if len(self._early) > EARLY_MINUTES:  # a part of a minute must not be taken for the whole
                 self._unseen_through = max(self._early)
                 self._early.clear()
@@ -421,9 +428,3 @@ class ModelEvaluator:
     @property
     def baseline_quality(self) -> float | None:
         return self._outcomes.baseline
-
-
-def _joined(before: Delta | None, gain: Delta) -> Delta:
-    if before is None:
-        return gain
-    return Delta(gain.minute, before.vector + gain.vector, merge_samples(before.samples, gain.samples))

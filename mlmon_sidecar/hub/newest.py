@@ -1,4 +1,4 @@
-"""The newest predictions, for the collapse check: the run in which all are the same, and the last hundred or so.
+"""The newest predictions, for the collapse checks: the run in which all are the same, and the last hundred or so.
 
 Rows count, not minutes: a service with ten requests an hour collapses as surely as one with a thousand a second. A pane
 whose own predictions differ ends every run, so one merged window is all there is to keep.
@@ -7,28 +7,30 @@ whose own predictions differ ends every run, so one merged window is all there i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmon_sidecar.checks.collapse import MORE_THAN_ROWS, is_identical
+from mlmon_sidecar.checks.collapse import MORE_THAN_ROWS, REACH_MINUTES, is_identical
+from mlmon_sidecar.checks.context import VersionAnswers
 from mlmon_sidecar.records import Sample, Window
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import INPUTS, merge_samples
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.hub.seal import Delta
     from mlmon_sidecar.records import IntVector
 
 
 class NewestPredictions:
-    """Feed panes in minute order."""
+    """Feed panes in minute order, all of one length: the layout's, or as much of it as holds the predictions."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._rows_cell = layout.outputs.rows
         self._panes: deque[Window] = deque()
-        self._sum: IntVector = np.zeros(layout.size, np.int64)
+        self._sum: IntVector = np.zeros(1, np.int64)
         self.identical: Window | None = None
         self.differs_since = -1  # the minute at which the last long run of identical predictions was over
 
@@ -40,9 +42,14 @@ class NewestPredictions:
         return other
 
     @property
+    def end_minute(self) -> int:
+        """Behind the newest pane with predictions; -1 before there is one."""
+        return self._panes[-1].end_minute if self._panes else -1
+
+    @property
     def newest(self) -> Window | None:
         """The fewest newest panes with a hundred predictions; None where there are not so many."""
-        if self._sum[self._rows_cell] < MORE_THAN_ROWS:
+        if not self._panes or self._sum[self._rows_cell] < MORE_THAN_ROWS:
             return None
         return Window(self._layout.model, self._panes[0].start_minute, self._panes[-1].end_minute, self._sum)
 
@@ -53,7 +60,7 @@ class NewestPredictions:
         start, end = minute + 1 - minutes, minute + 1
         pane = Window(self._layout.model, start, end, vector, {INPUTS: samples.get(INPUTS, ())})
         self._panes.append(pane)
-        self._sum = self._sum + vector
+        self._sum = self._sum + vector if len(self._panes) > 1 else vector
         while self._sum[self._rows_cell] - self._panes[0].vector[self._rows_cell] >= MORE_THAN_ROWS:
             self._sum = self._sum - self._panes.popleft().vector
         run, self.identical = self.identical, self._run_with(pane)
@@ -73,3 +80,36 @@ class NewestPredictions:
         if not is_identical(self._layout, vector):
             return pane
         return Window(run.model, run.start_minute, pane.end_minute, vector, merge_samples(run.samples, pane.samples))
+
+
+class NewestByVersion:
+    """The newest predictions of each version that answered within a day: one may be stuck while the others hide it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._end = layout.outputs.confidence_ppm + 1  # features lie behind
+        self._known: dict[str, NewestPredictions] = {}
+
+    def copy(self) -> NewestByVersion:
+        """One of its own, as of ``NewestPredictions``."""
+        other = NewestByVersion(self._layout)
+        other._known = {version: newest.copy() for version, newest in self._known.items()}
+        return other
+
+    def add(self, delta: Delta) -> None:
+        """Minutes in their order."""
+        for version, vector in delta.parts.items():
+            if vector[self._layout.outputs.rows]:
+                newest = self._known.setdefault(version, NewestPredictions(self._layout))
+                newest.add(
+                    delta.minute, vector[: self._end].copy(), {INPUTS: delta.inputs.get(version, ())}, delta.minutes
+                )
+        gone = delta.minute - REACH_MINUTES
+        self._known = {version: newest for version, newest in self._known.items() if newest.end_minute > gone}
+
+    def view(self, shadow: Collection[str]) -> Mapping[str, VersionAnswers]:
+        """By version. ``shadow``: versions whose answers nobody gets."""
+        return {
+            version: VersionAnswers(known.identical, known.newest, version in shadow)
+            for version, known in self._known.items()
+        }

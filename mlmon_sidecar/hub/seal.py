@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmon_sidecar.records import Pane, PaneKey, Sample
-from mlmon_sidecar.statistics.samples import merge_samples
+from mlmon_sidecar.statistics.samples import INPUTS, merge_samples
 from mlmon_sidecar.store.contract import StoredPane
 
 if TYPE_CHECKING:
@@ -26,6 +26,18 @@ class Delta:
     samples: Mapping[str, tuple[Sample, ...]]
     minutes: int = 1
     parts: Mapping[str, IntVector] = field(default_factory=dict)  # version -> its counts, shadows included
+    inputs: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)  # version -> sampled inputs of its rows
+
+    def __add__(self, other: Delta) -> Delta:
+        """More of the same minute."""
+        parts = {**self.parts}
+        for version, vector in other.parts.items():
+            parts[version] = parts[version] + vector if version in parts else vector
+        inputs = {**self.inputs}
+        for version, members in other.inputs.items():
+            inputs[version] = merge_samples({INPUTS: inputs.get(version, ())}, {INPUTS: members})[INPUTS]
+        samples = merge_samples(self.samples, other.samples)
+        return Delta(self.minute, self.vector + other.vector, samples, self.minutes, parts, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +93,11 @@ def minutes_of(panes: Iterable[Pane], shadow: Collection[str] = ()) -> dict[str,
 def _together(minute: int, versions: Mapping[str, Pane], shadow: Collection[str]) -> Delta:
     live = [pane for version, pane in versions.items() if version not in shadow]
     parts = {version: pane.vector for version, pane in versions.items()}
+    inputs = {version: pane.samples.get(INPUTS, ()) for version, pane in versions.items()}
     if not live:
-        return Delta(minute, np.zeros_like(next(iter(parts.values()))), {}, parts=parts)
+        return Delta(minute, np.zeros_like(next(iter(parts.values()))), {}, parts=parts, inputs=inputs)
     whole = reduce(add, live)
-    return Delta(minute, whole.vector, whole.samples, parts=parts)
+    return Delta(minute, whole.vector, whole.samples, parts=parts, inputs=inputs)
 
 
 def add(left: Pane | None, right: Pane) -> Pane:

@@ -170,12 +170,12 @@ def shrunk_shares(bins: FloatVector, chance: float, shrink: float) -> FloatVecto
     """Shares at or below each alarm edge when every confidence c becomes ``chance + (1 - shrink) (c - chance)``.
 
     Args:
-        bins: (50,) reference confidence counts.
+        bins: (50,) reference confidence counts, or (10,) of the alarm's bins alone.
         chance: 1/K. Edges at or below it cannot be crossed by shrinking and come out NaN.
     """
     edges = np.array(CONFIDENCE_EDGES)[list(CONFIDENCE_ALARM)]
     cumulated = np.concatenate(([0.0], np.cumsum(bins))) / bins.sum()
-    grid = np.concatenate(([0.0], CONFIDENCE_EDGES, [1.0]))
+    grid = np.concatenate(([0.0], edges if len(bins) == len(edges) + 1 else CONFIDENCE_EDGES, [1.0]))
     before = np.minimum(1.0, chance + (edges - chance) / (1 - shrink))
     shares: FloatVector = np.where(edges > chance, np.interp(before, grid, cumulated), np.nan)
     return shares
@@ -318,18 +318,36 @@ def _output(builder: IndicatorBuilder, stream: str, name: str, reference: Refere
 
 
 def _confidence(builder: IndicatorBuilder, layout: Layout, reference: Reference) -> None:
-    """One-sided: more low confidences than the reference would show if every confidence shrank towards chance."""
     outputs, vector = layout.outputs, reference.vector
-    total = int(vector[outputs.confidence_alarm].sum())
     bins = vector[outputs.confidence].astype(np.float64)
-    if total == 0 or bins.sum() == 0:
+    if vector[outputs.confidence_alarm].any() and bins.any():
+        chance = 1 / max(2, len(layout.prediction.classes))
+        _output(builder, CONFIDENCE, "confidence", reference)
+        slack = slack_of(reference, key_of(CONFIDENCE, "confidence"))
+        confidence_shares(builder, outputs.confidence_alarm, vector, slack, chance, bins)
+
+
+def confidence_shares(
+    builder: IndicatorBuilder,
+    span: slice,
+    vector: IntVector,
+    slack: Slack,
+    chance: float,
+    bins: FloatVector | None = None,
+) -> None:
+    """One-sided: more low confidences than the reference would show if every confidence shrank towards chance.
+
+    Args:
+        span: of the alarm's bins.
+        bins: finer ones, where they are counted.
+    """
+    total = int(vector[span].sum())
+    if total == 0:
         return
-    chance = 1 / max(2, len(layout.prediction.classes))
-    cells = list(range(outputs.confidence_alarm.start, outputs.confidence_alarm.stop))
-    shares = np.cumsum(vector[outputs.confidence_alarm]) / total
-    slack = slack_of(reference, key_of(CONFIDENCE, "confidence"))
+    cells = list(range(span.start, span.stop))
+    shares = np.cumsum(vector[span]) / total
     margin = slack.h(total / WEIGHT_UNIT) / 2
-    _output(builder, CONFIDENCE, "confidence", reference)
+    bins = vector[span].astype(np.float64) if bins is None else bins
     for k, limit in enumerate(shrunk_shares(bins, chance, CONFIDENCE_SHRINK), start=1):
         if not math.isnan(limit):
             share = float(shares[k - 1])

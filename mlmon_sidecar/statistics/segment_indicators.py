@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlmon_sidecar.records import WEIGHT_UNIT
 from mlmon_sidecar.statistics.indicator_set import IndicatorBuilder, IndicatorSet
 from mlmon_sidecar.statistics.indicators import (
+    CONFIDENCE,
     FEATURES,
     NULLS,
     PREDICTIONS,
@@ -24,6 +25,7 @@ from mlmon_sidecar.statistics.indicators import (
     SEGMENTS,
     STREAM_WEIGHT,
     Slack,
+    confidence_shares,
     each_cell,
     feature_weights,
     key_of,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from mlmon_sidecar.statistics.segments import Block
 
 WHOLE: Mapping[str, str] = {SEGMENTS: FEATURES, SEGMENT_NULLS: NULLS, SEGMENT_PREDICTIONS: PREDICTIONS}
-"""Stream of segments -> the stream that watches the same of the whole traffic."""
+"""Stream of segments -> the stream that watches the same of the whole traffic; confidence has one of its own there."""
 
 
 class SegmentUnit(NamedTuple):
@@ -48,7 +50,7 @@ class SegmentUnit(NamedTuple):
 
     block: Block
     stream: str
-    column: str  # a feature, or "score" or "class"
+    column: str  # a feature, or "score", "class" or "confidence"
 
     @property
     def segment(self) -> str:
@@ -65,9 +67,15 @@ class SegmentUnit(NamedTuple):
         return key_of(self.stream, self.name)
 
     @property
+    def whole(self) -> tuple[str, str]:
+        """(stream, unit) that watches the same of the whole traffic."""
+        sure = self.stream == SEGMENT_PREDICTIONS and self.column == CONFIDENCE
+        return CONFIDENCE if sure else WHOLE[self.stream], self.column
+
+    @property
     def whole_key(self) -> str:
         """Key of what it has learned of the same in the whole traffic."""
-        return key_of(WHOLE[self.stream], self.column)
+        return key_of(*self.whole)
 
     @property
     def name(self) -> str:
@@ -145,10 +153,18 @@ class _Watching:
             ("class", outputs.class_weight if space.classes else None, each_cell),
         ):
             if source is not None:
-                key, unit = key_of(PREDICTIONS, column), SegmentUnit(block, SEGMENT_PREDICTIONS, column)
-                span = self._cells.span(block, source)
-                self._unit(unit, 1.0, key)
-                watch(self.builder, span, self._reference.vector, self._slack(unit, key, span, source))
+                span, slack = self._prediction(block, column, source)
+                watch(self.builder, span, self._reference.vector, slack)
+        if space.classes:
+            span, slack = self._prediction(block, CONFIDENCE, outputs.confidence_alarm)
+            chance = 1 / max(2, len(space.classes))
+            confidence_shares(self.builder, span, self._reference.vector, slack, chance)
+
+    def _prediction(self, block: Block, column: str, source: slice) -> tuple[slice, Slack]:
+        """Begin a unit; its cells, and what they may move by."""
+        unit, span = SegmentUnit(block, SEGMENT_PREDICTIONS, column), self._cells.span(block, source)
+        self._unit(unit, 1.0, unit.whole_key)
+        return span, self._slack(unit, unit.whole_key, span, source)
 
     def _unit(self, unit: SegmentUnit, weight: float, profile_key: str | None) -> None:
         self.units[unit.stream, unit.name] = unit

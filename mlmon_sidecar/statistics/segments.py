@@ -1,8 +1,8 @@
 """Parts of the traffic that are watched by themselves: a block of cells for each value of a dimension.
 
 A block repeats those weights of the whole vector that alarms rest on, counted over the rows of its segment alone: rows,
-classes, score, and of each chosen column the alarm bins and what is missing. One dimension at a time: a row is in one
-block of each dimension. Figures are those of the whole traffic.
+classes, score, confidence, and of each chosen column the alarm bins and what is missing. One dimension at a time: a row
+is in one block of each dimension. Figures are those of the whole traffic.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ def block_sources(
     yield from (rows, rows + 1)
     if space.classes:
         yield from range(outputs.class_weight.start, outputs.class_weight.stop)
+        yield from range(outputs.confidence_alarm.start, outputs.confidence_alarm.stop)
     yield from range(outputs.score_alarm.start, outputs.score_alarm.stop)
     for cells in columns:
         yield from column_sources(cells)

@@ -75,9 +75,10 @@ def test_serving_counts_what_the_build_counted() -> None:
     assert baseline.layout.outputs.score_alarm.stop - baseline.layout.outputs.score_alarm.start > 1
     assert pane.vector[first:].sum() > 0
     differs = np.flatnonzero(pane.vector[first:] != baseline.reference.vector[first:])
-    classes = baseline.layout.outputs.class_weight  # told by the settings of serving, which this batch has none of
+    outputs = baseline.layout.outputs  # classes are told by the settings of serving, which this batch has none of
     told = {baseline.layout.segment_cells.cell(b, c) - first for b in baseline.layout.segment_cells.blocks
-            for c in range(classes.start, classes.stop)}  # fmt: skip
+            for span in (outputs.class_weight, outputs.confidence_alarm)
+            for c in range(span.start, span.stop)}  # fmt: skip
     assert set(differs.tolist()) <= told
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mlmon_sidecar.checks import CHECKS, CheckContext
 from mlmon_sidecar.checks.collapse import collapse_window, is_identical, newest_window
+from mlmon_sidecar.checks.context import VersionAnswers
 from mlmon_sidecar.records import Tier, Window
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,7 +35,7 @@ def test_one_minute_of_identical_answers_pages() -> None:
     (finding,) = COLLAPSE.evaluate(context(minutes(1, 150, score=0.42)))
     assert (finding.tier, finding.features, finding.rows) == (Tier.P1, ("prediction",), 150)
     assert finding.evidence > 1
-    assert finding.summary == "all 150 predictions of the last 1 min are identical, on different inputs"
+    assert finding.summary == "all 150 predictions in the last 1 min are identical, on different inputs"
 
 
 def test_low_traffic_pages_as_soon_as_its_minutes_together_hold_enough() -> None:
@@ -106,3 +107,40 @@ def test_no_predictions_are_neither_collapse_nor_recovery() -> None:
     assert collapse_window(LAYOUT, [empty]) is None
     assert COLLAPSE.evaluate(context([empty])) == []
     assert COLLAPSE.resolved(context([empty])) == ()
+
+
+def answers(newest_first: list[Window], *, shadow: bool = False) -> VersionAnswers:
+    return VersionAnswers(collapse_window(LAYOUT, newest_first), newest_window(LAYOUT, newest_first), shadow)
+
+
+def test_a_stuck_version_pages_while_the_others_hide_it() -> None:
+    varied = minutes(3, 200, score=None)
+    by_version = {"v1": answers(varied), "v2": answers(minutes(3, 50, score=0.42))}
+    (finding,) = COLLAPSE.evaluate(replace(context(varied), by_version=by_version))
+    assert (finding.tier, finding.features, finding.rows) == (Tier.P1, ("version v2",), 150)
+    assert finding.summary == "all 150 predictions of version v2 in the last 3 min are identical, on different inputs"
+
+
+def test_a_stuck_shadow_is_less_urgent() -> None:
+    varied = minutes(3, 200, score=None)
+    by_version = {"v1": answers(varied), "v2": answers(minutes(3, 50, score=0.42), shadow=True)}
+    (finding,) = COLLAPSE.evaluate(replace(context(varied), by_version=by_version))
+    assert (finding.tier, finding.features) == (Tier.P2, ("version v2",))
+
+
+def test_one_version_alone_is_the_model() -> None:
+    stuck = minutes(3, 50, score=0.42)
+    for by_version in ({"v1": answers(stuck)}, {"v1": answers(stuck), "v2": answers(stuck)}):
+        (finding,) = COLLAPSE.evaluate(replace(context(stuck), by_version=by_version))
+        assert finding.features == ("prediction",)
+
+
+def test_a_version_is_right_again_when_it_differs_or_has_gone() -> None:
+    varied, stuck = minutes(3, 200, score=None), minutes(3, 50, score=0.42)
+    told = replace(context(varied), collapsed=frozenset({"version v2"}))
+    still = {"v1": answers(varied), "v2": answers(stuck)}
+    assert COLLAPSE.resolved(replace(told, by_version=still)) == ("prediction", "version v1")
+    assert "version v2" in COLLAPSE.resolved(replace(told, by_version={**still, "v2": answers(varied)}))
+    assert "version v2" in COLLAPSE.resolved(replace(told, by_version={"v1": answers(varied)}))
+    few = {**still, "v2": answers(minutes(1, 20, score=0.42))}
+    assert "version v2" not in COLLAPSE.resolved(replace(told, by_version=few))

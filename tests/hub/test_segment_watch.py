@@ -38,13 +38,15 @@ def rows(
     gold: float = 0.5,
     nulls: str = "",
     stuck: bool = False,
+    unsure: float = 0.0,
 ) -> PredictionBatch:
     """Rows of one minute; ``x`` moved, or missing, in one town; ``gold``: that segment's share; ``stuck``: its answers
-    are all the same."""
+    are all the same; ``unsure``: how far its scores lie nearer to the middle, negative farther."""
     rng = np.random.default_rng(minute)
     town = rng.choice(["A", "B"], count)
     x = rng.normal(size=count) + shift * (town == moved)
     scores, is_gold = rng.uniform(size=count), rng.uniform(size=count) < gold
+    scores = np.where(is_gold, np.clip(0.5 + (1 - unsure) * (scores - 0.5), 0, 1), scores)
     made = batch_from_columns(
         "m", now_ns=0, options=OPTIONS, scores=np.where(is_gold & stuck, 0.9, scores).tolist(),
         segments=["gold" if one else "tin" for one in is_gold],
@@ -115,9 +117,32 @@ def test_a_segment_that_is_answered_one_thing_is_told_by_its_score(tmp_path: Pat
     assert watched.told_rules() == []
     watched.feed([pane(START + minute, gold=0.05, stuck=True) for minute in range(240, 420)])
     (found,) = watched.told_rules()
-    assert (found.rule, found.tier) == ("segment_drift", 3)
-    assert "segment=gold: predicted score" in found.features
+    assert (found.rule, found.tier) == ("segment_drift", 2)
+    assert found.features[:2] == ("segment=gold: predicted score", "segment=gold: predicted class")
+    assert found.summary.startswith(
+        "in segment=gold 100% of answers lie in one bin of the score; in segment=gold 100% of answers are class 'yes'"
+    )
+    assert found.details["segments"]["segment=gold: predicted class"]["top_share"] == 1.0
     assert found.opened_minute <= START + 361
+
+
+def test_a_segment_that_the_model_is_less_sure_of_is_told(tmp_path: Path) -> None:
+    """Its scores draw nearer to the middle, and half of them are still on either side."""
+    watched = Split(tmp_path, gold=0.05)
+    watched.feed([pane(START + minute, gold=0.05, unsure=0.5) for minute in range(600)])
+    (found,) = watched.told_rules()
+    assert (found.rule, found.tier) == ("segment_drift", 3)
+    assert "segment=gold: predicted confidence" in found.features
+    told = found.details["segments"]["segment=gold: predicted confidence"]
+    assert told["reference"] == pytest.approx(0.75, abs=0.02)
+    assert told["current"] == pytest.approx(0.625, abs=0.03)
+    assert "in segment=gold mean confidence fell from about 0.7" in found.summary
+
+
+def test_a_segment_that_the_model_is_surer_of_is_not_told_by_its_confidence(tmp_path: Path) -> None:
+    watched = Split(tmp_path, gold=0.05)
+    watched.feed([pane(START + minute, gold=0.05, unsure=-0.8) for minute in range(600)])
+    assert all("confidence" not in name for each in watched.told_rules() for name in each.features)
 
 
 def test_healthy_traffic_is_silent(watched: Split) -> None:

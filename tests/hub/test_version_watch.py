@@ -28,22 +28,38 @@ def made(minute: int, rows: int, version: str, *, shift: float = 0.0, x: float =
     return pane
 
 
+def stuck(minute: int, rows: int, version: str) -> Pane:
+    """One answer to everything."""
+    (pane,) = panes(batch([minute] * rows, seed=minute, score=0.9), version=version)
+    return pane
+
+
 class Served(Watched):
     """Hours of traffic, a pane a third of an hour and version."""
 
     now = START
 
-    def hours(self, count: float, rows: dict[str, int], **moved: Any) -> None:
-        """``rows`` of each version an hour; what is ``moved`` is of the last one."""
+    def hours(self, count: float, rows: dict[str, int], *, stuck_one: str = "", **moved: Any) -> None:
+        """``rows`` of each version an hour; what is ``moved`` is of the last one, ``stuck_one`` gives one answer."""
         last = list(rows)[-1] if rows else ""
         for _ in range(round(count * HOUR / EVERY)):
-            sent = [made(self.now, each // 3, v, **(moved if v == last else {})) for v, each in rows.items()]
+            sent = [
+                stuck(self.now, each // 3, v)
+                if v == stuck_one
+                else made(self.now, each // 3, v, **(moved if v == last else {}))
+                for v, each in rows.items()
+            ]
             self.now += EVERY
             self.flush(*sent, through=self.now - 1)
             self.hub.tick()
 
     def found(self) -> Sequence[Incident]:
         return [one for one in self.store.incidents("m") if one.rule == "version_difference"]
+
+    @property
+    def collapse(self) -> Incident:
+        (found,) = [one for one in self.store.incidents("m") if one.rule == "collapse"]
+        return found
 
     @property
     def compared(self) -> dict[str, str]:
@@ -73,17 +89,42 @@ def test_a_canary_that_scores_higher_is_found_and_named(tmp_path: Path) -> None:
     assert found.opened_minute - onset <= 10 * HOUR
 
 
-def test_a_canary_that_answers_one_thing_is_found_though_the_whole_still_varies(tmp_path: Path) -> None:
-    """A collapse of one version is none of the model: the other's answers hide it from the checks of all traffic."""
+def test_a_canary_that_answers_one_thing_pages_though_the_whole_still_varies(tmp_path: Path) -> None:
     served = Served(tmp_path)
     served.hours(6, {"v1": 900})
     onset = served.now
-    served.hours(4, {"v1": 810, "v2": 90}, shift=2.0)
-    assert {one.rule for one in served.store.incidents("m")} == {"version_difference"}
-    (found,) = served.found()
-    assert found.tier is Tier.P2 and "v2 vs v1: score" in found.features
-    assert found.details["differences"]["v2 vs v1: score"]["current_mean"] == pytest.approx(1.0, abs=0.01)
-    assert found.opened_minute - onset <= 3 * HOUR
+    served.hours(4, {"v1": 810, "v2": 90}, stuck_one="v2")
+    paged, differs = sorted(served.store.incidents("m"), key=lambda one: one.rule)
+    assert (paged.rule, paged.tier, paged.features) == ("collapse", Tier.P1, ("version v2",))
+    assert paged.opened_minute - onset <= 2 * HOUR  # 90 an hour, and more than a hundred are needed
+    assert paged.resolved_minute is None
+    assert differs.tier is Tier.P2 and "v2 vs v1: score" in differs.features
+    assert differs.details["differences"]["v2 vs v1: score"]["current_mean"] == pytest.approx(0.9, abs=0.01)
+    served.restart()
+    served.hours(3, {"v1": 810, "v2": 90})
+    assert served.collapse.resolved_minute is not None
+
+
+def test_a_stuck_canary_pages_before_its_minutes_are_sealed(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.hours(6, {"v1": 900})
+    served.flush(made(served.now, 400, "v1"), stuck(served.now, 200, "v2"), through=served.now - 1)
+    (evaluator,) = served.hub.evaluators()
+    sealed = evaluator.watermark
+    served.hub.tick()
+    assert evaluator.watermark == sealed < served.now
+    found = served.collapse
+    assert (found.provisional, found.features, found.tier) == (True, ("version v2",), Tier.P1)
+
+
+def test_a_stuck_canary_that_is_taken_away_is_over_a_day_later(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.hours(6, {"v1": 900})
+    served.hours(3, {"v1": 810, "v2": 90}, stuck_one="v2")
+    served.hours(23, {"v1": 900})
+    assert served.collapse.resolved_minute is None
+    served.hours(2, {"v1": 900})
+    assert served.collapse.resolved_minute is not None
 
 
 def test_a_version_that_takes_over_is_compared_with_the_days_before(tmp_path: Path) -> None:
