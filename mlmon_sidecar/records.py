@@ -413,6 +413,13 @@ class WeightedCell(NamedTuple):
     squares: float  # sum of weight**2, for intervals alone
 
 
+class Part(NamedTuple):
+    """A part of a model's predictions: those of one version, or of one segment."""
+
+    kind: str  # "version" or "segment"
+    name: str
+
+
 class SegmentCell(NamedTuple):
     """Signed count of labelled predictions of one segment."""
 

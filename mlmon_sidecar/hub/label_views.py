@@ -11,7 +11,7 @@ from mlmon_sidecar.hub.view import ErrorView, RatingView, ScoreView
 from mlmon_sidecar.outcomes.ranking import ScoreCell, auc_interval, mean_loss, ranked
 from mlmon_sidecar.outcomes.ratings import ratings_of
 from mlmon_sidecar.outcomes.regression import ErrorSums, errors_of
-from mlmon_sidecar.records import LabelErrors, LabelScores, OutcomeCell
+from mlmon_sidecar.records import LabelErrors, LabelScores, OutcomeCell, Part
 from mlmon_sidecar.statistics.error_bins import bin_in
 from mlmon_sidecar.statistics.error_scale import Scale
 from mlmon_sidecar.store import Store
@@ -19,21 +19,25 @@ from mlmon_sidecar.store import Store
 Nothing = tuple[None, None]
 
 
-def score_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> ScoreView | None:
+def score_view(
+    store: Store, plan: ModelPlan, first_day: int, last_day: int, part: Part | None = None
+) -> ScoreView | None:
     """None for a model without a positive class or without labelled scores; of several classes, the score is that of
     the class that was answered and ranks no class alone."""
     positive = plan.positive or plan.layout.prediction.positive
     if not positive or plan.predicts == "multiclass" or plan.generates:
         return None
-    labelled = store.label_scores(plan.name, positive, first_day, last_day)
+    labelled = store.label_scores(plan.name, positive, first_day, last_day, part)
     return None if labelled.rows <= 0 else score_figures(labelled, labelled.rows, labelled.rows)
 
 
-def answer_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> ScoreView | None:
+def answer_view(
+    store: Store, plan: ModelPlan, first_day: int, last_day: int, part: Part | None = None
+) -> ScoreView | None:
     """How well a model of several classes knows when it is right; None for others and without labelled scores."""
     if plan.predicts != "multiclass" or plan.generates:
         return None
-    labelled = store.answer_scores(plan.name, first_day, last_day)
+    labelled = store.answer_scores(plan.name, first_day, last_day, part)
     return None if labelled.rows <= 0 else score_figures(labelled, labelled.rows, labelled.rows)
 
 
@@ -55,9 +59,11 @@ def score_figures(labelled: LabelScores, rows: int, weight: float) -> ScoreView:
     }
 
 
-def error_view(store: Store, plan: ModelPlan, first_day: int, last_day: int) -> ErrorView | None:
+def error_view(
+    store: Store, plan: ModelPlan, first_day: int, last_day: int, part: Part | None = None
+) -> ErrorView | None:
     """None without labels that are the number a prediction spoke of."""
-    labelled = store.label_errors(plan.name, first_day, last_day)
+    labelled = store.label_errors(plan.name, first_day, last_day, part)
     return None if labelled is None else error_figures(labelled, labelled.sums[0])
 
 

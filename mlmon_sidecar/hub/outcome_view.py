@@ -18,21 +18,19 @@ from mlmon_sidecar.hub.view import (
     MatureView,
     OutcomeView,
     PartOutcomeView,
-    SegmentOutcomeView,
-    VersionOutcomeView,
 )
 from mlmon_sidecar.hub.weighted_view import weighted_view
 from mlmon_sidecar.outcomes.equal_age import at_ages
 from mlmon_sidecar.outcomes.metric import Watched, counts_of
 from mlmon_sidecar.outcomes.tolerance import Within
-from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, SegmentCell, Window
+from mlmon_sidecar.records import MINUTE_NS, OutcomeCell, Part, SegmentCell, Window
 from mlmon_sidecar.statistics.calibration import Estimate
 from mlmon_sidecar.statistics.intervals import Z95
 from mlmon_sidecar.store import Store
 
 OUTCOME_DAYS = 7
 SEGMENTS_SHOWN = 50
-PARTS_AVERAGED = 10  # versions, and segments: a millisecond each of the hub's time
+PARTS_DETAILED = 10  # versions, and segments: some milliseconds each of the hub's time
 
 
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
@@ -52,6 +50,8 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
     final = _figure(metric, state.mature)[0]
     name = "accuracy" if metric is None else metric.name
     found, note = _estimate(plan, window, name, state)
+    parts = _Parts(store, plan, metric, (first, newest))
+    by_segment = _by_segment(store.segment_cells(plan.name, first, newest))
     return {
         "metric": name,
         "tolerance": metric.tolerance if isinstance(metric, Within) else None,
@@ -73,8 +73,10 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "maturity": _maturity(state, predictions),
         "mature_age_days": state.maturity.mature_age,
         "delay_moved": state.maturity.moved,
-        "versions": _versions(metric, cells, single),
-        "segments": _segments(metric, store.segment_cells(plan.name, first, newest), single),
+        "versions": [
+            {"version": name, **view} for name, view in sorted(parts.of("version", _by_version(cells)).items())
+        ],
+        "segments": [{"segment": name, **view} for name, view in parts.of("segment", by_segment).items()],
         "baseline_averages": baseline_averages(plan.reference) if single else None,
         "classes": class_view(cells) if single else None,
         "scores": score_view(store, plan, first, newest),
@@ -180,34 +182,44 @@ def _check(state: LabelState) -> EstimateCheckView | None:
     return None if gap is None else {"days": gap.days, "gap": gap.gap, "broken": gap.broken}
 
 
-def _versions(metric: Watched | None, cells: Sequence[OutcomeCell], single: bool) -> list[VersionOutcomeView]:
-    by_version: dict[str, list[OutcomeCell]] = {}
+def _by_version(cells: Sequence[OutcomeCell]) -> dict[str, list[OutcomeCell]]:
+    parts: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
-        by_version.setdefault(cell.version, []).append(cell)
-    averaged = _most_labelled(by_version)[:PARTS_AVERAGED] if single else []
-    return [
-        {"version": version, **_part(metric, own, version in averaged)} for version, own in sorted(by_version.items())
-    ]
+        parts.setdefault(cell.version, []).append(cell)
+    return parts
 
 
-def _segments(metric: Watched | None, cells: Sequence[SegmentCell], single: bool) -> list[SegmentOutcomeView]:
-    """Those with the most labels. Figures alone: with many segments some are bad by chance."""
-    by_segment: dict[str, list[OutcomeCell]] = {}
+def _by_segment(cells: Sequence[SegmentCell]) -> dict[str, list[OutcomeCell]]:
+    parts: dict[str, list[OutcomeCell]] = {}
     for cell in cells:
         own = OutcomeCell("", 0, 0, cell.predicted, cell.actual, cell.rows)
-        by_segment.setdefault(cell.segment, []).append(own)
-    return [
-        {"segment": segment, **_part(metric, by_segment[segment], single and place < PARTS_AVERAGED)}
-        for place, segment in enumerate(_most_labelled(by_segment)[:SEGMENTS_SHOWN])
-    ]
+        parts.setdefault(cell.segment, []).append(own)
+    return parts
 
 
-def _most_labelled(parts: Mapping[str, Sequence[OutcomeCell]]) -> list[str]:
-    return sorted(parts, key=lambda name: (-sum(cell.rows for cell in parts[name]), name))
+class _Parts:
+    """Figures of versions and segments. Figures alone: of many parts some are bad by chance."""
 
+    def __init__(self, store: Store, plan: ModelPlan, metric: Watched | None, days: tuple[int, int]) -> None:
+        self._store, self._plan, self._metric, self._days = store, plan, metric, days
+        self._single = metric is not None and plan.predicts != "multilabel"
 
-def _part(metric: Watched | None, cells: Sequence[OutcomeCell], averaged: bool) -> PartOutcomeView:
-    value, low, high = _figure(metric, cells)
-    labelled = sum(cell.rows for cell in cells)
-    averages = averages_view(cells) if averaged else None
-    return {"realised": value, "low": low, "high": high, "labelled": labelled, "averages": averages}
+    def of(self, kind: str, parts: Mapping[str, Sequence[OutcomeCell]]) -> dict[str, PartOutcomeView]:
+        """Those with the most labels, these first."""
+        ranked = sorted(parts, key=lambda name: (-sum(cell.rows for cell in parts[name]), name))
+        shown = ranked if kind == "version" else ranked[:SEGMENTS_SHOWN]
+        return {name: self._view(kind, name, parts[name], at < PARTS_DETAILED) for at, name in enumerate(shown)}
+
+    def _view(self, kind: str, name: str, cells: Sequence[OutcomeCell], detailed: bool) -> PartOutcomeView:
+        value, low, high = _figure(self._metric, cells)
+        where = (self._store, self._plan, *self._days, Part(kind, name))
+        return {
+            "realised": value,
+            "low": low,
+            "high": high,
+            "labelled": sum(cell.rows for cell in cells),
+            "averages": averages_view(cells) if detailed and self._single else None,
+            "scores": score_view(*where) if detailed else None,
+            "answers": answer_view(*where) if detailed else None,
+            "errors": error_view(*where) if detailed else None,
+        }

@@ -285,13 +285,17 @@ class WeightedView(TypedDict):
 
 
 class PartOutcomeView(TypedDict):
-    """Of all labels of the week that are of one part of the predictions."""
+    """Of all labels of the week that are of one part of the predictions. What is None beyond the ten parts with the
+    most labels has not been looked up."""
 
     realised: float | None
     low: float | None
     high: float | None
     labelled: int
     averages: ClassAveragesView | None
+    scores: ScoreView | None
+    answers: ScoreView | None
+    errors: ErrorView | None
 
 
 class VersionOutcomeView(PartOutcomeView):

@@ -35,6 +35,7 @@ from mlmon_sidecar.records import (
     Losses,
     OutcomeCell,
     Pane,
+    Part,
     SegmentCell,
     WeightedCell,
 )
@@ -398,20 +399,22 @@ class PostgresStore:
         with self._reading() as db:
             return postgres_labels.slices(db, model, first_day, last_day)
 
-    def label_scores(self, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+    def label_scores(
+        self, model: str, positive: str, first_day: int, last_day: int, part: Part | None = None
+    ) -> LabelScores:
         """Labelled predictions by their score, both ends included."""
         with self._reading() as db:
-            return postgres_outcomes.scores(db, model, positive, first_day, last_day)
+            return postgres_outcomes.scores(db, model, positive, first_day, last_day, part)
 
-    def answer_scores(self, model: str, first_day: int, last_day: int) -> LabelScores:
+    def answer_scores(self, model: str, first_day: int, last_day: int, part: Part | None = None) -> LabelScores:
         """As ``label_scores``, of the scores of the classes that were answered: positive are those that were right."""
         with self._reading() as db:
-            return postgres_outcomes.answer_scores(db, model, first_day, last_day)
+            return postgres_outcomes.answer_scores(db, model, first_day, last_day, part)
 
-    def label_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
+    def label_errors(self, model: str, first_day: int, last_day: int, part: Part | None = None) -> LabelErrors | None:
         """Errors of predictions that are a number, both ends included; None without any."""
         with self._reading() as db:
-            return postgres_outcomes.errors(db, model, first_day, last_day)
+            return postgres_outcomes.errors(db, model, first_day, last_day, part)
 
     def weighted_cells(self, model: str, first_day: int, last_day: int) -> list[WeightedCell]:
         """Weights of labels, both ends included; none where every label weighs 1."""

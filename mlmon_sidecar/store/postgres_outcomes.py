@@ -10,13 +10,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.records import LabelErrors, LabelScores
+from mlmon_sidecar.records import LabelErrors, LabelScores, Part
 from mlmon_sidecar.statistics.error_bins import LAST_BIN as LAST_ERROR
 from mlmon_sidecar.statistics.error_bins import PER_OCTAVE, SLACK
 from mlmon_sidecar.statistics.error_scale import CLIP, RELATIVE_UNIT, STEPS, scale_of
 from mlmon_sidecar.statistics.score_grid import LAST_BIN, LOSS_UNIT, SMALLEST
 from mlmon_sidecar.statistics.score_grid import STEPS as BINS_PER_ODDS
 from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, rows_of, write, write_all
+from mlmon_sidecar.store.sqlite_outcomes import SEGMENT, WHOLE
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,7 +55,7 @@ ELSE 'error ' || greatest({-LAST_ERROR}, least({LAST_ERROR},
 """The actual class; of a number the bin of its error (``statistics.error_bins``)."""
 
 SCORED = f"""
-SELECT model, version, day, label, score, counted, sign, (predicted = label)::int AS hit,
+SELECT model, version, segment, day, label, score, counted, sign, (predicted = label)::int AS hit,
     CASE WHEN score <= 0 THEN {-LAST_BIN - 1} WHEN score >= 1 THEN {LAST_BIN + 1}
          ELSE greatest({-LAST_BIN}, least({LAST_BIN},
              round(ln(greatest(score, 1e-300) / (1 - score)) * {BINS_PER_ODDS})))::bigint END AS bin,
@@ -63,25 +64,33 @@ SELECT model, version, day, label, score, counted, sign, (predicted = label)::in
 FROM moved WHERE predicted IS NOT NULL AND score BETWEEN 0 AND 1"""  # noqa: S608 - constants only
 """Labelled scores with their bin, and their losses in units of 2**-20."""
 
-_COUNT_SCORES = f"""
-INSERT INTO outcome_scores
-SELECT model, version, day, label, bin, sum(sign), sum(sign * hit) FROM ({SCORED}) AS scored GROUP BY 1, 2, 3, 4, 5
-ON CONFLICT (model, version, day, actual, bin) DO UPDATE
-SET count = outcome_scores.count + excluded.count, hits = outcome_scores.hits + excluded.hits"""  # noqa: S608
-
 _LOSSES = ("count", "log_positive", "log_negative", "score", "square", "hits", "log_hit", "hit_score")
-_COUNT_LOSSES = f"""
-INSERT INTO outcome_losses (model, version, day, actual, {", ".join(_LOSSES)})
-SELECT model, version, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
+_ERRORS = ("count", "error", "absolute", "squared", "actual", "actual_squared", "relative", "relative_count")
+
+
+def _count_scores(tables: str, part: str, where: str) -> str:
+    return f"""
+INSERT INTO {tables}_scores AS known
+SELECT model, {part}, day, label, bin, sum(sign), sum(sign * hit) FROM ({SCORED}) AS scored WHERE {where}
+GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (model, {part}, day, actual, bin) DO UPDATE
+SET count = known.count + excluded.count, hits = known.hits + excluded.hits"""  # noqa: S608 - constants only
+
+
+def _count_losses(tables: str, part: str, where: str) -> str:
+    return f"""
+INSERT INTO {tables}_losses AS known (model, {part}, day, actual, {", ".join(_LOSSES)})
+SELECT model, {part}, day, label, sum(sign), sum(sign * if_positive), sum(sign * if_negative),
        sum(sign * round(score * {LOSS_UNIT})::bigint), sum(sign * round(score * score * {LOSS_UNIT})::bigint),
        sum(sign * hit), sum(sign * CASE WHEN hit = 1 THEN if_positive ELSE if_negative END),
        sum(sign * hit * round(score * {LOSS_UNIT})::bigint)
-FROM ({SCORED}) AS scored GROUP BY 1, 2, 3, 4
-ON CONFLICT (model, version, day, actual) DO UPDATE
-SET {", ".join(f"{name} = outcome_losses.{name} + excluded.{name}" for name in _LOSSES)}"""  # noqa: S608
+FROM ({SCORED}) AS scored WHERE {where} GROUP BY 1, 2, 3, 4
+ON CONFLICT (model, {part}, day, actual) DO UPDATE
+SET {", ".join(f"{name} = known.{name} + excluded.{name}" for name in _LOSSES)}"""  # noqa: S608 - constants only
+
 
 ERRING = f"""
-SELECT model, version, day, counted, sign,
+SELECT model, version, segment, day, counted, sign,
     CASE WHEN abs(off) >= {STEPS} * unit THEN sign(off)::bigint * {CLIP}
          ELSE round(off / unit * {STEPS})::bigint END AS error,
     CASE WHEN abs(number - center) >= {STEPS} * unit THEN sign(number - center)::bigint * {CLIP}
@@ -92,14 +101,19 @@ SELECT model, version, day, counted, sign,
 FROM moved JOIN outcome_scales USING (model) WHERE number IS NOT NULL"""  # noqa: S608 - constants only
 """Labels that are numbers, with their errors in fixed point (``statistics.error_scale``)."""
 
-_ERRORS = ("count", "error", "absolute", "squared", "actual", "actual_squared", "relative", "relative_count")
-_COUNT_ERRORS = f"""
-INSERT INTO outcome_errors (model, version, day, {", ".join(_ERRORS)})
-SELECT model, version, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
+
+def _count_errors(tables: str, part: str, where: str) -> str:
+    return f"""
+INSERT INTO {tables}_errors AS known (model, {part}, day, {", ".join(_ERRORS)})
+SELECT model, {part}, day, sum(sign), sum(sign * error), sum(sign * abs(error)), sum(sign * error * error),
        sum(sign * level), sum(sign * level * level), sum(sign * relative), sum(sign * whole)
-FROM ({ERRING}) AS erring GROUP BY 1, 2, 3
-ON CONFLICT (model, version, day) DO UPDATE
-SET {", ".join(f"{name} = outcome_errors.{name} + excluded.{name}" for name in _ERRORS)}"""  # noqa: S608
+FROM ({ERRING}) AS erring WHERE {where} GROUP BY 1, 2, 3
+ON CONFLICT (model, {part}, day) DO UPDATE
+SET {", ".join(f"{name} = known.{name} + excluded.{name}" for name in _ERRORS)}"""  # noqa: S608 - constants only
+
+
+_COUNT_SCORES = [count(*where) for count in (_count_scores, _count_losses) for where in (WHOLE, SEGMENT)]
+_COUNT_ERRORS = [_count_errors(*where) for where in (WHOLE, SEGMENT)]
 
 
 def move(db: psycopg.Connection[Any], counted: Sequence[int], predictions: Sequence[str]) -> None:
@@ -111,8 +125,8 @@ def move(db: psycopg.Connection[Any], counted: Sequence[int], predictions: Seque
 
 def count(db: psycopg.Connection[Any]) -> None:
     """Scores and errors of the labels that move."""
-    write(db, _COUNT_SCORES)
-    write(db, _COUNT_LOSSES)
+    for statement in _COUNT_SCORES:
+        write(db, statement)
     numbers: dict[str, list[float]] = {}
     for model, number in rows_of(
         db,
@@ -126,18 +140,21 @@ def count(db: psycopg.Connection[Any]) -> None:
             SELECT value ->> 0, (value ->> 1)::double precision, (value ->> 2)::double precision FROM {EACH}""",  # noqa: S608
         [(model, *scale_of(found)) for model, found in numbers.items()],
     )
-    write(db, _COUNT_ERRORS)
+    for statement in _COUNT_ERRORS:
+        write(db, statement)
 
 
-def scores(db: psycopg.Connection[Any], model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
-    """Of predictions made from ``first_day`` to ``last_day``, both included."""
-    bindings = {"positive": positive, "model": model, "first": first_day, "last": last_day}
+def scores(
+    db: psycopg.Connection[Any], model: str, positive: str, first_day: int, last_day: int, part: Part | None = None
+) -> LabelScores:
+    """Of predictions made from ``first_day`` to ``last_day``, both included; of one part of them, or of all."""
+    tables, where, bindings = _of(model, first_day, last_day, part)
+    bindings["positive"] = positive
     cells = rows_of(
         db,
-        """SELECT bin, sum(CASE WHEN actual = %(positive)s THEN 0 ELSE count END)::bigint,
+        f"""SELECT bin, sum(CASE WHEN actual = %(positive)s THEN 0 ELSE count END)::bigint,
                sum(CASE WHEN actual = %(positive)s THEN count ELSE 0 END)::bigint
-           FROM outcome_scores WHERE model = %(model)s AND day BETWEEN %(first)s AND %(last)s
-           GROUP BY bin ORDER BY bin""",
+           FROM {tables}_scores WHERE {where} GROUP BY bin ORDER BY bin""",  # noqa: S608 - constants only
         bindings,
     )
     losses = rows_of(
@@ -146,38 +163,53 @@ def scores(db: psycopg.Connection[Any], model: str, positive: str, first_day: in
                 coalesce(sum(CASE WHEN actual = %(positive)s THEN log_positive ELSE log_negative END), 0)::bigint,
                 coalesce(sum(CASE WHEN actual = %(positive)s THEN square - 2 * score + {LOSS_UNIT} * count
                                   ELSE square END), 0)::bigint
-            FROM outcome_losses WHERE model = %(model)s AND day BETWEEN %(first)s AND %(last)s""",  # noqa: S608
+            FROM {tables}_losses WHERE {where}""",  # noqa: S608 - constants only
         bindings,
     )
     return LabelScores(tuple(cells), *losses[0])
 
 
-def answer_scores(db: psycopg.Connection[Any], model: str, first_day: int, last_day: int) -> LabelScores:
+def answer_scores(
+    db: psycopg.Connection[Any], model: str, first_day: int, last_day: int, part: Part | None = None
+) -> LabelScores:
     """As ``scores``; positive are rows whose predicted class was right."""
-    bindings = (model, first_day, last_day)
+    tables, where, bindings = _of(model, first_day, last_day, part)
     cells = rows_of(
         db,
-        """SELECT bin, sum(count - hits)::bigint, sum(hits)::bigint FROM outcome_scores
-           WHERE model = %s AND day BETWEEN %s AND %s GROUP BY bin ORDER BY bin""",
+        f"""SELECT bin, sum(count - hits)::bigint, sum(hits)::bigint FROM {tables}_scores
+           WHERE {where} GROUP BY bin ORDER BY bin""",  # noqa: S608 - constants only
         bindings,
     )
     losses = rows_of(
         db,
         f"""SELECT coalesce(sum(count), 0)::bigint, coalesce(sum(log_hit), 0)::bigint,
                 coalesce(sum(square - 2 * hit_score + {LOSS_UNIT} * hits), 0)::bigint
-            FROM outcome_losses WHERE model = %s AND day BETWEEN %s AND %s""",  # noqa: S608 - constants only
+            FROM {tables}_losses WHERE {where}""",  # noqa: S608 - constants only
         bindings,
     )
     return LabelScores(tuple(cells), *losses[0])
 
 
-def errors(db: psycopg.Connection[Any], model: str, first_day: int, last_day: int) -> LabelErrors | None:
-    """As ``scores``; None while no label of the model was a number."""
+def errors(
+    db: psycopg.Connection[Any], model: str, first_day: int, last_day: int, part: Part | None = None
+) -> LabelErrors | None:
+    """As ``scores``; None while no label of them was a number."""
+    tables, where, bindings = _of(model, first_day, last_day, part)
     sums = ", ".join(f"coalesce(sum({name}), 0)::bigint" for name in _ERRORS)
     found = rows_of(
         db,
-        f"""SELECT center, unit, {sums} FROM outcome_scales LEFT JOIN outcome_errors USING (model)
-            WHERE model = %s AND day BETWEEN %s AND %s GROUP BY model, center, unit""",  # noqa: S608 - constants only
-        (model, first_day, last_day),
+        f"""SELECT center, unit, {sums} FROM outcome_scales LEFT JOIN {tables}_errors USING (model)
+            WHERE {where} GROUP BY model, center, unit""",  # noqa: S608 - constants only
+        bindings,
     )
     return LabelErrors(found[0][0], found[0][1], tuple(found[0][2:])) if found else None
+
+
+def _of(model: str, first_day: int, last_day: int, part: Part | None) -> tuple[str, str, dict[str, str | int]]:
+    """(tables, condition, its bindings)."""
+    tables, column, _ = SEGMENT if part is not None and part.kind == SEGMENT[1] else WHOLE
+    bindings: dict[str, str | int] = {"model": model, "first": first_day, "last": last_day}
+    where = "model = %(model)s AND day BETWEEN %(first)s AND %(last)s"
+    if part is None:
+        return tables, where, bindings
+    return tables, f"{where} AND {column} = %(part)s", {**bindings, "part": part.name}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BY_DAY = (
     "outcome_panes", "outcome_scores", "outcome_losses", "outcome_errors", "outcome_weights", "outcome_score_weights",
     "outcome_loss_weights", "outcome_error_weights", "outcome_segments",
+    "outcome_segment_scores", "outcome_segment_losses", "outcome_segment_errors",
 )  # fmt: skip
 
 # Row 7 of a batch is "<id>/7", its alias "<alias>/7"; "0" is the character after "/".

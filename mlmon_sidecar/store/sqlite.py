@@ -36,6 +36,7 @@ from mlmon_sidecar.records import (
     OutcomeCell,
     Pane,
     PaneKey,
+    Part,
     SegmentCell,
     WeightedCell,
 )
@@ -68,6 +69,7 @@ SCHEMA_SCRIPTS = (
     "outcome_weights.sql",
     "error_weights.sql",
     "answer_scores.sql",
+    "segment_scores.sql",
 )
 SCHEMA_VERSION = len(SCHEMA_SCRIPTS)
 BUSY_TIMEOUT_MS = 5_000
@@ -414,20 +416,22 @@ class SqliteStore:
         with self._read_lock, _as_store_error():
             return sqlite_labels.slices(self._read, model, first_day, last_day)
 
-    def label_scores(self, model: str, positive: str, first_day: int, last_day: int) -> LabelScores:
+    def label_scores(
+        self, model: str, positive: str, first_day: int, last_day: int, part: Part | None = None
+    ) -> LabelScores:
         """Labelled predictions by their score, both ends included."""
         with self._read_lock, _as_store_error():
-            return sqlite_outcomes.scores(self._read, model, positive, first_day, last_day)
+            return sqlite_outcomes.scores(self._read, model, positive, first_day, last_day, part)
 
-    def answer_scores(self, model: str, first_day: int, last_day: int) -> LabelScores:
+    def answer_scores(self, model: str, first_day: int, last_day: int, part: Part | None = None) -> LabelScores:
         """As ``label_scores``, of the scores of the classes that were answered: positive are those that were right."""
         with self._read_lock, _as_store_error():
-            return sqlite_outcomes.answer_scores(self._read, model, first_day, last_day)
+            return sqlite_outcomes.answer_scores(self._read, model, first_day, last_day, part)
 
-    def label_errors(self, model: str, first_day: int, last_day: int) -> LabelErrors | None:
+    def label_errors(self, model: str, first_day: int, last_day: int, part: Part | None = None) -> LabelErrors | None:
         """Errors of predictions that are a number, both ends included; None without any."""
         with self._read_lock, _as_store_error():
-            return sqlite_outcomes.errors(self._read, model, first_day, last_day)
+            return sqlite_outcomes.errors(self._read, model, first_day, last_day, part)
 
     def weighted_cells(self, model: str, first_day: int, last_day: int) -> list[WeightedCell]:
         """Weights of labels, both ends included; none where every label weighs 1."""

@@ -104,6 +104,9 @@ def forget_figures(db: apsw.Connection, model: str, keep: Keep, limit: int) -> i
         ("outcome_loss_weights", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("outcome_error_weights", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("outcome_segments", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_segment_scores", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_segment_losses", "model = ? AND day < ?", (model, keep.outcome_day)),
+        ("outcome_segment_errors", "model = ? AND day < ?", (model, keep.outcome_day)),
         ("incidents", "model = ? AND resolved_minute < ?", (model, keep.figures)),
         ("outbox", "delivered = 1 AND incident_key NOT IN (SELECT key FROM incidents)", ()),
     )
@@ -122,6 +125,9 @@ _KEYS = {
     "outcome_loss_weights": "(model, version, day, actual)",
     "outcome_error_weights": "(model, version, day)",
     "outcome_segments": "(model, segment, day, predicted, actual)",
+    "outcome_segment_scores": "(model, segment, day, actual, bin)",
+    "outcome_segment_losses": "(model, segment, day, actual)",
+    "outcome_segment_errors": "(model, segment, day)",
     "incidents": "key",
     "outbox": "outbox_id",
 }

@@ -128,6 +128,7 @@ def test_a_regression_model_has_its_errors(tmp_path: Path) -> None:
     watched.hub.labels([Label(f"p{n}", repr(float(actual[n])), START * MINUTE_NS) for n in range(60)])
     watched.hub.tick()
     found = outcome(watched)["errors"]
+    assert [own["errors"] for own in outcome(watched)["versions"]] == [found]
     assert found["rows"] == 60 and found["mae"] == pytest.approx(mean_absolute_error(actual, actual + 1), abs=0.01)
     assert found["bias"] == pytest.approx(1, abs=0.01) and 0.9 < found["r2"] < 1 and found["mape"] is not None
     assert outcome(watched)["weighted"] is None
@@ -242,9 +243,12 @@ def test_versions_and_segments_have_figures_of_their_own(tmp_path: Path) -> None
     watched = Watched(tmp_path, [plan(metric="f1")])
     rng = np.random.default_rng(8)
     said, true = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    score = rng.random(400)
     names, places, versions = ("no", "yes"), ("eu", "us", "", "eu"), ("v1", "v2", "v2", "v2")
     rows = [
-        kept(f"p{n}", START, names[said[n]])._replace(segment=places[n % 4], version=versions[n % 4])
+        kept(f"p{n}", START, names[said[n]])._replace(
+            segment=places[n % 4], version=versions[n % 4], score=float(score[n])
+        )
         for n in range(400)
     ]
     watched.flush(traffic(START), through=START, rows=rows)
@@ -264,6 +268,10 @@ def test_versions_and_segments_have_figures_of_their_own(tmp_path: Path) -> None
                 shown = [own["averages"][how][name] for name in ("precision", "recall", "f1")]
                 assert [figure["value"] for figure in shown] == pytest.approx(wanted, abs=1e-9)
                 assert all(figure["low"] < figure["value"] < figure["high"] for figure in shown)
+            assert own["scores"]["rows"] == len(mine)
+            assert own["scores"]["auc"] == pytest.approx(roc_auc_score(true[mine], score[mine]), abs=1e-3)
+            assert own["scores"]["auc_low"] < own["scores"]["auc"] < own["scores"]["auc_high"]
+            assert own["answers"] is own["errors"] is None
     before = view["baseline_averages"]  # of ((450, 50), (50, 450))
     assert (before["rows"], before["accuracy"]["value"], before["macro"]["f1"]["value"]) == (1000, 0.9, 0.9)
     assert not watched.store.incidents()

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from store_parts import DAY_NS, flush, incident, label, pane
 
-from mlmon_sidecar.records import Assumption, KeptRow, LabelScores
+from mlmon_sidecar.records import Assumption, KeptRow, LabelScores, Part
 from mlmon_sidecar.store import Store, open_store
 from mlmon_sidecar.store.contract import Keep
 from mlmon_sidecar.store.label_rules import LabelRule
 
 CALLS = 120
 MODELS = ("classes", "numbers")
+PARTS = (Part("version", "w"), Part("segment", "north"))
 SOURCES = ("bank", "desk", "flood")
 RULES = {"classes": LabelRule(6 * DAY_NS, "binary", frozenset({"yes", "no"}), frozenset({"bank"}))}
 WORDS = (
@@ -134,6 +135,14 @@ def everything(store: Store) -> dict[str, Any]:
             "scores": nearly(store.label_scores(model, "yes", *days)),
             "answers": nearly(store.answer_scores(model, *days)),
             "errors": store.label_errors(model, *days),
+            "parts": [
+                (
+                    nearly(store.label_scores(model, "yes", *days, part)),
+                    nearly(store.answer_scores(model, *days, part)),
+                    store.label_errors(model, *days, part),
+                )
+                for part in PARTS
+            ],
             "weights": store.weighted_cells(model, *days),
             "weighted scores": nearly(store.weighted_scores(model, "yes", *days)),
             "weighted errors": store.weighted_errors(model, *days),

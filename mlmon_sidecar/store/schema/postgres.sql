@@ -270,6 +270,48 @@ CREATE TABLE outcome_error_weights (
     PRIMARY KEY (model, version, day)
 );
 
+CREATE TABLE outcome_segment_scores (
+    model   text COLLATE "C" NOT NULL,
+    segment text COLLATE "C" NOT NULL,
+    day     bigint NOT NULL,
+    actual  text COLLATE "C" NOT NULL,
+    bin     bigint NOT NULL,
+    count   bigint NOT NULL,
+    hits    bigint NOT NULL,
+    PRIMARY KEY (model, segment, day, actual, bin)
+);
+
+CREATE TABLE outcome_segment_losses (
+    model        text COLLATE "C" NOT NULL,
+    segment      text COLLATE "C" NOT NULL,
+    day          bigint NOT NULL,
+    actual       text COLLATE "C" NOT NULL,
+    count        bigint NOT NULL,
+    log_positive bigint NOT NULL,
+    log_negative bigint NOT NULL,
+    score        bigint NOT NULL,
+    square       bigint NOT NULL,
+    hits         bigint NOT NULL,
+    log_hit      bigint NOT NULL,
+    hit_score    bigint NOT NULL,
+    PRIMARY KEY (model, segment, day, actual)
+);
+
+CREATE TABLE outcome_segment_errors (
+    model          text COLLATE "C" NOT NULL,
+    segment        text COLLATE "C" NOT NULL,
+    day            bigint NOT NULL,
+    count          bigint NOT NULL,
+    error          bigint NOT NULL,
+    absolute       bigint NOT NULL,
+    squared        bigint NOT NULL,
+    actual         bigint NOT NULL,
+    actual_squared bigint NOT NULL,
+    relative       bigint NOT NULL,
+    relative_count bigint NOT NULL,
+    PRIMARY KEY (model, segment, day)
+);
+
 CREATE TABLE loss_days (
     day          bigint PRIMARY KEY,
     exchanges    bigint NOT NULL,
