@@ -40,10 +40,11 @@ def segment(value: str, evidence: float | None, held: list[str] | None = None) -
 def outcome(view: Json, hostile: str) -> None:
     scores = {"rows": 31_000, "auc": 0.913, "auc_low": 0.901, "auc_high": 0.925, "average_precision": 0.802,
               "log_loss": 0.311, "brier": 0.104, "calibration_error": 0.021}  # fmt: skip
-    shown = {"realised": 0.871, "low": 0.86, "high": 0.88, "labelled": 9_000}
-    view["versions"] = [{"version": "v17", **shown}, {"version": "v18", **shown, "realised": 0.866}]
+    shown: Json = {"realised": 0.871, "low": 0.86, "high": 0.88, "labelled": 9_000, "averages": None,
+                   "scores": None, "answers": None, "errors": None}  # fmt: skip
+    view["versions"] = [{"version": "v17", **shown}, {"version": "v18", **shown, "realised": 0.866, "scores": scores}]
     view["segments"] = [
-        {"segment": "region=web", **shown},
+        {"segment": "region=web", **shown, "errors": {"mae": 12.5, "bias": -1.5}},
         {"segment": hostile, **shown, "realised": None, "low": None},
     ]
     view["scores"] = scores

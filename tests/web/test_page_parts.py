@@ -90,9 +90,9 @@ def test_embeddings_are_told_as_a_whole(page: Any, hostile: str) -> None:
 
 def test_versions_are_told_with_their_quality_and_comparison(page: Any, hostile: str) -> None:
     assert "v19shadow | 901" in row(page, "versions", "v19")
-    assert row(page, "versions", "v19").endswith("v18 | – | – | – | differs, see incidents")
+    assert row(page, "versions", "v19").endswith("v18 | – | – | – |  | differs, see incidents")
     assert row(page, "versions", hostile).endswith("no difference seen")
-    assert "0.866 | 0.860 to 0.880 | 9,000 | compared with the baseline" in row(page, "versions", "v18")
+    assert "0.866 | 0.860 to 0.880 | 9,000 | AUC 0.913 | compared with the baseline" in row(page, "versions", "v18")
     assert row(page, "versions", "v17").startswith("v17 | – | – | – | 0.871")  # only labels still speak of it
 
 
@@ -141,6 +141,7 @@ def test_every_other_figure_of_labels_is_there(page: Any, hostile: str) -> None:
     )
     assert "0.913 | 0.901 to 0.925 | 31,000" in row(page, "outcomes", "area under the curve")
     assert "0.917" in row(page, "outcomes", "area under the curve, weighted")
+    assert "mean absolute error 12.5, bias -1.50 · figures only" in row(page, "outcomes", "region=web")
     assert "12.5 | 12.1 to 12.9 | 300" in row(page, "outcomes", "mean absolute error")
     assert row(page, "outcomes", "mean absolute percentage").endswith("– | – | 300 | every actual value is 0")
     assert "70 % | 60 % to 78 % | 100 | 70 up, 30 down" in row(page, "outcomes", "thumbs up")

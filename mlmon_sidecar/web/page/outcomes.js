@@ -123,10 +123,15 @@ function classes(sets) {
     code(each.name), fixed(each.precision, 3), fixed(each.recall, 3), fixed(each.f1, 3), count(each.predicted), count(each.actual)]));
 }
 
+/** What scores and errors of one version or segment say beside its figure. */
+export const beside = ({ scores: score, answers, errors: error }) => said(
+  score?.auc != null && `AUC ${fixed(score.auc, 3)}`, answers?.auc != null && `AUC of being right ${fixed(answers.auc, 3)}`,
+  error && `mean absolute error ${short(error.mae)}, bias ${short(error.bias)}`);
+
 function segments(outcome) {
   const columns = [["Segment", ""], [words(outcome.metric), "number"], ["95 % within", "number"], ["Labels", "number"], ["", ""]];
   const rows = outcome.segments.map((each) => [
-    code(each.segment), fixed(each.realised, 3), range(each.low, each.high), count(each.labelled), ""]);
-  rows[0][4] = "figures only: with many segments some are bad by chance";
+    code(each.segment), fixed(each.realised, 3), range(each.low, each.high), count(each.labelled), beside(each)]);
+  rows[0][4] = said(rows[0][4], "figures only: with many segments some are bad by chance");
   return table("Outcomes by segment", columns, rows);
 }

@@ -1,6 +1,7 @@
 // Parts of the traffic and whole columns: segments, embeddings, versions, and what the textbook rules say of all.
 
 import { count, fixed, moment, percent, plural, short, words } from "./format.js";
+import { beside } from "./outcomes.js";
 import { code, evidence, fill, left, table, verdict } from "./table.js";
 
 const LISTED = 30;
@@ -46,14 +47,15 @@ function showVersions(host, model, incidents, now) {
   const all = [...versions, ...past];
   if (all.length < 2) return fill(host, "Versions", "", []);
   const columns = [["Version", ""], ["Rows", "number"], ["Last seen", "number"], ["Compared with", ""], [outcomeTitle(outcome), "number"],
-    ["95 % within", "number"], ["Labels", "number"], ["State", ""]];
+    ["95 % within", "number"], ["Labels", "number"], ["Beside it", ""], ["State", ""]];
   const rows = all.map((each) => {
     const judged = outcome.versions.find(({ version }) => version === each.version);
     return [
       code(each.version, ...(each.shadow ? ["shadow"] : [])), count(each.rows),
       each.last_minute === null ? "–" : moment(each.last_minute * 60_000, now),
       each.compared_with ? code(each.compared_with) : "–",
-      fixed(judged?.realised, 3), range(judged?.low, judged?.high), count(judged?.labelled), standing(each, incidents),
+      fixed(judged?.realised, 3), range(judged?.low, judged?.high), count(judged?.labelled), judged ? beside(judged) : "",
+      standing(each, incidents),
     ];
   });
   fill(host, "Versions", "quality of all labels of a week, whatever their age", [table("Versions", columns, rows)]);
