@@ -17,8 +17,8 @@ from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
-from mlmon_sidecar.aggregate.traffic import count_exchanges, exchanges_by_pane
-from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
+from mlmon_sidecar.aggregate.traffic import Traffic, count_traffic
+from mlmon_sidecar.records import MINUTE_NS, Pane, PaneKey, PredictionBatch
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import ERRORS, merge_samples
 
@@ -102,25 +102,21 @@ class PaneBuilder:
                 tokens = [(token.feature, token.token) for token in seen.tokens if token.group == at]
                 self._samples[key] = with_rows(self._samples[key], seen.hashes[of_group], tokens)
 
-    def add_exchanges(
-        self,
-        exchanges: Sequence[tuple[Exchange, str | None]],
-        default_version: str,
-        unix_at: Callable[[int], int],
-    ) -> None:
-        """Count traffic.
+    def add_exchanges(self, traffic: Traffic, default_version: str, unix_at: Callable[[int], int]) -> None:
+        """Count exchanges of this model, whatever became of them.
 
         Args:
-            exchanges: of this model, whatever became of them, each with its version where it was decoded.
-            default_version: of all others.
+            default_version: of all that were not decoded.
             unix_at: Unix ns at a monotonic reading.
         """
-        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS, version) for exchange, version in exchanges)
-        for (version, minute), (members, decoded) in exchanges_by_pane(timed, default_version).items():
-            key = self._key(self._redact(VERSION, version), minute)
-            count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
-            if errors := error_samples(members, unix_at):
-                self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
+        for version, of_one in traffic.by_version().items():
+            told = self._redact(VERSION, default_version if version is None else version)
+            for minute, members in of_one.by_minute(unix_at).items():
+                key = self._key(told, minute)
+                count_traffic(self._vector(key), self._layout.traffic, members, 0 if version is None else len(members))
+                if not members.complete.all() or members.status.max() >= 500:
+                    errors = error_samples(members.exchanges, unix_at)
+                    self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
 
     def take(self) -> list[Pane]:
         """Everything gathered, ordered by key; the builder is empty afterwards."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmon_sidecar.records import End, Exchange, PredictionBatch
+from mlmon_sidecar.records import MINUTE_NS, End, Exchange, PredictionBatch
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, TrafficCells
 
 if TYPE_CHECKING:
+    from mlmon_sidecar.aggregate.tally import Mask
     from mlmon_sidecar.records import IntVector
 
 _EDGES_NS = np.array([round(edge * 1e9) for edge in DURATION_EDGES], dtype=np.int64)
@@ -19,29 +20,84 @@ _COMPLETE = End.COMPLETE  # a look-up by name is slow in Python 3.11
 SMALL_BYTES = 4_096  # of both bodies of an exchange
 
 
+class Traffic:
+    """Exchanges of one model, at least one, as columns of what they are counted by. Every array is (exchanges,).
+
+    Attributes:
+        versions: of each that was decoded; None for any other.
+        complete: the last body message went out.
+        traced: whether any is of a trace that is kept.
+    """
+
+    def __init__(self, passed: Sequence[tuple[Exchange, str | None]]) -> None:
+        exchanges, versions = zip(*passed, strict=True)
+        columns: Any = Exchange._make(zip(*exchanges, strict=True))  # of tuples
+        self.exchanges: Sequence[Exchange] = exchanges
+        self.versions: Sequence[str | None] = versions
+        self.started_ns: IntVector = np.array(columns.started_ns, dtype=np.int64)
+        self.first_byte_ns: IntVector = np.array(columns.first_byte_ns, dtype=np.int64)
+        self.ended_ns: IntVector = np.array(columns.ended_ns, dtype=np.int64)
+        self.status: IntVector = np.array(columns.status, dtype=np.int64)
+        self.request_bytes: int = sum(columns.request_bytes)
+        self.response_bytes: int = sum(columns.response_bytes)
+        self.traced = any(columns.trace_sampled)
+        self.complete: Mask = np.fromiter((end is _COMPLETE for end in columns.end), bool, count=len(exchanges))
+
+    def __len__(self) -> int:
+        return len(self.exchanges)
+
+    def part(self, of: Callable[[int], bool]) -> Traffic:
+        """Those whose number ``of`` says yes to, at least one."""
+        return Traffic([pair for at, pair in enumerate(zip(self.exchanges, self.versions, strict=True)) if of(at)])
+
+    def by_version(self) -> Mapping[str | None, Traffic]:
+        """In order of first sight."""
+        distinct = dict.fromkeys(self.versions)
+        if len(distinct) == 1:
+            return {self.versions[0]: self}
+        return {version: self.part(lambda at, own=version: self.versions[at] == own) for version in distinct}  # type: ignore[misc]
+
+    def by_minute(self, unix_at: Callable[[int], int]) -> Mapping[int, Traffic]:
+        """By the minute of their start. ``unix_at``: Unix ns at a monotonic reading; it never goes back."""
+        first, last = (unix_at(int(ns)) // MINUTE_NS for ns in (self.started_ns.min(), self.started_ns.max()))
+        if first == last:
+            return {first: self}
+        minutes = [unix_at(ns) // MINUTE_NS for ns in self.started_ns.tolist()]
+        return {minute: self.part(lambda at, own=minute: minutes[at] == own) for minute in dict.fromkeys(minutes)}  # type: ignore[misc]
+
+
 def decoded_versions(batches: Iterable[PredictionBatch]) -> dict[str, str]:
     """Prediction id (without row number) to version, for every exchange that became rows."""
-    return {
-        prediction_id.partition("/")[0]: batch.version for batch in batches for prediction_id in batch.prediction_ids
-    }
+    found: dict[str, str] = {}
+    for batch in batches:
+        alone = rows_are_alone(batch)
+        ids = batch.prediction_ids if alone else [name.partition("/")[0] for name in batch.prediction_ids]
+        found.update(dict.fromkeys(ids, batch.version))
+    return found
 
 
-def count_exchanges(vector: IntVector, cells: TrafficCells, members: Sequence[Exchange], decoded: int) -> None:
+def rows_are_alone(batch: PredictionBatch) -> bool:
+    """Whether no id has a row number: each row is all that its request held."""
+    return "/" not in "".join(batch.prediction_ids)
+
+
+def count_traffic(vector: IntVector, cells: TrafficCells, traffic: Traffic, decoded: int) -> None:
     """Add the exchanges of one pane to its vector (layout.size,). Each is one of ok, client or server error, aborted.
 
     ``decoded`` of them became rows.
     """
-    others = [exchange for exchange in members if exchange.end is not _COMPLETE or not 200 <= exchange.status < 400]
-    vector[cells.ok] += len(members) - len(others)
-    for exchange in others:
-        vector[_outcome(exchange, cells)] += 1
-    vector[cells.requests] += len(members)
+    fine = traffic.complete & (traffic.status >= 200) & (traffic.status < 400)
+    vector[cells.ok] += np.count_nonzero(fine)
+    for at in np.flatnonzero(~fine).tolist():
+        vector[_outcome(traffic.exchanges[at], cells)] += 1
+    vector[cells.requests] += len(traffic)
     vector[cells.decoded] += decoded
-    vector[cells.request_bytes] += sum(exchange.request_bytes for exchange in members)
-    vector[cells.response_bytes] += sum(exchange.response_bytes for exchange in members)
-    _count_times(vector, cells.duration_us, cells.duration, [e.ended_ns - e.started_ns for e in members])
-    answered = [e.first_byte_ns - e.started_ns for e in members if e.first_byte_ns]
-    _count_times(vector, cells.first_byte_us, cells.first_byte, answered)
+    vector[cells.request_bytes] += traffic.request_bytes
+    vector[cells.response_bytes] += traffic.response_bytes
+    answered = traffic.first_byte_ns != 0
+    until_first = traffic.first_byte_ns - traffic.started_ns
+    _count_times(vector, cells.duration_us, cells.duration, traffic.ended_ns - traffic.started_ns)
+    _count_times(vector, cells.first_byte_us, cells.first_byte, until_first[answered])
 
 
 def _outcome(exchange: Exchange, cells: TrafficCells) -> int:
@@ -52,26 +108,10 @@ def _outcome(exchange: Exchange, cells: TrafficCells) -> int:
     return cells.client_error if exchange.status >= 400 else cells.ok
 
 
-def _count_times(vector: IntVector, sum_cell: int, bins: slice, times_ns: Sequence[int]) -> None:
-    times = np.maximum(np.array(times_ns, dtype=np.int64), 0)
+def _count_times(vector: IntVector, sum_cell: int, bins: slice, times_ns: IntVector) -> None:
+    times = np.maximum(times_ns, 0)
     vector[sum_cell] += (times // _NS_PER_US).sum()
-    places = np.searchsorted(_EDGES_NS, times, side="left")
-    vector[bins] += np.bincount(places, minlength=len(_EDGES_NS) + 1)
-
-
-def exchanges_by_pane(
-    exchanges: Iterable[tuple[Exchange, int, str | None]], default_version: str
-) -> dict[tuple[str, int], tuple[list[Exchange], int]]:
-    """(version, minute) to its exchanges and how many of them became rows, from (exchange, minute, version or None)."""
-    alike: dict[tuple[str | None, int], list[Exchange]] = {}
-    for exchange, minute, version in exchanges:
-        alike.setdefault((version, minute), []).append(exchange)
-    found: dict[tuple[str, int], tuple[list[Exchange], int]] = {}
-    for (version, minute), members in alike.items():
-        key = (default_version if version is None else version, minute)
-        before, decoded = found.get(key, ([], 0))
-        found[key] = (before + members, decoded + (0 if version is None else len(members)))
-    return found
+    vector[bins] += np.bincount(_EDGES_NS.searchsorted(times), minlength=len(_EDGES_NS) + 1)
 
 
 def without_bodies(exchange: Exchange) -> Exchange:

@@ -85,15 +85,22 @@ class Run:
 
     def take(self, exchange: Exchange) -> bool:
         """Whether the exchange is one of them; then it is in the run."""
-        path = exchange.path
-        if not self._able or not _is_whole(exchange) or path in self._refused:
+        (_, _, method, path, _, _, _, status, end, _, asked_headers, asked, asked_bytes, told_headers, told, told_bytes,
+         _, _, _, annotations, *_) = exchange  # fmt: skip
+        if not self._able or annotations or end is not _COMPLETE or not 200 <= status < 300:
             return False
-        request_type = _json_type(exchange.request_headers)
-        response_type = request_type and _json_type(exchange.response_headers)
+        if len(asked) != 1 or len(told) != 1 or method not in _WITH_ANSWERS or path in self._refused:
+            return False
+        question, answer = asked[0], told[0]  # in one piece each, whole, and an object by its look
+        size = len(question) + len(answer)
+        if size > LONGEST or size != asked_bytes + told_bytes or question[:1] != b"{":
+            return False
+        request_type = _json_type(asked_headers)
+        response_type = request_type and _json_type(told_headers)
         if not response_type:
             return False
         try:
-            request, response = orjson.loads(exchange.request_body[0]), orjson.loads(exchange.response_body[0])
+            request, response = orjson.loads(question), orjson.loads(answer)
         except orjson.JSONDecodeError:
             return False
         record = found_in(request, self._options)
@@ -191,21 +198,6 @@ class Run:
             traces=[(exchange.trace_id, exchange.span_id) for exchange in exchanges],
             exemplar=[options.slow_ns > 0 and is_exemplar(exchange, options) for exchange in exchanges],
         )
-
-
-def _is_whole(exchange: Exchange) -> bool:
-    """Whether it was answered with success, with bodies that are here in one piece each, of objects by their look."""
-    asked, told = exchange.request_body, exchange.response_body
-    if len(asked) != 1 or len(told) != 1 or exchange.end is not _COMPLETE or not 200 <= exchange.status < 300:
-        return False
-    size = len(asked[0]) + len(told[0])
-    return (
-        size <= LONGEST
-        and size == exchange.request_bytes + exchange.response_bytes
-        and not exchange.annotations
-        and exchange.method in _WITH_ANSWERS
-        and asked[0][:1] == b"{"
-    )
 
 
 def _json_type(headers: Headers) -> str:

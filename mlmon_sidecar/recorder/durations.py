@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlmon_sidecar.records import Distribution, End, Exchange, TraceExemplar
 from mlmon_sidecar.resources.histogram import Histogram
@@ -14,7 +17,11 @@ FIRST_BYTE = "mlmon.prediction.time_to_first_byte"
 ABORT = "abort"  # as with language models: the operation did not succeed, and its time says when the caller left
 MAX_ERRORS = 16  # distinct exceptions of the application
 OTHER = "_other"
-_COMPLETE = End.COMPLETE  # a look-up by name is slow in Python 3.11
+_EDGES = np.array(DURATION_EDGES)
+
+if TYPE_CHECKING:
+    from mlmon_sidecar.aggregate.traffic import Traffic
+    from mlmon_sidecar.records import IntVector
 
 Attributes = tuple[tuple[str, str], ...]
 
@@ -30,19 +37,24 @@ class Durations:
         self._series: dict[tuple[str, Attributes], tuple[Histogram, dict[int, TraceExemplar]]] = {}
         self._errors: set[str] = set()
 
-    def add(self, version: str, exchanges: Sequence[Exchange]) -> None:
+    def add(self, version: str, traffic: Traffic) -> None:
         """Of one model; ``version`` as it may be told."""
-        by_error: dict[str, list[Exchange]] = {}
-        for exchange in exchanges:
-            fine = exchange.end is _COMPLETE and exchange.status < 500
-            by_error.setdefault("" if fine else self._error(exchange), []).append(exchange)
-        for error, members in by_error.items():
-            who: Attributes = (("mlmon.model.name", members[0].model), ("mlmon.model.version", version))
+        for error, members in self._by_error(traffic).items():
+            who: Attributes = (("mlmon.model.name", members.exchanges[0].model), ("mlmon.model.version", version))
             failed = (("error.type", error),) if error else ()
-            self._observe(DURATION, (*who, *failed), members, [one.ended_ns for one in members])
-            answered = [one for one in members if one.first_byte_ns]
-            if answered:
-                self._observe(FIRST_BYTE, who, answered, [one.first_byte_ns for one in answered])
+            self._observe(DURATION, (*who, *failed), members, members.ended_ns)
+            answered = members.first_byte_ns != 0
+            if answered.any():
+                if not answered.all():
+                    members = members.part(answered.tolist().__getitem__)
+                self._observe(FIRST_BYTE, who, members, members.first_byte_ns)
+
+    def _by_error(self, traffic: Traffic) -> Mapping[str, Traffic]:
+        fine = (traffic.complete & (traffic.status < 500)).tolist()
+        if all(fine):
+            return {"": traffic}
+        errors = ["" if one else self._error(each) for one, each in zip(fine, traffic.exchanges, strict=True)]
+        return {error: traffic.part(lambda at, own=error: errors[at] == own) for error in dict.fromkeys(errors)}  # type: ignore[misc]
 
     def measurements(self) -> Sequence[Distribution]:
         return [
@@ -54,14 +66,17 @@ class Durations:
         """Each copy is made in one piece."""
         return [(key, (histogram, traces.copy())) for key, (histogram, traces) in self._series.copy().items()]
 
-    def _observe(self, metric: str, who: Attributes, members: Sequence[Exchange], until_ns: Sequence[int]) -> None:
+    def _observe(self, metric: str, who: Attributes, members: Traffic, until_ns: IntVector) -> None:
         found = self._series.get((metric, who))
         if found is None:
             found = self._series[metric, who] = (Histogram(DURATION_EDGES), {})
         histogram, traces = found
-        seconds = [max(0, until - one.started_ns) / 1e9 for one, until in zip(members, until_ns, strict=True)]
-        histogram.observe_all(seconds)
-        for one, took, until in zip(members, seconds, until_ns, strict=True):
+        seconds = np.maximum(until_ns - members.started_ns, 0) / 1e9
+        counts = np.bincount(_EDGES.searchsorted(seconds), minlength=len(_EDGES) + 1)
+        histogram.add(counts.tolist(), float(seconds.sum()))
+        if not members.traced:
+            return
+        for one, took, until in zip(members.exchanges, seconds.tolist(), until_ns.tolist(), strict=True):
             if one.trace_sampled and one.trace_id:
                 bucket = bisect_left(DURATION_EDGES, took)
                 traces[bucket] = TraceExemplar(took, self._unix_at(until), one.trace_id, one.span_id)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
-from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
+from mlmon_sidecar.aggregate.traffic import Traffic, decoded_versions, without_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
@@ -177,7 +177,8 @@ class Stages:
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         self._sizes.add(batches)
         versions = decoded_versions(batches)
-        passed = [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
+        of = versions.get
+        passed = [(without_bodies(one), of(one.prediction_id)) for one in group.exchanges]
         self._passed.setdefault(name, []).extend(passed)
         for batch in batches:
             self.check(batch)
@@ -216,19 +217,14 @@ class Stages:
             for name, members in passed.items():
                 default = self._models[name].decode.constant_version
                 try:
-                    self._builders[name].add_exchanges(members, default, self._clock.unix_at)
-                    self._time(name, members, default)
+                    traffic = Traffic(members)
+                    self._builders[name].add_exchanges(traffic, default, self._clock.unix_at)
+                    for version, part_ in traffic.by_version().items():
+                        told = self._models[name].redactor.category(VERSION, default) if version is None else version
+                        self._durations.add(told, part_)
                 except Exception as error:  # The rows are still good.
                     self._telemetry.failed("aggregate", error)
             self._settle()
-
-    def _time(self, name: str, members: Sequence[Passed], default: str) -> None:
-        by_version: dict[str | None, list[Exchange]] = {}
-        for exchange, version in members:
-            by_version.setdefault(version, []).append(exchange)
-        for version, exchanges in by_version.items():
-            told = self._models[name].redactor.category(VERSION, default) if version is None else version
-            self._durations.add(told, exchanges)
 
     def _count_rows(self) -> None:
         """Decoded rows to panes."""

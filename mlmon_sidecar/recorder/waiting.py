@@ -43,12 +43,31 @@ class Waiting:
         return len(self._panes)
 
     def keep(self, rows: Sequence[KeptRow]) -> None:
-        for index, row in enumerate(rows):
+        sizes = [
+            ROW_BYTES + len(features) + len(alias or "") + len(predicted or "") + len(segment)
+            for _, _, _, segment, _, _, predicted, _, alias, _, _, features in rows
+        ]
+        total, bundle = sum(sizes), self._bundles[-1] if self._bundles else None
+        if (
+            bundle is not None
+            and len(bundle.rows) + len(rows) <= FLUSH_ROWS
+            and bundle.size + total <= FLUSH_BYTES
+            and self.row_bytes + total < MAX_ROW_BYTES
+        ):
+            bundle.rows += rows
+            bundle.size += total
+            self.row_bytes += total
+            kept = len(rows)
+        else:
+            kept = self._keep_each(rows, sizes)
+        self._telemetry.add(names.ROWS_KEPT, kept)
+
+    def _keep_each(self, rows: Sequence[KeptRow], sizes: Sequence[int]) -> int:
+        """How many of them there was room for."""
+        for index, (row, size) in enumerate(zip(rows, sizes, strict=True)):
             if self.row_bytes >= MAX_ROW_BYTES:
                 self._telemetry.rows_dropped(len(rows) - index, DropReason.HUB_UNREACHABLE)
-                rows = rows[:index]
-                break
-            size = row_bytes(row)
+                return index
             bundle = self._bundles[-1] if self._bundles else None
             if bundle is None or len(bundle.rows) >= FLUSH_ROWS or bundle.size + size > FLUSH_BYTES:
                 bundle = _Bundle()
@@ -56,7 +75,7 @@ class Waiting:
             bundle.rows.append(row)
             bundle.size += size
             self.row_bytes += size
-        self._telemetry.add(names.ROWS_KEPT, len(rows))
+        return len(rows)
 
     def add(self, panes: Sequence[Pane]) -> None:
         self._panes += panes
@@ -89,8 +108,3 @@ class Waiting:
         surplus = len(self._panes) - self.least_pane_limit // 2
         self._telemetry.add(names.PANES_DROPPED_PREFIX + DropReason.HUB_UNREACHABLE, surplus)
         del self._panes[:surplus]
-
-
-def row_bytes(row: KeptRow) -> int:
-    """What a kept row costs here, and about what it costs on its way."""
-    return ROW_BYTES + len(row.features) + len(row.alias or "") + len(row.predicted or "") + len(row.segment)

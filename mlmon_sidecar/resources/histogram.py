@@ -30,11 +30,10 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += times
         self._total += value * times
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        counts, bounds = self._counts, self._bounds
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-        self._total += sum(values)
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Values that were counted already: how many are in each bucket, and their sum."""
+        self._counts = [count + more for count, more in zip(self._counts, counts, strict=True)]
+        self._total += total
 
     def distribution(self, name: str, attributes: tuple[tuple[str, str], ...] = ()) -> Distribution:
         return Distribution(name, self._bounds, tuple(self._counts), self._total, attributes)

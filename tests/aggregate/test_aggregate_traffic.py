@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from mlmon_sidecar.aggregate.panes import PaneBuilder
-from mlmon_sidecar.aggregate.traffic import decoded_versions
+from mlmon_sidecar.aggregate.traffic import Traffic, decoded_versions
 from mlmon_sidecar.records import MINUTE_NS, End, Exchange
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
 
@@ -16,12 +16,12 @@ CELLS = LAYOUT.traffic
 def exchange(name: str, **changes: Any) -> Exchange:
     fields: dict[str, Any] = dict.fromkeys(Exchange._fields, ())
     fields |= {"prediction_id": name, "started_ns": 0, "first_byte_ns": 0, "ended_ns": 0, "status": 200}
-    fields |= {"end": End.COMPLETE, "request_bytes": 0, "response_bytes": 0}
+    fields |= {"end": End.COMPLETE, "request_bytes": 0, "response_bytes": 0, "trace_sampled": False}
     return Exchange(**{**fields, **changes})
 
 
-def with_version(members: list[Exchange], versions: dict[str, str]) -> list[tuple[Exchange, str | None]]:
-    return [(member, versions.get(member.prediction_id)) for member in members]
+def passed(members: list[Exchange], versions: dict[str, str]) -> Traffic:
+    return Traffic([(member, versions.get(member.prediction_id)) for member in members])
 
 
 def builder() -> PaneBuilder:
@@ -33,7 +33,7 @@ def test_outcomes_exclude_each_other() -> None:
     cases = [*({"status": s} for s in (200, 204, 302, 399, 400, 499, 500, 599, 0)), gone, raised]
     members = [exchange(str(at), **case) for at, case in enumerate(cases)]
     panes = builder()
-    panes.add_exchanges(with_version(members, {"0": "v1"}), "v1", lambda ns: ns)
+    panes.add_exchanges(passed(members, {"0": "v1"}), "v1", lambda ns: ns)
     (pane,) = panes.take()
     outcomes = [CELLS.ok, CELLS.client_error, CELLS.server_error, CELLS.aborted]
     assert pane.vector[outcomes].tolist() == [4, 2, 4, 1]
@@ -52,7 +52,7 @@ def test_times_and_bytes_against_a_recount() -> None:
         for at, end in enumerate(ends)
     ]  # fmt: skip
     panes = builder()
-    panes.add_exchanges(with_version(members, {}), "unversioned", lambda ns: ns)
+    panes.add_exchanges(passed(members, {}), "unversioned", lambda ns: ns)
     (pane,) = panes.take()
     for bins, total, times in (
         (CELLS.duration, CELLS.duration_us, ends),
@@ -74,7 +74,7 @@ def test_minute_and_version_of_each(make_batch: Any) -> None:
     versions = decoded_versions([batch])
     assert versions == {"a": "v7"}
     panes = builder()
-    panes.add_exchanges(with_version(members, versions), "unversioned", lambda ns: ns)
+    panes.add_exchanges(passed(members, versions), "unversioned", lambda ns: ns)
     panes.add_batch(batch)
     found = {pane.key[1::3]: pane.vector[[CELLS.requests, CELLS.decoded, CELLS.rows]].tolist() for pane in panes.take()}
     assert found == {
@@ -92,11 +92,11 @@ def test_any_order_and_split_gives_the_same_bytes() -> None:
         for at in range(300)
     ]
     whole = builder()
-    whole.add_exchanges(with_version(members, {"5": "v1"}), "v0", lambda ns: ns)
+    whole.add_exchanges(passed(members, {"5": "v1"}), "v0", lambda ns: ns)
     dice.shuffle(members)
     parts = builder()
     for at in range(0, 300, 17):
-        parts.add_exchanges(with_version(members[at : at + 17], {"5": "v1"}), "v0", lambda ns: ns)
+        parts.add_exchanges(passed(members[at : at + 17], {"5": "v1"}), "v0", lambda ns: ns)
     for one, other in zip(whole.take(), parts.take(), strict=True):
         assert one.key == other.key
         assert np.array_equal(one.vector, other.vector)
