@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,10 +27,26 @@ if TYPE_CHECKING:
     from mlmon_sidecar.aggregate.samples import Hashes, Samples
     from mlmon_sidecar.records import IntVector
 
+PIECES = 3  # of counting one chunk
 CHUNK_ROWS = 512  # rows counted at once
 CHUNK_CELLS = 4_000_000  # cells of the chunk's matrix: 32 MB
 VERSION = "version"
 """The name under which version texts pass the redactor."""
+
+
+Result = TypeVar("Result")
+Pieces = Generator[None, None, Result]
+"""Work that lets go between its pieces."""
+
+
+def finished(work: Pieces[Result]) -> Result:
+    """All of it at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 class Seen(NamedTuple):
@@ -55,6 +71,12 @@ class RowCounter:
 
     def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
+        return finished(self.counting(batch, rows, group, groups))
+
+    def counting(
+        self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int
+    ) -> Pieces[tuple[Tally, Seen]]:
+        """As ``count``, in ``PIECES`` of about one length."""
         mirror = None if self._segments is None else self._segments.mirror(batch, rows, len(group))
         tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines, mirror)
         # Without a layout of features, every column tells rows apart.
@@ -62,10 +84,12 @@ class RowCounter:
         columns = _columns(batch, names, rows, len(group))
         values, codes = to_matrix(columns, len(group))
         self._numeric.count(tally, values, codes)
+        yield
         hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
         hashes = hashes + input_hashes(names, columns, values, codes)
         for counter in self._related:
             counter.count(tally, values, codes)
+        yield
         self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
         return tally, Seen(hashes, tokens)
 
@@ -88,13 +112,17 @@ class PaneBuilder:
 
     def add_batch(self, batch: PredictionBatch) -> None:
         """Count decoded rows, each in the minute of its request's start."""
+        finished(self.adding(batch))
+
+    def adding(self, batch: PredictionBatch) -> Pieces[None]:
+        """As ``add_batch``, in pieces: the rows are in the panes with the last one, up to 512 of them at a time."""
         version = self._redact(VERSION, batch.version)
         minutes = batch.event_ns // MINUTE_NS
         step = CHUNK_ROWS if _is_constant(minutes) else max(1, min(CHUNK_ROWS, CHUNK_CELLS // self._layout.size))
         for start in range(0, batch.rows, step):
             rows = slice(start, min(start + step, batch.rows))
             found, group = _groups(minutes[rows])
-            tally, seen = self._rows.count(batch, rows, group, len(found))
+            tally, seen = yield from self._rows.counting(batch, rows, group, len(found))
             for at, of_group in tally.by_group():
                 key = self._key(version, found[at])
                 vector = self._vector(key)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
+from mlmon_sidecar.aggregate.panes import PIECES, VERSION, PaneBuilder, Pieces, finished
 from mlmon_sidecar.aggregate.traffic import Traffic, decoded_versions, without_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -97,9 +97,11 @@ class Stages:
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
         )
+        self._counting: Pieces[PredictionBatch | None] | None = None  # rows on their way into panes
+        self._counting_units = 0
         self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
         self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
-        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
+        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, slices=PIECES, cpu_ns=cpu_ns)
 
     def panes(self, model: str | None = None) -> int:
         """Of one model or of all, not taken yet."""
@@ -128,6 +130,8 @@ class Stages:
         """What there is enough of for a step."""
         if self._counted is not None:
             return self._keep_some
+        if self._counting is not None:
+            return self._count_rows
         if self._groups:
             return self._take_in
         if self._decoding.is_full:
@@ -139,7 +143,8 @@ class Stages:
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        return bool(self._decoding or self._groups or self._passed or self._gathered or self._counted)
+        rows = self._gathered or self._counting or self._counted
+        return bool(self._decoding or self._groups or self._passed or rows)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
@@ -227,15 +232,23 @@ class Stages:
             self._settle()
 
     def _count_rows(self) -> None:
-        """Decoded rows to panes."""
+        """A piece of counting decoded rows: with the last one they are in the panes."""
         with self._state:
-            if self._counted is not None or not self._gathered:
+            if self._counted is not None or not (self._counting or self._gathered):
                 return  # a flush counts at the same time
             self._count_pace.begin()
-            taken = self._gathered.take(self._count_pace.units)
-            self._counted = self._count(taken)
-            self._count_pace.end(sum(map(units, taken)))
-            self._settle()
+            if self._counting is None:
+                taken = self._gathered.take(self._count_pace.units)
+                self._counting_units = sum(map(units, taken))
+                self._counting = self._count(taken)
+            try:
+                next(self._counting)
+            except StopIteration as done:
+                self._counted, self._counting = done.value, None
+                self._count_pace.end(self._counting_units)
+                self._settle()
+            else:
+                self._count_pace.pause()
 
     def _keep_some(self) -> None:
         """Counted rows to kept rows."""
@@ -262,6 +275,8 @@ class Stages:
         with self._state:
             if self._counted is not None:
                 self._keep_some()
+            elif self._counting is not None:
+                self._count_rows()
             elif self._groups:
                 self._take_in()
             elif self._decoding:
@@ -283,17 +298,17 @@ class Stages:
 
         The lock is held, and their version went through ``of_known_version``.
         """
-        batch = self._count(batches)
+        batch = finished(self._count(batches))
         if batch is not None:
             self._keep(batch)
 
-    def _count(self, batches: Sequence[PredictionBatch]) -> PredictionBatch | None:
+    def _count(self, batches: Sequence[PredictionBatch]) -> Pieces[PredictionBatch | None]:
         """Into panes; all the rows in one, where that went well."""
         rows = sum(batch.rows for batch in batches)
         self._telemetry.add(names.ROWS, rows)
         try:
             batch = join(batches)
-            self._builders[batch.model].add_batch(batch)
+            yield from self._builders[batch.model].adding(batch)
         except Exception as error:
             self._telemetry.failed("aggregate", error)
             self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)

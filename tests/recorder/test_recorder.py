@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.aggregate.panes import PaneBuilder
+from mlmon_sidecar.aggregate.panes import PaneBuilder, Pieces
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.batch import Slice
@@ -276,11 +276,11 @@ def test_rows_that_wait_to_be_counted_hold_the_minute_back(served: Served) -> No
     served.serve(exchange(1))
     served.recorder._stages.step()  # read, and the queue is empty
     seen = []
-    for _ in range(6):
+    for _ in range(8):
         assert served.recorder._flushing.deliver()  # as the recorder's thread does between two steps
         seen.append((served.hub.cell("rows"), served.hub.taken[-1].complete_through["m"]))
-        served.recorder._stages._one_more()  # to columns, those looked at, the traffic, rows to panes, to keep
-    assert seen == [*[(0, 999)] * 4, (1, 999), (1, 1_008)]
+        served.recorder._stages._one_more()  # to columns, looked at, traffic, three pieces of counting, to keep
+    assert seen == [*[(0, 999)] * 6, (1, 999), (1, 1_008)]
 
 
 def test_rows_counted_by_two_threads_in_turn_are_all_kept(served: Served) -> None:
@@ -580,14 +580,14 @@ def fail(*_: object, **__: object) -> Any:
 
 
 @pytest.fixture(
-    name="broken", params=["decode", "add_exchanges", "join", "add_batch", "redact_batch", "keep_rows", "event"]
+    name="broken", params=["decode", "add_exchanges", "join", "adding", "redact_batch", "keep_rows", "event"]
 )
 def _broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     targets: dict[str, tuple[object, str]] = {
         "decode": (Slice, "decoded"),
         "add_exchanges": (PaneBuilder, "add_exchanges"),
         "join": (stages, "join"),
-        "add_batch": (PaneBuilder, "add_batch"),
+        "adding": (PaneBuilder, "adding"),
         "redact_batch": (Redactor, "redact_batch"),
         "keep_rows": (stages, "keep_rows"),
         "event": (stages, "prediction_event"),
@@ -712,13 +712,13 @@ def test_what_is_too_little_for_a_step_waits_for_more_and_for_no_longer_than_the
 ) -> None:
     """To count one row costs as much as to count sixty."""
     added: list[int] = []
-    add_batch = PaneBuilder.add_batch
+    adding = PaneBuilder.adding
 
-    def watched(self: PaneBuilder, batch: PredictionBatch) -> None:
+    def watched(self: PaneBuilder, batch: PredictionBatch) -> Pieces[None]:
         added.append(batch.rows)
-        add_batch(self, batch)
+        return adding(self, batch)
 
-    monkeypatch.setattr(PaneBuilder, "add_batch", watched)
+    monkeypatch.setattr(PaneBuilder, "adding", watched)
     for n in range(10):
         served.serve(exchange(n))
         assert not served.recorder._stages.step()

@@ -48,3 +48,18 @@ def test_one_odd_piece_changes_little_and_a_lasting_change_is_learned() -> None:
     assert pace.units >= 0.9 * before
     machine.unit_ns = 4_000
     assert 0.8 * SLICE_NS <= settled(machine, pace) <= 1.2 * SLICE_NS
+
+
+def test_work_with_pauses_fills_as_many_slices_and_pauses_do_not_count() -> None:
+    machine = Machine(0, 400)
+    pace = Pace(100.0, fixed=0, least=1, slices=3, cpu_ns=machine.cpu_ns)
+    for _ in range(200):
+        units = pace.units
+        for piece in range(3):
+            pace.begin()
+            machine.now += units * 400 / 3
+            if piece < 2:
+                pace.pause()
+                machine.now += SLICE_NS  # something else
+        pace.end(units)
+    assert 0.8 * 3 * SLICE_NS <= units * 400 <= 1.2 * 3 * SLICE_NS
