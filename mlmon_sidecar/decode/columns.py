@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmon_sidecar.decode.scalars import UNREADABLE, plain
 from mlmon_sidecar.decode.text_features import MAX_ARRAY, is_vector, vector_columns
 
@@ -32,6 +34,7 @@ WRONG_WIDTH = "wrong_width"
 
 NESTED = (dict, list)
 FLAT_TYPES = frozenset({str, int, float, bool, type(None)})
+_FLOATS = frozenset({float})
 
 Row = dict[str, object]
 Columns = dict[str, "Column"]
@@ -105,8 +108,8 @@ def _take_objects(
 
 def _take_values(name: str, column: Sequence[Any], columns: Columns, skipped: Counter[str], depth: int) -> bool:
     kinds = set(map(type, column))
-    if kinds <= FLAT_TYPES:
-        columns[name] = list(column)
+    if kinds <= FLAT_TYPES:  # floats alone are an array from here on: nobody asks again what they are
+        columns[name] = np.array(column) if kinds == _FLOATS else list(column)
         return len(columns) <= MAX_COLUMNS
     if depth >= MAX_DEPTH:
         return False

@@ -127,10 +127,12 @@ def _joined(blocks: Sequence[Block], names: Iterable[str]) -> Mapping[str, Colum
     return {name: _joined_column([(count, columns.get(name)) for count, columns in blocks]) for name in names}
 
 
-def _joined_column(parts: Sequence[tuple[int, Column | None]]) -> Sequence[object]:
+def _joined_column(parts: Sequence[tuple[int, Column | None]]) -> Column:
+    if all(isinstance(column, np.ndarray) and column.dtype == np.float64 for _, column in parts):
+        return np.concatenate([np.asarray(column, dtype=np.float64) for _, column in parts])
     joined: list[object] = []
     for count, column in parts:
-        joined.extend([None] * count if column is None else column)
+        joined.extend([None] * count if column is None else _listed(column, floats=True))
     return joined
 
 
@@ -153,10 +155,11 @@ def _cut(whole: PredictionBatch, start: int, stop: int, features: Mapping[str, C
     )
 
 
-def _listed(column: Column) -> Sequence[object]:
-    """Floats stay an array; whole numbers become Python's, which are categories of their own."""
+def _listed(column: Column, *, floats: bool = False) -> Sequence[object]:
+    """Floats stay an array, unless they are asked for; whole numbers become Python's, which are categories of their
+    own."""
     if isinstance(column, np.ndarray):
-        return column.tolist() if column.dtype != np.float64 else column  # type: ignore[return-value]
+        return column.tolist() if floats or column.dtype != np.float64 else column  # type: ignore[return-value]
     return column if isinstance(column, list) else list(column)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,8 +36,9 @@ def whole(rows: list[dict[str, Any]], skipped: Counter[str]) -> list[dict[str, A
     """The rows again; a member that a row lacks is None."""
     found = []
     for count, block in blocks_of(rows, skipped):
-        assert {len(column) for column in block.values()} <= {count}
-        found += [{name: column[at] for name, column in block.items()} for at in range(count)]
+        columns = {name: np.asarray(column, object).tolist() for name, column in block.items()}
+        assert {len(column) for column in columns.values()} <= {count}
+        found += [{name: column[at] for name, column in columns.items()} for at in range(count)]
     return found
 
 
