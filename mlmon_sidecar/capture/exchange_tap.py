@@ -31,7 +31,7 @@ from mlmon_sidecar.capture.handoff import (
     annotation_size,
     chunks_size,
 )
-from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Message, Receive, Scope, Send
+from mlmon_sidecar.capture.wiring import IGNORE_HEADER, ASGIApp, Capture, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Annotation, End
 
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
@@ -123,16 +123,7 @@ class _Exchange:
                 send = self._send  # called by way of a local: a third faster than as an attribute
                 return send(message)
         if self._open:
-            try:
-                kind = message["type"]
-                if kind == "http.response.body":
-                    self._answered(message)
-                elif kind == "http.response.start":
-                    message = self._response_started(message)
-                elif kind in FILES:
-                    self._file_sent(message, kind)
-            except Exception as error:  # Ours to count, never the application's to see.
-                self._abandon("send", error)
+            message = self._seen(message)
             if self._send_raises and self._open:
                 return self._send_watching(message)
         send = self._send
@@ -182,6 +173,20 @@ class _Exchange:
         except Exception as error:  # Ours to count, never the application's to see.
             self._abandon("begin", error)
             return None
+
+    def _seen(self, message: Message) -> Message:
+        """Any message of the application's: what the server gets."""
+        try:
+            kind = message["type"]
+            if kind == "http.response.body":
+                self._answered(message)
+            elif kind == "http.response.start":
+                return self._response_started(message)
+            elif kind in FILES:
+                self._file_sent(message, kind)
+        except Exception as error:  # Ours to count, never the application's to see.
+            self._abandon("send", error)
+        return message
 
     def _received(self, message: Message) -> None:
         try:
@@ -486,22 +491,52 @@ class PureExchangeTap(_Exchange):
 
 if TYPE_CHECKING or compiled.tap is None:
     ExchangeTap = PureExchangeTap
+    opened: Callable[[object, Scope, Receive, Send], PureExchangeTap | None] | None = None
 else:
+    opened, see = compiled.tap.opened, compiled.tap.see
+
+    class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
+        """The usual path in C, the rest as above, on one state.
+
+        What calls the application and the server is Python all the same: from C that costs twice as much.
+        """
+
+        __slots__ = ()
+
+        @_as_coroutine_function
+        def send(self, message: Message) -> Any:
+            message = see(self, message)
+            if self._send_raises and self._open:
+                return self._send_watching(message)
+            send = self._send  # called by way of a local: a third faster than as an attribute
+            return send(message)
+
+        async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+            scope = self._scope
+            if not self.begin(receive, send):
+                await app(scope, receive, send)
+                return
+            try:
+                await app(scope, self.receive, self.send)
+            except BaseException as error:
+                self.end(error)
+                raise
+            else:
+                self.end(None)
+
     compiled.tap.setup(
+        ExchangeTap,
+        StreamTap,
         CURRENT,
         Handoff,
         NO_SPAN,
         COMPLETE,
         DISCONNECT,
         SEND_IS_SILENT,
+        IGNORE_HEADER,
         ASYNC_MARK,
         getattr(_Exchange.send, ASYNC_MARK),
         EXCHANGE_BYTES,
         HEADER_BYTES,
         CHUNK_BYTES,
     )
-
-    class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
-        """The usual path in C, the rest as above, on one state."""
-
-        __slots__ = ()

@@ -42,6 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def tap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(middleware_module, "ExchangeTap", TAPS[request.param])
+    monkeypatch.setattr(middleware_module, "opened", exchange_tap.opened if request.param == "compiled" else None)
     return str(request.param)
 
 
