@@ -35,7 +35,7 @@ static int point(void)
 #endif
 
 #define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(root_path) \
-    X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(tripped) X(plan) X(_known) \
+    X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(plan) X(_known) \
     X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(headers_in_any_case) \
     X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(gi_code) \
     X(co_flags)
@@ -47,7 +47,7 @@ static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 /* Given by exchange_tap.py. */
 static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER;
 static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
-static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes;
+static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks;
 
 /* ---------------------------------------------------------------- errors, kept while ours are dealt with */
 
@@ -239,9 +239,73 @@ static Lane *lane_of(Store *store)
     return (Lane *)store->lane;
 }
 
-/* ``Handoff.put`` where there is room: 1 put, 0 for the method to decide, -1 raised; changed only by 1. */
-static int put_where_room(Store *store, PyObject *exchange, long long size)
+/* An entry of the queue: an exchange in single pieces, whose flat tuple is made by who takes it out. Texts, numbers and
+ * headers are in no cycle, and exchanges wait in numbers: the collector has nothing to look at here. */
+#define KEPT(X) X(prediction_id) X(model) X(method) X(path) X(started_ns) X(first_byte_ns) X(ended_ns) X(status) X(end) \
+    X(request_headers) X(request) X(response_headers) X(response) X(trace_id) X(span_id) X(sampled)
+#define FIELD(name) PyObject *name;
+#define CLEAR(name) Py_CLEAR(self->name);
+typedef struct {
+    PyObject_HEAD
+    KEPT(FIELD)
+    long long size;
+} Kept;
+
+static void kept_dealloc(Kept *self)
 {
+    KEPT(CLEAR)
+    PyObject_Free(self);
+}
+
+/* A body of one piece into the tuple of an exchange. */
+static int one_piece(PyObject *body, PyObject **chunks, PyObject **length)
+{
+    *length = PyLong_FromSsize_t(PyBytes_GET_SIZE(body));
+    *chunks = PyBytes_GET_SIZE(body) == 0 ? Py_NewRef(empty_tuple) : PyTuple_Pack(1, body);
+    return POINT() || *chunks == NULL || *length == NULL ? -1 : 0;
+}
+
+/* The flat tuple, in the order of ``Exchange``'s fields. */
+static PyObject *flat(Kept *self)
+{
+    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *exchange = NULL;
+    if (one_piece(self->request, &request, &request_bytes) == 0 && one_piece(self->response, &response, &response_bytes) == 0)
+        exchange = PyTuple_Pack(23, self->prediction_id, self->model, self->method, self->path, self->started_ns,
+                                self->first_byte_ns, self->ended_ns, self->status, self->end, empty_text,
+                                self->request_headers, request, request_bytes, self->response_headers, response,
+                                response_bytes, self->trace_id, self->span_id, self->sampled, empty_tuple, empty_tuple,
+                                response == empty_tuple ? zero : one, empty_tuple);
+    Py_XDECREF(request);
+    Py_XDECREF(request_bytes);
+    Py_XDECREF(response);
+    Py_XDECREF(response_bytes);
+    return exchange;
+}
+
+/* As the other entries unpack: the exchange and its size. */
+static PyObject *kept_iterator(Kept *self)
+{
+    PyObject *exchange = flat(self);
+    PyObject *entry = exchange == NULL ? NULL : Py_BuildValue("(NL)", exchange, self->size);
+    PyObject *iterator = entry == NULL ? NULL : PyObject_GetIter(entry);
+    Py_XDECREF(entry);
+    return iterator;
+}
+
+static PyTypeObject KeptType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Kept",
+    .tp_basicsize = sizeof(Kept),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "Unpacks into an exchange and its size.",
+    .tp_dealloc = (destructor)kept_dealloc,
+    .tp_iter = (getiterfunc)kept_iterator,
+};
+
+/* ``Handoff.put`` where there is room: 1 put, 0 for the method to decide, -1 raised; changed only by 1. */
+static int put_where_room(Store *store, Kept *kept)
+{
+    long long size = kept->size;
     Lane *mine = POINT() ? NULL : lane_of(store);
     if (mine == NULL)
         return PyErr_Occurred() ? -1 : 0;
@@ -260,24 +324,17 @@ static int put_where_room(Store *store, PyObject *exchange, long long size)
     if (queued > store->max_bytes || waiting >= store->_max_items)
         return 0;
     int done = -1;
-    PyObject *queue = Py_NewRef(store->_queue), *boxed = NULL, *entry = NULL, *appended = NULL;
+    PyObject *queue = Py_NewRef(store->_queue), *appended;
     Py_INCREF(mine);
-    if (POINT() || (boxed = PyLong_FromLongLong(size)) == NULL || (entry = PyTuple_Pack(2, exchange, boxed)) == NULL)
-        goto end;
-    if (!PyObject_GC_IsTracked(exchange))
-        PyObject_GC_UnTrack(entry);
     mine->accepted++; /* before the append: a reader must never see more drained than accepted */
-    appended = POINT() ? NULL : PyObject_CallMethodOneArg(queue, s_append, entry);
-    if (appended == NULL) {
+    appended = POINT() ? NULL : PyObject_CallMethodOneArg(queue, s_append, (PyObject *)kept);
+    if (appended == NULL)
         mine->accepted--;
-        goto end;
+    else {
+        mine->bytes_queued += size;
+        done = 1;
     }
-    mine->bytes_queued += size;
-    done = 1;
-end:
     Py_XDECREF(appended);
-    Py_XDECREF(entry);
-    Py_XDECREF(boxed);
     Py_DECREF(queue);
     Py_DECREF(mine);
     return done;
@@ -287,32 +344,39 @@ end:
 
 typedef struct {
     PyObject_HEAD
-    PyObject *chunks;
-    Py_ssize_t room;
+    PyObject *chunks, *times, *_looked;
+    Py_ssize_t room, _cap;
 } Body;
 
 static int body_traverse(Body *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->chunks);
+    Py_VISIT(self->times);
+    Py_VISIT(self->_looked);
     return 0;
 }
 
 static int body_clear(Body *self)
 {
     Py_CLEAR(self->chunks);
+    Py_CLEAR(self->times);
+    Py_CLEAR(self->_looked);
     return 0;
 }
 
 static void body_dealloc(Body *self)
 {
     PyObject_GC_UnTrack(self);
-    Py_CLEAR(self->chunks);
+    body_clear(self);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 static PyMemberDef body_members[] = {
     {"chunks", T_OBJECT_EX, offsetof(Body, chunks), 0, NULL},
+    {"times", T_OBJECT_EX, offsetof(Body, times), 0, NULL},
+    {"_looked", T_OBJECT_EX, offsetof(Body, _looked), 0, NULL},
     {"room", T_PYSSIZET, offsetof(Body, room), 0, NULL},
+    {"_cap", T_PYSSIZET, offsetof(Body, _cap), 0, NULL},
     {NULL},
 };
 
@@ -331,12 +395,34 @@ static PyTypeObject BodyType = {
 
 /* ---------------------------------------------------------------- what a ``Capture`` asks for */
 
+/* The member of ``Faults`` that each request needs. */
+typedef struct {
+    PyObject_HEAD
+    char tripped;
+} Fuse;
+
+static PyMemberDef fuse_members[] = {
+    {"tripped", T_BOOL, offsetof(Fuse, tripped), 0, NULL},
+    {NULL},
+};
+
+static PyTypeObject FuseType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Fuse",
+    .tp_basicsize = sizeof(Fuse),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_doc = "The member of Faults that each request needs.",
+    .tp_new = PyType_GenericNew,
+    .tp_members = fuse_members,
+};
+
 #define MOST_NAMES 64
 
 /* Header names: few, so that looking through them costs less than a hash of each header of a request. */
 typedef struct {
     PyObject *set;
     PyObject *names[MOST_NAMES];
+    char upper[MOST_NAMES]; /* whether it has such letters: the lower case is kept */
     int count; /* -1: too many, or not of bytes: the set is asked */
     unsigned long long lengths; /* a bit for each length modulo 64 */
 } Names;
@@ -353,7 +439,6 @@ typedef struct {
 #define PLANNED(X) X(handoff) X(span_hook) X(id_header) X(now) X(known) X(faults) X(may_ignore) X(idle_variable) \
     X(idle_value) X(idle_module) X(asked.set) X(answered.set)
 #define VISIT(name) Py_VISIT(self->name);
-#define CLEAR(name) Py_CLEAR(self->name);
 
 static int plan_traverse(Plan *self, visitproc visit, void *arg)
 {
@@ -370,6 +455,15 @@ static void plan_dealloc(Plan *self) /* no tp_clear: the cycles through here go 
         Py_DECREF(self->answered.names[at]);
     PLANNED(CLEAR)
     Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static int has_upper(PyObject *name)
+{
+    const char *at = PyBytes_AS_STRING(name), *end = at + PyBytes_GET_SIZE(name);
+    for (; at < end; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            return 1;
+    return 0;
 }
 
 static int read_names(PyObject *options, PyObject *attribute, Names *into)
@@ -391,24 +485,29 @@ static int read_names(PyObject *options, PyObject *attribute, Names *into)
         }
     for (; into->count < PyTuple_GET_SIZE(all); into->count++) {
         into->names[into->count] = Py_NewRef(PyTuple_GET_ITEM(all, into->count));
+        into->upper[into->count] = (char)has_upper(into->names[into->count]);
         into->lengths |= 1ULL << (PyBytes_GET_SIZE(into->names[into->count]) & 63);
     }
     Py_DECREF(all);
     return 0;
 }
 
-/* Whether ``name``, bytes, is one of ``names``: 1, 0, or -1 raised. */
+/* Whether ``name``, bytes, is one of ``names``: 1, 2 where it has upper case, 0, or -1 raised. */
 static int is_one_of(Names *names, PyObject *name)
 {
     Py_ssize_t length = PyBytes_GET_SIZE(name);
-    if (names->count < 0)
-        return PySet_Contains(names->set, name);
+    if (names->count < 0) {
+        int is_in = PySet_Contains(names->set, name);
+        return is_in > 0 ? 1 + has_upper(name) : is_in;
+    }
     if ((names->lengths >> (length & 63) & 1) == 0)
         return 0;
-    for (int at = 0; at < names->count; at++)
-        if (PyBytes_GET_SIZE(names->names[at]) == length
-            && memcmp(PyBytes_AS_STRING(names->names[at]), PyBytes_AS_STRING(name), (size_t)length) == 0)
-            return 1;
+    const char *text = PyBytes_AS_STRING(name);
+    for (int at = 0; at < names->count; at++) {
+        const char *mine = PyBytes_AS_STRING(names->names[at]);
+        if (PyBytes_GET_SIZE(names->names[at]) == length && *mine == *text && memcmp(mine, text, (size_t)length) == 0)
+            return 1 + names->upper[at];
+    }
     return 0;
 }
 
@@ -502,11 +601,14 @@ static int nothing_traces(Plan *plan, int at_start)
     PyObject *modules = PyImport_GetModuleDict(), *value = NULL;
     if (PyDict_GetItemWithError(modules, plan->idle_module) != NULL)
         return 0;
-    if (PyErr_Occurred() || PyContextVar_Get(plan->idle_variable, Py_None, &value) < 0)
+    if (PyErr_Occurred())
         return -1;
-    int idle = !at_start || value == plan->idle_value;
+    if (!at_start)
+        return 1;
+    if (PyContextVar_Get(plan->idle_variable, NULL, &value) < 0) /* NULL: its own default is wanted */
+        return -1;
     Py_XDECREF(value);
-    return idle;
+    return value == plan->idle_value;
 }
 
 /* ---------------------------------------------------------------- the state of an exchange */
@@ -514,7 +616,6 @@ static int nothing_traces(Plan *plan, int at_start)
 #define STATE(X) X(_annotations) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
     X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_send_raises) X(_span) X(_started_ns) \
     X(_status) X(_stream) X(model) X(prediction_id)
-#define FIELD(name) PyObject *name;
 typedef struct {
     PyObject_HEAD
     STATE(FIELD)
@@ -650,15 +751,6 @@ static PyObject *now(Tap *self)
     return PyObject_CallNoArgs(self->plan->now);
 }
 
-static int has_upper(PyObject *name)
-{
-    const char *at = PyBytes_AS_STRING(name), *end = at + PyBytes_GET_SIZE(name);
-    for (; at < end; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            return 1;
-    return 0;
-}
-
 /* ``_wanted``: lists and tuples of pairs of bytes are looked through here, anything else there. New reference. */
 static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
 {
@@ -680,7 +772,7 @@ static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
             goto release;
         if (!is_in)
             continue;
-        if (found == 16 || has_upper(name))
+        if (found == 16 || is_in == 2)
             goto leave;
         kept[found++] = Py_NewRef(pair); /* bytes are compared without any code of others: the list stays as it is */
         size += header_bytes + PyBytes_GET_SIZE(value);
@@ -728,8 +820,13 @@ static int send_raises(PyObject *scope)
     if (asgi == NULL)
         return PyErr_Occurred() ? -1 : 0;
     if (PyDict_CheckExact(asgi)) {
-        version = item_of(asgi, s_spec_version);
-        said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
+        static PyObject *silent_one = NULL; /* a server says the very same object each time */
+        if ((version = item_of(asgi, s_spec_version)) == silent_one && version != NULL)
+            said = 1;
+        else
+            said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
+        if (said == 1 && version != NULL && version != silent_one && PyUnicode_CheckExact(version))
+            put_in(&silent_one, Py_NewRef(version));
         said = said < 0 ? -1 : !said;
     }
     Py_XDECREF(version);
@@ -846,73 +943,48 @@ static PyObject *tap_end(Tap *self, PyObject *error)
 
 /* ---------------------------------------------------------------- what goes by */
 
-/* A body of one piece into the tuple of an exchange. */
-static int one_piece(Tap *self, PyObject *body, PyObject **chunks, PyObject **length)
+/* What goes into the queue, and its size. */
+static Kept *kept_of(Tap *self, PyObject *now, PyObject *end)
 {
-    if (POINT())
-        return -1;
-    Py_INCREF(body);
-    Py_ssize_t size = PyBytes_GET_SIZE(body);
-    *length = PyLong_FromSsize_t(size);
-    *chunks = size == 0 ? Py_NewRef(empty_tuple) : PyTuple_Pack(1, body);
-    if (size != 0 && *chunks != NULL) {
-        PyObject_GC_UnTrack(*chunks); /* bytes */
-        self->_size += chunk_bytes + size;
-    }
-    Py_DECREF(body);
-    return *chunks == NULL || *length == NULL ? -1 : 0;
-}
-
-/* The flat tuple, in the order of ``Exchange``'s fields; its size has grown by the bodies and the path. */
-static PyObject *flat(Tap *self, PyObject *now, PyObject *end)
-{
-    PyObject *path, *method = NULL, *exchange = NULL;
-    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL;
+    PyObject *path = NULL, *method = NULL;
+    Kept *kept = NULL;
     if ((path = item_of(self->_scope, s_path)) == NULL || (method = item_of(self->_scope, s_method)) == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetObject(PyExc_KeyError, path == NULL ? s_path : s_method);
         goto end;
     }
     Py_ssize_t length = PyObject_Length(path);
-    if (POINT() || length < 0)
+    if (POINT() || length < 0 || POINT() || (kept = PyObject_New(Kept, &KeptType)) == NULL)
         goto end;
-    if (one_piece(self, self->_request, &request, &request_bytes) < 0)
-        goto end;
-    if (one_piece(self, self->_response, &response, &response_bytes) < 0)
-        goto end;
-    if (POINT() || (exchange = PyTuple_New(23)) == NULL) /* the last that may collect garbage, hence run other code */
-        goto end;
-    self->_size += length;
-    PyObject *fields[] = {
+    PyObject *span = self->_span, *fields[] = {
         self->prediction_id, self->model, method, path, self->_started_ns, self->_first_byte_ns, now, self->_status, end,
-        empty_text, self->_request_headers, request, request_bytes, self->_response_headers, response, response_bytes,
-        PyTuple_GET_ITEM(self->_span, 1), PyTuple_GET_ITEM(self->_span, 2), PyTuple_GET_ITEM(self->_span, 3),
-        empty_tuple, empty_tuple, response == empty_tuple ? zero : one, empty_tuple,
+        self->_request_headers, self->_request, self->_response_headers, self->_response,
+        PyTuple_GET_ITEM(span, 1), PyTuple_GET_ITEM(span, 2), PyTuple_GET_ITEM(span, 3),
     };
-    _Static_assert(sizeof fields / sizeof *fields == 23, "the fields of Exchange");
-    for (Py_ssize_t at = 0; at < 23; at++)
-        PyTuple_SET_ITEM(exchange, at, Py_NewRef(fields[at]));
-    if (self->_span == NO_SPAN && PyUnicode_CheckExact(path) && PyUnicode_CheckExact(method) && PyUnicode_CheckExact(self->model)
-        && !PyObject_GC_IsTracked(self->_request_headers) && !PyObject_GC_IsTracked(self->_response_headers))
-        PyObject_GC_UnTrack(exchange); /* texts, numbers, bytes: in no cycle */
+    PyObject **to = &kept->prediction_id;
+    _Static_assert(offsetof(Kept, size) - offsetof(Kept, prediction_id) == sizeof fields, "the fields of Kept");
+    for (size_t at = 0; at < sizeof fields / sizeof *fields; at++)
+        to[at] = Py_NewRef(fields[at]);
+    kept->size = self->_size + length;
+    for (int at = 0; at < 2; at++) {
+        Py_ssize_t size = PyBytes_GET_SIZE(at == 0 ? kept->request : kept->response);
+        kept->size += size == 0 ? 0 : chunk_bytes + size;
+    }
 end:
     Py_XDECREF(path);
     Py_XDECREF(method);
-    Py_XDECREF(request);
-    Py_XDECREF(request_bytes);
-    Py_XDECREF(response);
-    Py_XDECREF(response_bytes);
-    return exchange;
+    return kept;
 }
 
-static int hand_over(Tap *self, PyObject *exchange)
+static int hand_over(Tap *self, Kept *kept)
 {
     PyObject *handoff = self->plan->handoff;
-    int done = Py_IS_TYPE(handoff, (PyTypeObject *)HANDOFF) ? put_where_room((Store *)handoff, exchange, self->_size) : 0;
+    int done = Py_IS_TYPE(handoff, (PyTypeObject *)HANDOFF) ? put_where_room((Store *)handoff, kept) : 0;
     if (done == 0) {
-        PyObject *size = POINT() ? NULL : PyLong_FromSsize_t(self->_size);
+        PyObject *exchange = flat(kept), *size = exchange == NULL ? NULL : PyLong_FromLongLong(kept->size);
         PyObject *put = size == NULL ? NULL : PyObject_CallMethodObjArgs(handoff, s_put, exchange, size, NULL);
         done = put == NULL ? -1 : 1;
+        Py_XDECREF(exchange);
         Py_XDECREF(size);
         Py_XDECREF(put);
     }
@@ -922,18 +994,19 @@ static int hand_over(Tap *self, PyObject *exchange)
 /* ``_complete`` where nothing but single pieces was seen. 0, or -1 with what is no Exception. */
 static int complete(Tap *self, PyObject *now)
 {
-    PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE, *exchange;
+    PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE;
     if (!PyDict_CheckExact(self->_scope) || !IS_NONE(self->_request_tap) || !PyTuple_CheckExact(self->_span)
         || PyTuple_GET_SIZE(self->_span) != 4 || !PyList_CheckExact(self->_annotations)
-        || PyList_GET_SIZE(self->_annotations) != 0 || !PyBytes_CheckExact(self->_request)) {
+        || PyList_GET_SIZE(self->_annotations) != 0 || !PyBytes_CheckExact(self->_request)
+        || !PyBytes_CheckExact(self->_response)) {
         PyObject *offered = PyObject_CallMethodObjArgs((PyObject *)self, s__offer, now, end, empty_text, NULL);
         Py_XDECREF(offered);
         return offered == NULL ? -1 : 0;
     }
     self->_open = 0;
-    exchange = flat(self, now, end);
-    int done = exchange == NULL ? -1 : hand_over(self, exchange);
-    Py_XDECREF(exchange);
+    Kept *kept = kept_of(self, now, end);
+    int done = kept == NULL ? -1 : hand_over(self, kept);
+    Py_XDECREF(kept);
     if (done < 0)
         return abandon(self, "handoff");
     SET(self->_request, empty_bytes);
@@ -1103,6 +1176,38 @@ end:
     return seen;
 }
 
+/* One of the first chunks, whose times are kept: 1 seen, 0 for ``StreamTap._look``, -1 raised. */
+static int timed(Tap *self, Body *stream, PyObject *chunk)
+{
+    PyObject *times = stream->times, *chunks = stream->chunks, *reading, *size;
+    if (times == NULL || !PyList_CheckExact(times) || PyList_GET_SIZE(times) + 1 >= timed_chunks
+        || stream->_looked == NULL || !PyLong_CheckExact(stream->_looked))
+        return 0;
+    Py_ssize_t looked = PyLong_AsSsize_t(stream->_looked);
+    if (looked < 0) {
+        PyErr_Clear(); /* too many for C */
+        return 0;
+    }
+    if (PyBytes_GET_SIZE(chunk) > stream->_cap - looked)
+        return 0;
+    int seen = -1;
+    Py_INCREF(stream);
+    Py_INCREF(times);
+    Py_INCREF(chunks);
+    reading = now(self);
+    size = reading == NULL || POINT() ? NULL : PyLong_FromSsize_t(looked + PyBytes_GET_SIZE(chunk));
+    if (size != NULL && PyList_Append(times, reading) == 0 && PyList_Append(chunks, chunk) == 0) {
+        put_in(&stream->_looked, Py_NewRef(size));
+        seen = 1;
+    }
+    Py_XDECREF(reading);
+    Py_XDECREF(size);
+    Py_DECREF(chunks);
+    Py_DECREF(times);
+    Py_DECREF(stream);
+    return seen;
+}
+
 /* A chunk of a stream that there is room for: 1 seen, 0 for ``_seen`` there, -1 raised. */
 static int flowed(Tap *self, PyObject *message)
 {
@@ -1116,9 +1221,10 @@ static int flowed(Tap *self, PyObject *message)
         seen = more_follows(message);
     if (seen == 1) {
         Body *stream = (Body *)self->_flowing; /* looked up last: nothing from here on runs other code */
-        if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks)
-            || stream->room < PyBytes_GET_SIZE(body))
+        if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
             seen = 0;
+        else if (stream->room < PyBytes_GET_SIZE(body))
+            seen = timed(self, stream, body);
         else if (POINT() || PyList_Append(stream->chunks, body) < 0)
             seen = -1;
         else
@@ -1139,7 +1245,7 @@ static PyObject *tap_see(Tap *self, PyObject *message)
         PyObject *kind = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, s_type) : NULL;
         if (kind == NULL)
             seen = PyErr_Occurred() ? -1 : 0;
-        else if (is_text(kind, s_response_body))
+        else if (kind != s_response_start && is_text(kind, s_response_body))
             seen = answered(self, message);
         else if (is_text(kind, s_response_start))
             seen = started(self, &message);
@@ -1536,6 +1642,8 @@ static PyTypeObject TapType = {
 typedef struct {
     PyObject_HEAD
     PyObject *pid, *web, *endpoints, *capture, *active;
+    PyObject *planned; /* the capture that ``plan`` is of */
+    Plan *plan;
 } Gate;
 
 #define WATCHED(X) X(pid) X(web) X(endpoints) X(capture) X(active)
@@ -1543,12 +1651,16 @@ typedef struct {
 static int gate_traverse(Gate *self, visitproc visit, void *arg)
 {
     WATCHED(VISIT)
+    Py_VISIT(self->planned);
+    Py_VISIT(self->plan);
     return 0;
 }
 
 static int gate_clear(Gate *self)
 {
     WATCHED(CLEAR)
+    Py_CLEAR(self->planned);
+    Py_CLEAR(self->plan);
     return 0;
 }
 
@@ -1621,6 +1733,48 @@ end:
     return model;
 }
 
+/* The plan of the process's capture as it is now, borrowed. NULL: there is none, or raised. */
+static Plan *plan_of(Gate *gate)
+{
+    if (gate->planned != gate->capture || gate->plan == NULL) {
+        PyObject *capture = Py_NewRef(gate->capture), *plan = POINT() ? NULL : PyObject_GetAttr(capture, s_plan);
+        if (plan == NULL || !Py_IS_TYPE(plan, &PlanType) || !PyObject_TypeCheck(((Plan *)plan)->faults, &FuseType)) {
+            Py_XDECREF(plan);
+            Py_DECREF(capture);
+            return NULL;
+        }
+        put_in((PyObject **)&gate->plan, plan);
+        put_in(&gate->planned, capture);
+    }
+    return gate->plan;
+}
+
+/* The tap of a request of ``model``, watched from here on. NULL: raised. */
+static Tap *new_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *scope, PyObject *receive, PyObject *send)
+{
+    Tap *tap = POINT() ? NULL : (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL);
+    if (tap == NULL)
+        return NULL;
+    tap->plan = (Plan *)Py_NewRef(plan);
+    SET(tap->_capture, gate->planned);
+    SET(tap->_scope, scope);
+    SET(tap->model, model);
+    if (POINT() || PySet_Add(gate->active, (PyObject *)tap) < 0) {
+        Py_DECREF(tap);
+        return NULL;
+    }
+    tap->active = Py_NewRef(gate->active);
+    if (tap_began(tap, receive, send) < 0) { /* an interrupt */
+        Raised raised;
+        keep(&raised);
+        if (PySet_Discard(tap->active, (PyObject *)tap) < 0)
+            PyErr_Clear();
+        restore(&raised);
+        Py_CLEAR(tap);
+    }
+    return tap;
+}
+
 /* ``opened(process, scope, receive, send)``: the tap of a request that is watched from here on; its set of requests
  * has it. None: nothing was changed, and ``MonitorMiddleware`` decides. */
 static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -1630,47 +1784,20 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
         return NULL;
     }
     Gate *gate = (Gate *)args[0];
-    PyObject *scope = args[1], *capture = gate->capture, *tripped, *model, *outer = NULL;
-    if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || capture == NULL || gate->active == NULL
+    PyObject *outer = NULL, *model = NULL, *scope = args[1];
+    Tap *tap = NULL;
+    if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
         || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
         PyErr_Clear(); /* no number of a process */
         Py_RETURN_NONE;
     }
-    Tap *tap = NULL;
-    Py_INCREF(capture);
-    Plan *plan = (Plan *)(POINT() ? NULL : PyObject_GetAttr(capture, s_plan));
-    if (plan == NULL)
-        goto end;
-    if (!Py_IS_TYPE(plan, &PlanType) || POINT() || (tripped = PyObject_GetAttr(plan->faults, s_tripped)) == NULL)
-        goto end;
-    Py_DECREF(tripped); /* a bool: it stays */
-    if (tripped != Py_False || (model = model_of(gate, plan, scope)) == NULL)
-        goto end;
-    if (PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer) && !POINT()
-        && (tap = (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL)) != NULL) {
-        tap->plan = (Plan *)Py_NewRef(plan);
-        SET(tap->_capture, capture);
-        SET(tap->_scope, scope);
-        put_in(&tap->model, Py_NewRef(model));
-        if (POINT() || PySet_Add(gate->active, (PyObject *)tap) < 0)
-            Py_CLEAR(tap);
-        else {
-            tap->active = Py_NewRef(gate->active);
-            if (tap_began(tap, args[2], args[3]) < 0) { /* an interrupt */
-                Raised raised;
-                keep(&raised);
-                if (PySet_Discard(tap->active, (PyObject *)tap) < 0)
-                    PyErr_Clear();
-                restore(&raised);
-                Py_CLEAR(tap);
-            }
-        }
-    }
+    Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
+    if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope)) != NULL
+        && PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer))
+        tap = new_tap(gate, plan, model, scope, args[2], args[3]);
     Py_XDECREF(outer);
-    Py_DECREF(model);
-end:
+    Py_XDECREF(model);
     Py_XDECREF(plan);
-    Py_DECREF(capture);
     if (tap != NULL || PyErr_Occurred())
         return (PyObject *)tap;
     Py_RETURN_NONE;
@@ -1681,9 +1808,9 @@ end:
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
     PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SUOnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
                           &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &marker_name, &marker,
-                          &exchange_bytes, &header_bytes, &chunk_bytes))
+                          &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks))
         return NULL;
     if (!PyType_IsSubtype((PyTypeObject *)type, &TapType) || !PyType_IsSubtype((PyTypeObject *)stream, &BodyType)
         || !PyType_IsSubtype((PyTypeObject *)handoff, &StoreType)) {
@@ -1762,7 +1889,7 @@ static int module_exec(PyObject *module)
         PyErr_NoMemory();
         return -1;
     }
-    PyTypeObject *types[] = {&LaneType, &StoreType, &BodyType, &PlanType, &TapType, &GateType, &WaitType, &ReceiveType};
+    PyTypeObject *types[] = {&LaneType, &KeptType, &StoreType, &FuseType, &BodyType, &PlanType, &TapType, &GateType, &WaitType, &ReceiveType};
     for (size_t at = 0; at < sizeof types / sizeof *types; at++)
         if (PyModule_AddType(module, types[at]) < 0)
             return -1;

@@ -12,9 +12,13 @@ class Plan:
 class Store: ...
 class Gate: ...
 
+class Fuse:
+    tripped: bool
+
 class Body:
     chunks: list[bytes]
     room: int
+    times: list[int]
 
 class Lane:
     accepted: int

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid_utils import uuid7
 
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.body_tap import BodyTap, Chunk, StreamTap
+from mlmon_sidecar.capture.body_tap import TIMED_CHUNKS, BodyTap, Chunk, StreamTap
 from mlmon_sidecar.capture.handoff import (
     CHUNK_BYTES,
     EXCHANGE_BYTES,
@@ -539,4 +539,5 @@ else:
         EXCHANGE_BYTES,
         HEADER_BYTES,
         CHUNK_BYTES,
+        TIMED_CHUNKS,
     )

@@ -79,7 +79,7 @@ class Handoff(_Store):
         self._max_items = max_items
         self.max_bytes = max_bytes
         self._evicts = when_full is WhenFull.DROP_OLDEST
-        self._queue = deque()
+        self._queue = deque()  # of exchanges and their sizes; the compiled tap's make a pair when they are unpacked
         self._lanes = {}  # thread id -> lane, for good; an id is used again only after its thread ended
         self._all_lanes = ()
         self._new_lane = threading.Lock()
