@@ -45,7 +45,7 @@ static PyObject *s_throw, *s_http, *s_request, *s_response_body, *s_response_sta
 static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 
 /* Given by exchange_tap.py. */
-static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER;
+static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER, *SEND, *SEND_WATCHED;
 static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
 static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks;
 
@@ -1208,30 +1208,35 @@ static int timed(Tap *self, Body *stream, PyObject *chunk)
     return seen;
 }
 
-/* A chunk of a stream that there is room for: 1 seen, 0 for ``_seen`` there, -1 raised. */
+/* A chunk of a stream that there is room for: 1 seen, 0 for ``_seen`` there, -1 raised.
+ *
+ * One walk over the message instead of two look-ups: the names are those of a literal, as a rule, hence these objects. */
 static int flowed(Tap *self, PyObject *message)
 {
-    PyObject *body = item_of(message, s_body);
-    int seen = 0;
-    if (POINT() || (body == NULL && PyErr_Occurred())) {
-        Py_XDECREF(body);
+    PyObject *body = NULL, *more = NULL, *key, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(message, &at, &key, &value)) {
+        if (key == s_body)
+            body = value;
+        else if (key == s_more_body)
+            more = value;
+    }
+    if (more != Py_True || body == NULL || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) == 0)
+        return 0;
+    Body *stream = (Body *)self->_flowing;
+    if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
+        return 0;
+    if (POINT())
         return -1;
+    Py_ssize_t size = PyBytes_GET_SIZE(body);
+    if (stream->room < size) {
+        Py_INCREF(body);
+        int seen = timed(self, stream, body);
+        Py_DECREF(body);
+        return seen;
     }
-    if (body != NULL && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) != 0)
-        seen = more_follows(message);
-    if (seen == 1) {
-        Body *stream = (Body *)self->_flowing; /* looked up last: nothing from here on runs other code */
-        if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
-            seen = 0;
-        else if (stream->room < PyBytes_GET_SIZE(body))
-            seen = timed(self, stream, body);
-        else if (POINT() || PyList_Append(stream->chunks, body) < 0)
-            seen = -1;
-        else
-            stream->room -= PyBytes_GET_SIZE(body);
-    }
-    Py_XDECREF(body);
-    return seen;
+    stream->room -= size; /* before the append, which may run other code where it collects garbage */
+    return PyList_Append(stream->chunks, body) < 0 ? -1 : 1;
 }
 
 /* See a message of the application's go by: what the server gets, the message itself or a copy with the id. */
@@ -1611,12 +1616,17 @@ static PyObject *tap_receive(Tap *self, void *Py_UNUSED(none))
 
 static PyMethodDef tap_methods[] = {
     {"begin", (PyCFunction)(void (*)(void))tap_begin, METH_FASTCALL, "begin(receive, send): whether it watches from here on."},
-    {"end", (PyCFunction)tap_end, METH_O, "The call is over, by this exception or None."},
     {NULL},
 };
 
+static PyObject *tap_send(Tap *self, void *Py_UNUSED(none))
+{
+    return PyMethod_New(self->_send_raises == Py_True ? SEND_WATCHED : SEND, (PyObject *)self);
+}
+
 static PyGetSetDef tap_getset[] = {
     {"receive", (getter)tap_receive, NULL, "The application's receive.", NULL},
+    {"send", (getter)tap_send, NULL, "The application's send.", NULL},
     {NULL},
 };
 
@@ -1749,34 +1759,41 @@ static Plan *plan_of(Gate *gate)
     return gate->plan;
 }
 
-/* The tap of a request of ``model``, watched from here on. NULL: raised. */
-static Tap *new_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *scope, PyObject *receive, PyObject *send)
+/* (tap, receive, send) of a request of ``model``, watched from here on. NULL: raised. */
+static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *scope, PyObject *receive, PyObject *send)
 {
+    PyObject *opened = NULL, *their_receive = NULL, *their_send = NULL;
     Tap *tap = POINT() ? NULL : (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL);
     if (tap == NULL)
         return NULL;
     tap->plan = (Plan *)Py_NewRef(plan);
     SET(tap->_capture, gate->planned);
     SET(tap->_scope, scope);
+    SET(tap->_send_raises, Py_False);
     SET(tap->model, model);
-    if (POINT() || PySet_Add(gate->active, (PyObject *)tap) < 0) {
-        Py_DECREF(tap);
-        return NULL;
-    }
     tap->active = Py_NewRef(gate->active);
-    if (tap_began(tap, receive, send) < 0) { /* an interrupt */
+    if (POINT() || PySet_Add(tap->active, (PyObject *)tap) < 0)
+        goto end;
+    if (tap_began(tap, receive, send) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
+        && (their_send = tap_send(tap, NULL)) != NULL)
+        opened = PyTuple_Pack(3, tap, their_receive, their_send);
+    if (opened == NULL) { /* an interrupt, or no memory: as if it had not begun */
         Raised raised;
         keep(&raised);
-        if (PySet_Discard(tap->active, (PyObject *)tap) < 0)
+        if (PySet_Discard(tap->active, (PyObject *)tap) < 0 || (tap->token != NULL && PyContextVar_Reset(CURRENT, tap->token) < 0))
             PyErr_Clear();
+        tap->_open = 0;
         restore(&raised);
-        Py_CLEAR(tap);
     }
-    return tap;
+end:
+    Py_XDECREF(their_receive);
+    Py_XDECREF(their_send);
+    Py_DECREF(tap);
+    return opened;
 }
 
-/* ``opened(process, scope, receive, send)``: the tap of a request that is watched from here on; its set of requests
- * has it. None: nothing was changed, and ``MonitorMiddleware`` decides. */
+/* ``opened(process, scope, receive, send)``: the tap of a request that is watched from here on, and what its application
+ * is called with; the process's set of requests has it. None: nothing was changed, and ``MonitorMiddleware`` decides. */
 static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 4 || EXCHANGE_TAP == NULL || !PyObject_TypeCheck(args[0], &GateType)) {
@@ -1785,7 +1802,7 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
     }
     Gate *gate = (Gate *)args[0];
     PyObject *outer = NULL, *model = NULL, *scope = args[1];
-    Tap *tap = NULL;
+    PyObject *opened = NULL;
     if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
         || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
         PyErr_Clear(); /* no number of a process */
@@ -1794,12 +1811,12 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
     Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
     if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope)) != NULL
         && PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer))
-        tap = new_tap(gate, plan, model, scope, args[2], args[3]);
+        opened = open_tap(gate, plan, model, scope, args[2], args[3]);
     Py_XDECREF(outer);
     Py_XDECREF(model);
     Py_XDECREF(plan);
-    if (tap != NULL || PyErr_Occurred())
-        return (PyObject *)tap;
+    if (opened != NULL || PyErr_Occurred())
+        return opened;
     Py_RETURN_NONE;
 }
 
@@ -1807,8 +1824,8 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
 
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
-    PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
+    PyObject *type, *stream, *sends, *watches, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
+    if (!PyArg_ParseTuple(args, "O!O!OOOO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &sends, &watches, &current, &PyType_Type, &handoff, &PyTuple_Type,
                           &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &marker_name, &marker,
                           &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks))
         return NULL;
@@ -1817,6 +1834,8 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "setup() takes the types that are made of the ones here");
         return NULL;
     }
+    SET(SEND, sends);
+    SET(SEND_WATCHED, watches);
     SET(CURRENT, current);
     SET(HANDOFF, handoff);
     SET(NO_SPAN, no_span);
@@ -1833,7 +1852,7 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* A function and not a method: the interpreter calls that of a type's own objects faster, but not of its heirs'. */
+/* Functions and not methods: the interpreter calls those of a type faster for its own objects, but not its heirs'. */
 static PyObject *module_see(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
@@ -1841,6 +1860,15 @@ static PyObject *module_see(PyObject *module, PyObject *const *args, Py_ssize_t 
         return NULL;
     }
     return tap_see((Tap *)args[0], args[1]);
+}
+
+static PyObject *module_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
+        PyErr_SetString(PyExc_TypeError, "ended() takes a tap and an exception or None");
+        return NULL;
+    }
+    return tap_end((Tap *)args[0], args[1]);
 }
 
 #ifdef MLMON_TAP_INJECT
@@ -1856,7 +1884,8 @@ static PyObject *module_inject(PyObject *module, PyObject *target)
 #endif
 
 static PyMethodDef module_methods[] = {
-    {"opened", (PyCFunction)(void (*)(void))module_opened, METH_FASTCALL, "The tap of a request of the usual kind, or None."},
+    {"opened", (PyCFunction)(void (*)(void))module_opened, METH_FASTCALL, "(tap, receive, send) of a usual request, or None."},
+    {"ended", (PyCFunction)(void (*)(void))module_ended, METH_FASTCALL, "ended(tap, error): the call is over, by it or None."},
     {"see", (PyCFunction)(void (*)(void))module_see, METH_FASTCALL, "see(tap, message): what the server gets of it."},
     {"setup", module_setup, METH_VARARGS, "What exchange_tap.py defines and the usual path needs. Once."},
 #ifdef MLMON_TAP_INJECT

@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.capture.exchange_tap import ExchangeTap, opened
+from mlmon_sidecar.capture.exchange_tap import ExchangeTap, ended, opened
 from mlmon_sidecar.capture.lifespan import forward_lifespan
 from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
 from mlmon_sidecar.errors import MlmonError
@@ -90,21 +90,24 @@ class MonitorMiddleware:
         if process is None:
             await self.app(scope, receive, send)
             return
-        tap = serve = None
-        try:
-            if opened is not None:
-                tap = opened(process, scope, receive, send)
-        except Exception as error:  # Ours to count, never the host's to see.
-            process.faults.count("middleware", error)
-        if tap is not None:  # the usual request, where the tap is compiled; what follows is every other
+        if opened is not None:  # the usual request, where the tap is compiled; what follows is every other
+            usual = None
             try:
-                await self.app(scope, tap.receive, tap.send)
-            except BaseException as error:
-                tap.end(error)
-                raise
-            else:
-                tap.end(None)
-            return
+                usual = opened(process, scope, receive, send)
+            except Exception as error:  # Ours to count, never the host's to see.
+                process.faults.count("middleware", error)
+            if usual is not None:
+                app = self.app  # called by way of a local: faster than as an attribute
+                tap, receive, send = usual
+                try:
+                    await app(scope, receive, send)
+                except BaseException as error:
+                    ended(tap, error)
+                    raise
+                else:
+                    ended(tap, None)
+                return
+        tap = serve = None
         try:
             kind = scope["type"]
             if kind == "http":

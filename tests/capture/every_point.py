@@ -55,7 +55,7 @@ HANDING_OVER = frozenset(
         "self._send_watching(message)",
     }
 )
-GUARDED = ("self._begin(", "self._received(", "self._end_with(", "self._abandon(")
+GUARDED = ("self._begin(", "self._received(", "self._seen(", "self._end_with(", "self._abandon(")
 GUARDED += ("_guarded(", "_told(", "_run_in_thread(")
 GUARDED += tuple(f"{owner}faults.count(" for owner in ("", "self.", "self._capture.", "process.", "tap.capture."))
 GUARDED += ("faults.lose(", "self._release(")  # the last only stores
