@@ -613,7 +613,7 @@ static int nothing_traces(Plan *plan, int at_start)
 
 /* ---------------------------------------------------------------- the state of an exchange */
 
-#define STATE(X) X(_annotations) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
+#define STATE(X) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
     X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_send_raises) X(_span) X(_started_ns) \
     X(_status) X(_stream) X(model) X(prediction_id)
 typedef struct {
@@ -622,6 +622,8 @@ typedef struct {
     Plan *plan;
     PyObject *token; /* of CURRENT, while the application is called */
     PyObject *active; /* the set it is in meanwhile, if any */
+    PyObject *method, *path; /* of the scope, where they were read as it opened */
+    PyObject *annotations; /* NULL until asked for */
     Py_ssize_t _size;
     char _open, _disconnected;
 } Tap;
@@ -641,6 +643,7 @@ static int tap_traverse(Tap *self, visitproc visit, void *arg)
     Py_VISIT(self->plan);
     Py_VISIT(self->token);
     Py_VISIT(self->active);
+    Py_VISIT(self->annotations);
     return 0;
 }
 
@@ -652,6 +655,7 @@ static int tap_clear(Tap *self)
     STATE(LET_GO)
     Py_CLEAR(self->token);
     Py_CLEAR(self->active);
+    Py_CLEAR(self->annotations);
     return 0;
 }
 
@@ -662,6 +666,9 @@ static void tap_dealloc(Tap *self)
     Py_CLEAR(self->plan);
     Py_CLEAR(self->token);
     Py_CLEAR(self->active);
+    Py_CLEAR(self->method);
+    Py_CLEAR(self->path);
+    Py_CLEAR(self->annotations);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -857,9 +864,7 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
     SET(self->_request, empty_bytes);
     SET(self->_response, empty_bytes);
     SET(self->_response_headers, empty_tuple);
-    if (POINT() || (value = PyList_New(0)) == NULL)
-        return NULL;
-    put_in(&self->_annotations, value);
+    Py_CLEAR(self->annotations);
     headers = item_of(scope, s_headers);
     if (headers == NULL && PyErr_Occurred())
         return NULL;
@@ -948,7 +953,9 @@ static Kept *kept_of(Tap *self, PyObject *now, PyObject *end)
 {
     PyObject *path = NULL, *method = NULL;
     Kept *kept = NULL;
-    if ((path = item_of(self->_scope, s_path)) == NULL || (method = item_of(self->_scope, s_method)) == NULL) {
+    path = self->path != NULL ? Py_NewRef(self->path) : item_of(self->_scope, s_path);
+    method = self->method != NULL ? Py_NewRef(self->method) : path == NULL ? NULL : item_of(self->_scope, s_method);
+    if (path == NULL || method == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetObject(PyExc_KeyError, path == NULL ? s_path : s_method);
         goto end;
@@ -996,8 +1003,9 @@ static int complete(Tap *self, PyObject *now)
 {
     PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE;
     if (!PyDict_CheckExact(self->_scope) || !IS_NONE(self->_request_tap) || !PyTuple_CheckExact(self->_span)
-        || PyTuple_GET_SIZE(self->_span) != 4 || !PyList_CheckExact(self->_annotations)
-        || PyList_GET_SIZE(self->_annotations) != 0 || !PyBytes_CheckExact(self->_request)
+        || PyTuple_GET_SIZE(self->_span) != 4
+        || (self->annotations != NULL && (!PyList_CheckExact(self->annotations) || PyList_GET_SIZE(self->annotations) != 0))
+        || !PyBytes_CheckExact(self->_request)
         || !PyBytes_CheckExact(self->_response)) {
         PyObject *offered = PyObject_CallMethodObjArgs((PyObject *)self, s__offer, now, end, empty_text, NULL);
         Py_XDECREF(offered);
@@ -1021,27 +1029,48 @@ static int is_text(PyObject *text, PyObject *name)
     return text == name || (PyUnicode_CheckExact(text) && PyUnicode_Compare(text, name) == 0);
 }
 
+enum { TYPE, BODY, MORE, STATUS, HEADERS, PARTS };
+
+/* What is asked of a message, borrowed, by one walk over it: the names are those of a literal, as a rule, hence these very
+ * objects. 1, 0 where it is not of an ordinary kind, or -1 raised. */
+static int parts_of(PyObject *message, PyObject **parts)
+{
+    PyObject *const names[PARTS] = {s_type, s_body, s_more_body, s_status, s_headers}, *key, *value;
+    Py_ssize_t at = 0, found = 0;
+    if (!PyDict_CheckExact(message))
+        return 0;
+    memset(parts, 0, PARTS * sizeof *parts);
+    while (PyDict_Next(message, &at, &key, &value)) {
+        if (!PyUnicode_CheckExact(key))
+            return 0; /* one that may run code when it is compared */
+        for (int name = 0; name < PARTS; name++)
+            if (key == names[name]) {
+                parts[name] = value;
+                found++;
+                break;
+            }
+    }
+    for (int name = 0; name < PARTS && found != PyDict_GET_SIZE(message); name++)
+        if (parts[name] == NULL && (parts[name] = PyDict_GetItemWithError(message, names[name])) == NULL && PyErr_Occurred())
+            return -1;
+    return 1;
+}
+
 /* A message that ``receive`` brought. 0, or -1 with what is no Exception. */
 static int received(Tap *self, PyObject *message)
 {
-    if (PyDict_CheckExact(message)) {
-        PyObject *kind = PyDict_GetItemWithError(message, s_type);
-        if (kind != NULL && is_text(kind, s_request)) {
-            PyObject *body = PyDict_GetItemWithError(message, s_body);
-            if (body == NULL && !PyErr_Occurred())
-                return 0;
-            if (body != NULL && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) == 0)
-                return 0;
-            if (body != NULL && PyBytes_CheckExact(body) && IS_NONE(self->_request_tap)
-                && self->_request == empty_bytes) {
-                if (PyBytes_GET_SIZE(body) <= self->plan->max_body_bytes) {
-                    SET(self->_request, body);
-                    return 0;
-                }
-            }
+    PyObject *parts[PARTS], *body;
+    int usual = parts_of(message, parts);
+    if (usual < 0)
+        return abandon(self, "receive");
+    if (usual && parts[TYPE] != NULL && is_text(parts[TYPE], s_request)) {
+        if ((body = parts[BODY]) == NULL || (PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) == 0))
+            return 0;
+        if (PyBytes_CheckExact(body) && IS_NONE(self->_request_tap) && self->_request == empty_bytes
+            && PyBytes_GET_SIZE(body) <= self->plan->max_body_bytes) {
+            SET(self->_request, body);
+            return 0;
         }
-        if (PyErr_Occurred())
-            return abandon(self, "receive");
     }
     PyObject *done = PyObject_CallMethodOneArg((PyObject *)self, s__received, message);
     if (done == NULL)
@@ -1050,41 +1079,22 @@ static int received(Tap *self, PyObject *message)
     return 0;
 }
 
-/* Whether a message says that more of the body follows: 1, 0, or -1 raised. */
-static int more_follows(PyObject *message)
-{
-    PyObject *more = PyDict_GetItemWithError(message, s_more_body);
-    if (more == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    if (more == Py_True || more == Py_False)
-        return more == Py_True;
-    Py_INCREF(more);
-    int said = PyObject_IsTrue(more);
-    Py_DECREF(more);
-    return said;
-}
-
 /* The whole answer in one message: 1 seen, 0 for ``_seen`` there, -1 raised. */
-static int answered(Tap *self, PyObject *message)
+static int answered(Tap *self, PyObject **parts)
 {
-    PyObject *body = PyDict_GetItemWithError(message, s_body);
-    if (POINT() || (body == NULL && PyErr_Occurred()))
+    PyObject *body = parts[BODY] == NULL ? empty_bytes : parts[BODY];
+    if (POINT())
         return -1;
-    if (!IS_NONE(self->_stream) || (body != NULL && !PyBytes_CheckExact(body)))
+    if (!IS_NONE(self->_stream) || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) > self->plan->max_body_bytes
+        || (parts[MORE] != NULL && parts[MORE] != Py_False))
         return 0;
-    body = Py_NewRef(body == NULL ? empty_bytes : body);
-    PyObject *reading = NULL;
-    int more = more_follows(message);
-    int seen = more < 0 ? -1 : !more && PyBytes_GET_SIZE(body) <= self->plan->max_body_bytes;
-    if (seen == 1) {
-        if ((reading = now(self)) == NULL)
-            seen = -1;
-        else {
-            SET(self->_first_byte_ns, reading);
-            SET(self->_response, body);
-            if (complete(self, reading) < 0)
-                seen = -1;
-        }
+    Py_INCREF(body);
+    PyObject *reading = now(self);
+    int seen = -1;
+    if (reading != NULL) {
+        SET(self->_first_byte_ns, reading);
+        SET(self->_response, body);
+        seen = complete(self, reading) < 0 ? -1 : 1;
     }
     Py_XDECREF(reading);
     Py_DECREF(body);
@@ -1133,20 +1143,17 @@ end:
 }
 
 /* An ordinary answer start, in ``*message`` then what is sent instead: 1 seen, 0 for ``_seen`` there, -1 raised. */
-static int started(Tap *self, PyObject **message)
+static int started(Tap *self, PyObject **message, PyObject **parts)
 {
-    PyObject *status = item_of(*message, s_status), *headers = NULL, *value;
+    PyObject *status = parts[STATUS], *headers = parts[HEADERS], *value;
     int seen = -1, overflow = 0;
-    if (POINT() || (status == NULL && PyErr_Occurred()))
-        goto end;
-    if ((headers = item_of(*message, s_headers)) == NULL && PyErr_Occurred())
-        goto end;
     if (status == NULL || !PyLong_CheckExact(status) || PyLong_AsLongAndOverflow(status, &overflow) < 200 || overflow
-        || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers))) {
-        seen = 0;
-        goto end;
-    }
+        || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers)))
+        return 0;
+    Py_INCREF(headers);
     SET(self->_status, status);
+    if (POINT())
+        goto end;
     if (!IS_NONE(self->plan->span_hook)) {
         if (self->_span == NO_SPAN) {
             if ((value = span_of(self, s_inside)) == NULL)
@@ -1171,8 +1178,7 @@ static int started(Tap *self, PyObject **message)
             put_in(message, value);
     }
 end:
-    Py_XDECREF(status);
-    Py_XDECREF(headers);
+    Py_DECREF(headers);
     return seen;
 }
 
@@ -1242,18 +1248,17 @@ static int flowed(Tap *self, PyObject *message)
 /* See a message of the application's go by: what the server gets, the message itself or a copy with the id. */
 static PyObject *tap_see(Tap *self, PyObject *message)
 {
+    PyObject *parts[PARTS];
     int seen = 1;
     Py_INCREF(message);
     if (!IS_NONE(self->_flowing))
         seen = PyDict_CheckExact(message) ? flowed(self, message) : 0;
-    else if (self->_open) {
-        PyObject *kind = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, s_type) : NULL;
-        if (kind == NULL)
-            seen = PyErr_Occurred() ? -1 : 0;
-        else if (kind != s_response_start && is_text(kind, s_response_body))
-            seen = answered(self, message);
-        else if (is_text(kind, s_response_start))
-            seen = started(self, &message);
+    else if (self->_open && (seen = parts_of(message, parts)) == 1) {
+        PyObject *kind = parts[TYPE];
+        if (kind != s_response_start && kind != NULL && is_text(kind, s_response_body))
+            seen = answered(self, parts);
+        else if (kind != NULL && is_text(kind, s_response_start))
+            seen = started(self, &message, parts);
         else
             seen = 0;
     }
@@ -1624,7 +1629,29 @@ static PyObject *tap_send(Tap *self, void *Py_UNUSED(none))
     return PyMethod_New(self->_send_raises == Py_True ? SEND_WATCHED : SEND, (PyObject *)self);
 }
 
+/* Handlers that say nothing need no list. Here and not in ``annotate``, which any thread may call. */
+static PyObject *tap_annotations(Tap *self, void *Py_UNUSED(none))
+{
+    if (self->annotations == NULL) {
+        PyObject *list = PyList_New(0);
+        if (list == NULL)
+            return NULL;
+        if (self->annotations == NULL) /* still: a collection in the allocation runs other code */
+            self->annotations = list;
+        else
+            Py_DECREF(list);
+    }
+    return Py_NewRef(self->annotations);
+}
+
+static int tap_set_annotations(Tap *self, PyObject *list, void *Py_UNUSED(none))
+{
+    put_in(&self->annotations, Py_XNewRef(list));
+    return 0;
+}
+
 static PyGetSetDef tap_getset[] = {
+    {"_annotations", (getter)tap_annotations, (setter)tap_set_annotations, "What the handler said.", NULL},
     {"receive", (getter)tap_receive, NULL, "The application's receive.", NULL},
     {"send", (getter)tap_send, NULL, "The application's send.", NULL},
     {NULL},
@@ -1716,8 +1743,8 @@ static int stays(PyObject *headers)
     return 1;
 }
 
-/* The model that a scope is for. NULL: the methods there decide, or raised. */
-static PyObject *model_of(Gate *gate, Plan *plan, PyObject *scope)
+/* The model that a scope is for, and its method and path. NULL: the methods there decide, or raised. */
+static PyObject *model_of(Gate *gate, Plan *plan, PyObject *scope, PyObject **its_method, PyObject **its_path)
 {
     PyObject *kind = PyDict_GetItemWithError(scope, s_type), *root, *known, *method = NULL, *path = NULL, *model = NULL;
     if (kind == NULL || !is_text(kind, s_http))
@@ -1738,8 +1765,8 @@ static PyObject *model_of(Gate *gate, Plan *plan, PyObject *scope)
     if (model != NULL && !PyUnicode_CheckExact(model))
         Py_CLEAR(model);
 end:
-    Py_XDECREF(path);
-    Py_XDECREF(method);
+    *its_method = method;
+    *its_path = path;
     return model;
 }
 
@@ -1760,7 +1787,8 @@ static Plan *plan_of(Gate *gate)
 }
 
 /* (tap, receive, send) of a request of ``model``, watched from here on. NULL: raised. */
-static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *scope, PyObject *receive, PyObject *send)
+static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *method, PyObject *path, PyObject *scope,
+                          PyObject *receive, PyObject *send)
 {
     PyObject *opened = NULL, *their_receive = NULL, *their_send = NULL;
     Tap *tap = POINT() ? NULL : (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL);
@@ -1771,6 +1799,8 @@ static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *sco
     SET(tap->_scope, scope);
     SET(tap->_send_raises, Py_False);
     SET(tap->model, model);
+    tap->method = Py_NewRef(method);
+    tap->path = Py_NewRef(path);
     tap->active = Py_NewRef(gate->active);
     if (POINT() || PySet_Add(tap->active, (PyObject *)tap) < 0)
         goto end;
@@ -1801,7 +1831,7 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
         return NULL;
     }
     Gate *gate = (Gate *)args[0];
-    PyObject *outer = NULL, *model = NULL, *scope = args[1];
+    PyObject *outer = NULL, *model = NULL, *method = NULL, *path = NULL, *scope = args[1];
     PyObject *opened = NULL;
     if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
         || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
@@ -1809,11 +1839,13 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
         Py_RETURN_NONE;
     }
     Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
-    if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope)) != NULL
+    if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope, &method, &path)) != NULL
         && PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer))
-        opened = open_tap(gate, plan, model, scope, args[2], args[3]);
+        opened = open_tap(gate, plan, model, method, path, scope, args[2], args[3]);
     Py_XDECREF(outer);
     Py_XDECREF(model);
+    Py_XDECREF(method);
+    Py_XDECREF(path);
     Py_XDECREF(plan);
     if (opened != NULL || PyErr_Occurred())
         return opened;

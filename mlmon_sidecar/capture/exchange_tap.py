@@ -499,7 +499,7 @@ else:
     @_as_coroutine_function
     def _send(tap: Any, message: Message) -> Any:
         """The application's ``send``, as a method. In as few steps as it can be: each chunk of a stream takes them."""
-        return (send := tap._send)(see(tap, message))  # by way of a local: looked up as a method it costs more
+        return (_server_s := tap._send)(see(tap, message))  # by way of a local: looked up as a method it costs more
 
     @_as_coroutine_function
     def _send_watched(tap: Any, message: Message) -> Any:

@@ -90,23 +90,27 @@ class MonitorMiddleware:
         if process is None:
             await self.app(scope, receive, send)
             return
-        if opened is not None:  # the usual request, where the tap is compiled; what follows is every other
-            usual = None
-            try:
+        usual = None
+        try:
+            if opened is not None:  # the tap is compiled
                 usual = opened(process, scope, receive, send)
-            except Exception as error:  # Ours to count, never the host's to see.
-                process.faults.count("middleware", error)
-            if usual is not None:
-                app = self.app  # called by way of a local: faster than as an attribute
-                tap, receive, send = usual
-                try:
-                    await app(scope, receive, send)
-                except BaseException as error:
-                    ended(tap, error)
-                    raise
-                else:
-                    ended(tap, None)
-                return
+        except Exception as error:  # Ours to count, never the host's to see.
+            process.faults.count("middleware", error)
+        if usual is None:
+            await self._dispatch(process, scope, receive, send)
+            return
+        app = self.app  # called by way of a local: faster than as an attribute
+        tap, receive, send = usual
+        try:
+            await app(scope, receive, send)
+        except BaseException as error:
+            ended(tap, error)
+            raise
+        else:
+            ended(tap, None)
+
+    async def _dispatch(self, process: MonitoredProcess, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever there may be to serve."""
         tap = serve = None
         try:
             kind = scope["type"]

@@ -50,6 +50,7 @@ HANDING_OVER = frozenset(
         # making the coroutine in which that is done
         "tap.run(self.app, receive, send)",
         "serve(scope, receive, send)",
+        "self._dispatch(process, scope, receive, send)",
         "forward_lifespan(self.app, scope, receive, send, on_started=process.started_up, on_stopping=process.stop, "
         "faults=process.faults, stop_seconds=process.stop_seconds)",
         "self._send_watching(message)",
