@@ -96,22 +96,33 @@ class MonitorMiddleware:
                 usual = opened(process, scope, receive, send)
         except Exception as error:  # Ours to count, never the host's to see.
             process.faults.count("middleware", error)
-        if usual is None:
-            await self._dispatch(process, scope, receive, send)
+        if usual is not None:
+            app = self.app  # called by way of a local: faster than as an attribute
+            tap, receive, send = usual
+            try:
+                await app(scope, receive, send)
+            except BaseException as error:
+                ended(tap, error)
+                raise
+            else:
+                ended(tap, None)
             return
-        app = self.app  # called by way of a local: faster than as an attribute
-        tap, receive, send = usual
+        other, serve = self._chosen(process, scope)
+        if other is None:
+            await serve(scope, receive, send)
+            return
         try:
-            await app(scope, receive, send)
-        except BaseException as error:
-            ended(tap, error)
-            raise
-        else:
-            ended(tap, None)
+            await other.run(serve, receive, send)
+        finally:
+            try:
+                process.active.discard(other)
+            except Exception as error:  # Ours to count, never the host's to see.
+                process.faults.count("active", error)
 
-    async def _dispatch(self, process: MonitoredProcess, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whatever there may be to serve."""
-        tap = serve = None
+    def _chosen(self, process: MonitoredProcess, scope: Scope) -> tuple[ExchangeTap | None, ASGIApp]:
+        """What serves a call of any kind, and the tap that watches it, if any."""
+        tap = None
+        serve = self.app
         try:
             kind = scope["type"]
             if kind == "http":
@@ -129,18 +140,7 @@ class MonitorMiddleware:
                 process.starting_up()
         except Exception as error:  # Ours to count, never the host's to see.
             process.faults.count("middleware", error)
-        if tap is not None:
-            try:
-                await tap.run(self.app, receive, send)
-            finally:
-                try:
-                    process.active.discard(tap)
-                except Exception as error:  # Ours to count, never the host's to see.
-                    process.faults.count("active", error)
-        elif serve is not None:
-            await serve(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        return tap, serve
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,9 @@ def middleware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def build(app: ASGIApp, **options: Any) -> MonitorMiddleware:
         keywords = {"model": "fraud", "prediction_id_header": None, "endpoints": None} | options
-        return MonitorMiddleware(app, store=f"sqlite:///{tmp_path}/mlmon.db", strict=True, **keywords)
+        made = MonitorMiddleware(app, store=f"sqlite:///{tmp_path}/mlmon.db", strict=True, **keywords)
+        made._process.pid = os.getpid()  # as after the server's start-up
+        return made
 
     return build
 

@@ -20,18 +20,6 @@ START = {"type": "http.response.start", "status": 200, "headers": [(b"content-ty
 LAST = {"type": "http.response.body", "body": b"ok"}
 
 
-@pytest.fixture
-def mounted(middleware) -> Any:
-    """Prepared as after a start-up."""
-
-    def build(app: Any, **options: Any) -> Any:
-        made = middleware(app, **options)
-        made._process.pid = os.getpid()
-        return made
-
-    return build
-
-
 def serve(made: Any, scope: Any, wire: Any, *incoming: Any) -> Any:
     connection = wire(*incoming)
     asyncio.run(made(scope, connection.receive, connection.send))
@@ -43,7 +31,7 @@ def named_anew(message: dict[str, Any]) -> dict[str, Any]:
     return {"".join(list(name)): value for name, value in message.items()}
 
 
-def test_a_request_is_active_while_it_is_worked_on(mounted, http_scope, wire, captured) -> None:
+def test_a_request_is_active_while_it_is_worked_on(middleware, http_scope, wire, captured) -> None:
     models: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -53,7 +41,7 @@ def test_a_request_is_active_while_it_is_worked_on(mounted, http_scope, wire, ca
         await send(dict(START))
         await send(dict(LAST))
 
-    made = mounted(app)
+    made = middleware(app)
     serve(made, http_scope(), wire)
     assert not made._process.active
     with pytest.raises(KeyError):
@@ -80,25 +68,25 @@ def test_a_request_is_active_while_it_is_worked_on(mounted, http_scope, wire, ca
         ({"headers": ((b"content-type", b"text/plain"),)}, 1),
     ],
 )
-def test_who_is_captured(more, count, mounted, http_scope, wire, answer, captured) -> None:
-    made = mounted(answer())
+def test_who_is_captured(more, count, middleware, http_scope, wire, answer, captured) -> None:
+    made = middleware(answer())
     for _ in range(3):  # what was found for a path is known from the first on
         assert len(serve(made, http_scope(**more), wire).sent) == 2
         assert len(captured(made)) == count
 
 
-def test_a_scope_that_is_no_plain_dict(mounted, http_scope, wire, answer, captured) -> None:
+def test_a_scope_that_is_no_plain_dict(middleware, http_scope, wire, answer, captured) -> None:
     class Scope(dict[str, Any]):
         pass
 
-    made = mounted(answer())
+    made = middleware(answer())
     serve(made, Scope(http_scope()), wire)
     assert [exchange.path for exchange in captured(made)] == ["/score"]
 
 
-def test_another_process_starts_first(mounted, http_scope, wire, answer, captured, monkeypatch) -> None:
+def test_another_process_starts_first(middleware, http_scope, wire, answer, captured, monkeypatch) -> None:
     started: list[Any] = []
-    made = mounted(answer())
+    made = middleware(answer())
     monkeypatch.setattr(MonitoredProcess, "start", lambda process: started.append(process))
     made._process.pid = -1
     serve(made, http_scope(), wire)
@@ -106,8 +94,8 @@ def test_another_process_starts_first(mounted, http_scope, wire, answer, capture
     assert len(captured(made)) == 1
 
 
-def test_while_capture_is_switched_off_for_its_faults(mounted, http_scope, wire, answer) -> None:
-    made = mounted(answer())
+def test_while_capture_is_switched_off_for_its_faults(middleware, http_scope, wire, answer) -> None:
+    made = middleware(answer())
     faults = made._process.faults
     serve(made, http_scope(), wire)
     for _ in range(60):
@@ -117,8 +105,8 @@ def test_while_capture_is_switched_off_for_its_faults(mounted, http_scope, wire,
     assert (len(made._process.handoff.drain(9)), faults.lost) == (1, 61)
 
 
-def test_a_new_start_has_new_counters(mounted, http_scope, wire, answer, captured) -> None:
-    made = mounted(answer())
+def test_a_new_start_has_new_counters(middleware, http_scope, wire, answer, captured) -> None:
+    made = middleware(answer())
     serve(made, http_scope(), wire)
     before = made._process.handoff
     made._process._fresh()
@@ -126,8 +114,8 @@ def test_a_new_start_has_new_counters(mounted, http_scope, wire, answer, capture
     assert (len(before.drain(9)), len(captured(made))) == (1, 1)
 
 
-def test_who_may_ask_to_be_ignored(mounted, http_scope, wire, answer, captured) -> None:
-    made = mounted(answer())
+def test_who_may_ask_to_be_ignored(middleware, http_scope, wire, answer, captured) -> None:
+    made = middleware(answer())
     made._process._may_ignore = "right".__eq__
     made._process._fresh()
     for token, count in ((b"wrong", 1), (b"right", 0)):
@@ -139,11 +127,11 @@ def test_who_may_ask_to_be_ignored(mounted, http_scope, wire, answer, captured) 
     assert made._process.handoff.stats().ignored == 1
 
 
-def test_names_in_a_message_may_be_other_objects(mounted, http_scope, wire, answer, captured) -> None:
+def test_names_in_a_message_may_be_other_objects(middleware, http_scope, wire, answer, captured) -> None:
     said = [dict(START), {"type": "http.response.body", "body": b"a", "more_body": True}]
     said += [{"type": "http.response.body", "body": b"b", "more_body": True, "more": 1} for _ in range(12)]
     said += [dict(LAST)]
-    made = mounted(answer(*(named_anew(message) for message in said)))
+    made = middleware(answer(*(named_anew(message) for message in said)))
     asked = named_anew({"type": "http.request", "body": b"asked", "more_body": False})
     connection = serve(made, http_scope(), wire, asked)
     assert connection.sent == said
@@ -153,8 +141,8 @@ def test_names_in_a_message_may_be_other_objects(mounted, http_scope, wire, answ
     assert (exchange.status, exchange.response_chunks) == (200, 14)
 
 
-def test_a_message_with_names_that_are_no_texts(mounted, http_scope, wire, answer, captured) -> None:
-    made = mounted(answer({**START, 7: "seven"}, {**LAST, None: 1}))
+def test_a_message_with_names_that_are_no_texts(middleware, http_scope, wire, answer, captured) -> None:
+    made = middleware(answer({**START, 7: "seven"}, {**LAST, None: 1}))
     serve(made, http_scope(), wire)
     assert captured(made)[0].response_body == (b"ok",)
 
@@ -204,7 +192,7 @@ def test_the_hosts_hook_says_when_it_need_not_be_asked() -> None:
         context.detach(token)
 
 
-def test_what_the_application_left_behind_is_harmless(mounted, http_scope, wire, captured) -> None:
+def test_what_the_application_left_behind_is_harmless(middleware, http_scope, wire, captured) -> None:
     kept: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -212,7 +200,7 @@ def test_what_the_application_left_behind_is_harmless(mounted, http_scope, wire,
         await send(dict(START))
         await send(dict(LAST))
 
-    made = mounted(app)
+    made = middleware(app)
     connection = wire()
 
     async def main() -> None:
@@ -226,27 +214,27 @@ def test_what_the_application_left_behind_is_harmless(mounted, http_scope, wire,
     assert captured(made)[0].response_body == (b"ok",)
 
 
-def test_its_calls_are_known_as_coroutine_functions(mounted, http_scope, wire) -> None:
+def test_its_calls_are_known_as_coroutine_functions(middleware, http_scope, wire) -> None:
     said: list[bool] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         said.append(asyncio.iscoroutinefunction(receive))
         said.append(asyncio.iscoroutinefunction(send))
 
-    made = mounted(app)
+    made = middleware(app)
     serve(made, http_scope(), wire)
     said.append(asyncio.iscoroutinefunction(made.__call__))
     assert said == [True, True, True]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_forked_children_mint_ids_of_their_own(mounted, http_scope, wire, answer) -> None:
+def test_forked_children_mint_ids_of_their_own(middleware, http_scope, wire, answer) -> None:
     def mint(count: int) -> list[str]:
         for _ in range(count):
             serve(made, http_scope(), wire)
         return [exchange.prediction_id for exchange in made._process.handoff.drain(count)]
 
-    made = mounted(answer())
+    made = middleware(answer())
     ids = mint(3)  # some of what was drawn at once is left
     reader, writer = os.pipe()
     for _ in range(3):
