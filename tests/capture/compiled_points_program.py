@@ -33,12 +33,12 @@ assert ExchangeTap is not PureExchangeTap
 assert Theirs
 
 
-def play(name: str, watched: bool) -> tuple[Any, Any]:
+def play(name: str, mount: Any) -> tuple[Any, Any]:
     steps, incoming, more = PLAYS[name]
     scope = _http_scope(**{key: value for key, value in more.items() if key != "refuse"})
     app = app_that(*[type(step)(*step.args) if isinstance(step, BaseException) else step for step in steps])
-    mounted = mount(app) if watched else app
-    sent, raised = run(mounted.call if watched else app, scope, incoming, more.get("refuse", -1), None)
+    mounted = app if mount is None else mount(app)
+    sent, raised = run(app if mount is None else mounted.call, scope, incoming, more.get("refuse", -1), None)
     return mounted, outcome(sent, raised, app.seen)
 
 
@@ -63,14 +63,14 @@ def tapped(app: Any) -> Any:
 
 
 for name, mount in [(name, mount) for mount in (mounted_by_users, tapped) for name in PLAYS]:
-    _, alone = play(name, False)
+    _, alone = play(name, None)
     tap.inject(-1)
-    _, healthy = play(name, True)
+    _, healthy = play(name, mount)
     assert healthy == alone, name
     points = tap.inject(-1)
     for target in range(points):
         tap.inject(target)
-        mounted, got = play(name, True)
+        mounted, got = play(name, mount)
         reached = tap.inject(-1)
         assert reached > target, (name, target, reached)
         assert got == alone, (name, target, got, alone)
