@@ -1,4 +1,5 @@
-/* The usual path of ``exchange_tap.py`` in C: one request and one answer, each in one piece, and plain chunks of a stream.
+/* The usual path of ``exchange_tap.py`` in C: which requests are watched, one request and one answer, each in one piece,
+ * and plain chunks of a stream.
  *
  * ``exchange_tap.py`` states the semantics. The state of an exchange lies here as members of the same names, so whatever
  * is not the usual path is left to the methods there, which go on from the very same state. A path in here decides
@@ -33,18 +34,20 @@ static int point(void)
 #define POINT() 0
 #endif
 
-#define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(now) \
-    X(options) X(span_hook) X(faults) X(handoff) X(current) X(inside) X(count) X(put) X(append) X(send) X(receive) \
-    X(close) X(max_bytes) X(max_body_bytes) X(headers_in_any_case) X(prediction_id_header) \
-    X(_max_items) X(_drained_bytes) X(_all_lanes) X(_lanes) X(_queue) X(_begin) X(_received) X(_abandon) X(_end_with) \
-    X(_wanted) X(_offer) X(_join_span) X(_send_watching) X(gi_code) X(co_flags)
+#define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(root_path) \
+    X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(plan) X(_known) \
+    X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(headers_in_any_case) \
+    X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(gi_code) \
+    X(co_flags)
 #define DECLARE(name) static PyObject *s_##name;
 NAMES(DECLARE)
-static PyObject *s_throw, *s_request, *s_response_body, *s_response_start, *empty_bytes, *empty_tuple, *empty_text;
+static PyObject *s_throw, *s_http, *s_request, *s_response_body, *s_response_start;
+static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 
 /* Given by exchange_tap.py. */
-static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT;
-static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes;
+static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER, *SEND, *SEND_WATCHED;
+static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
+static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks;
 
 /* ---------------------------------------------------------------- errors, kept while ours are dealt with */
 
@@ -71,12 +74,14 @@ static PyObject *error_of(Raised *raised)
 
 /* ---------------------------------------------------------------- ids: RFC 9562 version 7 */
 
-static unsigned char pool[256];
+static unsigned char pool[256]; /* as much as getentropy gives at once */
 static size_t pool_left = 0;
+static long own_pid = 0;
 
 static void in_child(void)
 {
     pool_left = 0; /* a child must not draw what its parent draws too */
+    own_pid = (long)getpid();
 }
 
 /* 48 bits of milliseconds, 12 of their fraction (section 6.2, method 3), 62 drawn. */
@@ -117,7 +122,23 @@ static PyObject *new_id(void)
     return text;
 }
 
-/* ---------------------------------------------------------------- the hand-off's lane */
+/* ---------------------------------------------------------------- the hand-off */
+
+/* ``dict[key]`` as a new reference: a comparison of keys, or a collection in an allocation, may run anybody's code. */
+static PyObject *item_of(PyObject *dict, PyObject *key)
+{
+    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+}
+
+/* Steals ``value``. */
+static void put_in(PyObject **member, PyObject *value)
+{
+    PyObject *before = *member;
+    *member = value;
+    Py_XDECREF(before);
+}
+#define SET(member, value) put_in(&(member), Py_NewRef(value))
+#define IS_NONE(member) ((member) == Py_None)
 
 typedef struct {
     PyObject_HEAD
@@ -142,77 +163,180 @@ static PyTypeObject LaneType = {
     .tp_members = lane_members,
 };
 
-static int number_of(PyObject *owner, PyObject *name, long long *number)
+/* The members of ``Handoff`` that ``put`` reads. ``lane`` is that of ``thread``, which keeps it for good. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *_queue, *_lanes, *_all_lanes, *lane;
+    long long max_bytes, _max_items, _drained_bytes;
+    unsigned long thread;
+} Store;
+
+static int store_traverse(Store *self, visitproc visit, void *arg)
 {
-    PyObject *value = PyObject_GetAttr(owner, name);
-    if (value == NULL)
-        return -1;
-    *number = PyLong_AsLongLong(value);
-    Py_DECREF(value);
-    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+    Py_VISIT(self->_queue);
+    Py_VISIT(self->_lanes);
+    Py_VISIT(self->_all_lanes);
+    Py_VISIT(self->lane);
+    return 0;
 }
 
-/* ``Handoff.put`` where there is room: 1 put, 0 for the method to decide, -1 raised; changed only by 1. */
-static int put_where_room(PyObject *handoff, PyObject *exchange, long long size)
+static int store_clear(Store *self)
 {
-    int done = -1;
-    long long drained, max_bytes, max_items;
-    PyObject *lanes = NULL, *all = NULL, *queue = NULL, *entry = NULL, *ident = NULL, *boxed = NULL, *appended = NULL;
-    if (POINT() || number_of(handoff, s__drained_bytes, &drained) < 0)
-        return -1;
-    if (number_of(handoff, s_max_bytes, &max_bytes) < 0 || number_of(handoff, s__max_items, &max_items) < 0)
-        return -1;
-    if (POINT() || (lanes = PyObject_GetAttr(handoff, s__lanes)) == NULL)
-        goto end;
-    if ((all = PyObject_GetAttr(handoff, s__all_lanes)) == NULL || (queue = PyObject_GetAttr(handoff, s__queue)) == NULL)
-        goto end;
-    if (POINT() || (ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident())) == NULL)
-        goto end;
-    if (!PyDict_CheckExact(lanes) || !PyTuple_CheckExact(all)) {
-        done = 0;
-        goto end;
-    }
-    Lane *mine = (Lane *)PyDict_GetItemWithError(lanes, ident);
-    if (mine == NULL || !Py_IS_TYPE(mine, &LaneType)) {
-        done = PyErr_Occurred() ? -1 : 0;
-        goto end;
-    }
-    Py_INCREF(mine);
-    long long queued = size - drained;
-    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(all); at++) {
-        if (!Py_IS_TYPE(PyTuple_GET_ITEM(all, at), &LaneType)) {
-            done = 0;
-            goto release;
+    Py_CLEAR(self->_queue);
+    Py_CLEAR(self->_lanes);
+    Py_CLEAR(self->_all_lanes);
+    Py_CLEAR(self->lane);
+    return 0;
+}
+
+static void store_dealloc(Store *self)
+{
+    PyObject_GC_UnTrack(self);
+    store_clear(self);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyMemberDef store_members[] = {
+    {"_queue", T_OBJECT_EX, offsetof(Store, _queue), 0, NULL},
+    {"_lanes", T_OBJECT_EX, offsetof(Store, _lanes), 0, NULL},
+    {"_all_lanes", T_OBJECT_EX, offsetof(Store, _all_lanes), 0, NULL},
+    {"max_bytes", T_LONGLONG, offsetof(Store, max_bytes), 0, NULL},
+    {"_max_items", T_LONGLONG, offsetof(Store, _max_items), 0, NULL},
+    {"_drained_bytes", T_LONGLONG, offsetof(Store, _drained_bytes), 0, NULL},
+    {NULL},
+};
+
+static PyTypeObject StoreType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Store",
+    .tp_basicsize = sizeof(Store),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_doc = "The members of Handoff that each exchange needs.",
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = (destructor)store_dealloc,
+    .tp_traverse = (traverseproc)store_traverse,
+    .tp_clear = (inquiry)store_clear,
+    .tp_members = store_members,
+};
+
+/* This thread's lane, borrowed. NULL: not made yet, or raised. */
+static Lane *lane_of(Store *store)
+{
+    unsigned long thread = PyThread_get_thread_ident();
+    if (store->lane == NULL || store->thread != thread) {
+        PyObject *ident = POINT() ? NULL : PyLong_FromUnsignedLong(thread), *lane;
+        if (ident == NULL)
+            return NULL;
+        lane = store->_lanes == NULL || !PyDict_CheckExact(store->_lanes) ? NULL : item_of(store->_lanes, ident);
+        Py_DECREF(ident);
+        if (lane == NULL || !Py_IS_TYPE(lane, &LaneType)) {
+            Py_XDECREF(lane);
+            return NULL;
         }
-        queued += ((Lane *)PyTuple_GET_ITEM(all, at))->bytes_queued;
+        put_in(&store->lane, lane);
+        store->thread = thread;
     }
-    Py_ssize_t waiting = PyObject_Size(queue);
-    if (waiting < 0)
-        goto release;
-    if (queued > max_bytes || waiting >= max_items) {
-        done = 0;
-        goto release;
-    }
-    if (POINT() || (boxed = PyLong_FromLongLong(size)) == NULL || (entry = PyTuple_Pack(2, exchange, boxed)) == NULL)
-        goto release;
-    mine->accepted++; /* before the append: a reader must never see more drained than accepted */
-    appended = POINT() ? NULL : PyObject_CallMethodOneArg(queue, s_append, entry);
-    if (appended == NULL) {
-        mine->accepted--;
-        goto release;
-    }
-    mine->bytes_queued += size;
-    done = 1;
-release:
-    Py_DECREF(mine);
-end:
-    Py_XDECREF(appended);
+    return (Lane *)store->lane;
+}
+
+/* An entry of the queue: an exchange in single pieces, whose flat tuple is made by who takes it out. Texts, numbers and
+ * headers are in no cycle, and exchanges wait in numbers: the collector has nothing to look at here. */
+#define KEPT(X) X(prediction_id) X(model) X(method) X(path) X(started_ns) X(first_byte_ns) X(ended_ns) X(status) X(end) \
+    X(request_headers) X(request) X(response_headers) X(response) X(trace_id) X(span_id) X(sampled)
+#define FIELD(name) PyObject *name;
+#define CLEAR(name) Py_CLEAR(self->name);
+typedef struct {
+    PyObject_HEAD
+    KEPT(FIELD)
+    long long size;
+} Kept;
+
+static void kept_dealloc(Kept *self)
+{
+    KEPT(CLEAR)
+    PyObject_Free(self);
+}
+
+/* A body of one piece into the tuple of an exchange. */
+static int one_piece(PyObject *body, PyObject **chunks, PyObject **length)
+{
+    *length = PyLong_FromSsize_t(PyBytes_GET_SIZE(body));
+    *chunks = PyBytes_GET_SIZE(body) == 0 ? Py_NewRef(empty_tuple) : PyTuple_Pack(1, body);
+    return POINT() || *chunks == NULL || *length == NULL ? -1 : 0;
+}
+
+/* The flat tuple, in the order of ``Exchange``'s fields. */
+static PyObject *flat(Kept *self)
+{
+    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *exchange = NULL;
+    if (one_piece(self->request, &request, &request_bytes) == 0 && one_piece(self->response, &response, &response_bytes) == 0)
+        exchange = PyTuple_Pack(23, self->prediction_id, self->model, self->method, self->path, self->started_ns,
+                                self->first_byte_ns, self->ended_ns, self->status, self->end, empty_text,
+                                self->request_headers, request, request_bytes, self->response_headers, response,
+                                response_bytes, self->trace_id, self->span_id, self->sampled, empty_tuple, empty_tuple,
+                                response == empty_tuple ? zero : one, empty_tuple);
+    Py_XDECREF(request);
+    Py_XDECREF(request_bytes);
+    Py_XDECREF(response);
+    Py_XDECREF(response_bytes);
+    return exchange;
+}
+
+/* As the other entries unpack: the exchange and its size. */
+static PyObject *kept_iterator(Kept *self)
+{
+    PyObject *exchange = flat(self);
+    PyObject *entry = exchange == NULL ? NULL : Py_BuildValue("(NL)", exchange, self->size);
+    PyObject *iterator = entry == NULL ? NULL : PyObject_GetIter(entry);
     Py_XDECREF(entry);
-    Py_XDECREF(boxed);
-    Py_XDECREF(ident);
-    Py_XDECREF(queue);
-    Py_XDECREF(all);
-    Py_XDECREF(lanes);
+    return iterator;
+}
+
+static PyTypeObject KeptType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Kept",
+    .tp_basicsize = sizeof(Kept),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "Unpacks into an exchange and its size.",
+    .tp_dealloc = (destructor)kept_dealloc,
+    .tp_iter = (getiterfunc)kept_iterator,
+};
+
+/* ``Handoff.put`` where there is room: 1 put, 0 for the method to decide, -1 raised; changed only by 1. */
+static int put_where_room(Store *store, Kept *kept)
+{
+    long long size = kept->size;
+    Lane *mine = POINT() ? NULL : lane_of(store);
+    if (mine == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    if (store->_queue == NULL || store->_all_lanes == NULL || !PyTuple_CheckExact(store->_all_lanes))
+        return 0;
+    long long queued = size - store->_drained_bytes;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(store->_all_lanes); at++) {
+        Lane *lane = (Lane *)PyTuple_GET_ITEM(store->_all_lanes, at);
+        if (!Py_IS_TYPE(lane, &LaneType))
+            return 0;
+        queued += lane->bytes_queued;
+    }
+    Py_ssize_t waiting = POINT() ? -1 : PyObject_Size(store->_queue);
+    if (waiting < 0)
+        return -1;
+    if (queued > store->max_bytes || waiting >= store->_max_items)
+        return 0;
+    int done = -1;
+    PyObject *queue = Py_NewRef(store->_queue), *appended;
+    Py_INCREF(mine);
+    mine->accepted++; /* before the append: a reader must never see more drained than accepted */
+    appended = POINT() ? NULL : PyObject_CallMethodOneArg(queue, s_append, (PyObject *)kept);
+    if (appended == NULL)
+        mine->accepted--;
+    else {
+        mine->bytes_queued += size;
+        done = 1;
+    }
+    Py_XDECREF(appended);
+    Py_DECREF(queue);
+    Py_DECREF(mine);
     return done;
 }
 
@@ -220,32 +344,39 @@ end:
 
 typedef struct {
     PyObject_HEAD
-    PyObject *chunks;
-    Py_ssize_t room;
+    PyObject *chunks, *times, *_looked;
+    Py_ssize_t room, _cap;
 } Body;
 
 static int body_traverse(Body *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->chunks);
+    Py_VISIT(self->times);
+    Py_VISIT(self->_looked);
     return 0;
 }
 
 static int body_clear(Body *self)
 {
     Py_CLEAR(self->chunks);
+    Py_CLEAR(self->times);
+    Py_CLEAR(self->_looked);
     return 0;
 }
 
 static void body_dealloc(Body *self)
 {
     PyObject_GC_UnTrack(self);
-    Py_CLEAR(self->chunks);
+    body_clear(self);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 static PyMemberDef body_members[] = {
     {"chunks", T_OBJECT_EX, offsetof(Body, chunks), 0, NULL},
+    {"times", T_OBJECT_EX, offsetof(Body, times), 0, NULL},
+    {"_looked", T_OBJECT_EX, offsetof(Body, _looked), 0, NULL},
     {"room", T_PYSSIZET, offsetof(Body, room), 0, NULL},
+    {"_cap", T_PYSSIZET, offsetof(Body, _cap), 0, NULL},
     {NULL},
 };
 
@@ -262,23 +393,239 @@ static PyTypeObject BodyType = {
     .tp_members = body_members,
 };
 
-/* ---------------------------------------------------------------- the state of an exchange */
+/* ---------------------------------------------------------------- what a ``Capture`` asks for */
 
-/* ``dict[key]`` as a new reference: a comparison of keys, or a collection in an allocation, may run anybody's code. */
-static PyObject *item_of(PyObject *dict, PyObject *key)
+/* The member of ``Faults`` that each request needs. */
+typedef struct {
+    PyObject_HEAD
+    char tripped;
+} Fuse;
+
+static PyMemberDef fuse_members[] = {
+    {"tripped", T_BOOL, offsetof(Fuse, tripped), 0, NULL},
+    {NULL},
+};
+
+static PyTypeObject FuseType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Fuse",
+    .tp_basicsize = sizeof(Fuse),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_doc = "The member of Faults that each request needs.",
+    .tp_new = PyType_GenericNew,
+    .tp_members = fuse_members,
+};
+
+#define MOST_NAMES 64
+
+/* Header names: few, so that looking through them costs less than a hash of each header of a request. */
+typedef struct {
+    PyObject *set;
+    PyObject *names[MOST_NAMES];
+    char upper[MOST_NAMES]; /* whether it has such letters: the lower case is kept */
+    int count; /* -1: too many, or not of bytes: the set is asked */
+    unsigned long long lengths; /* a bit for each length modulo 64 */
+} Names;
+
+/* What is asked of ``Capture`` and its options on each request, read once: they never change. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *handoff, *span_hook, *id_header, *now, *known, *faults, *may_ignore;
+    PyObject *idle_variable, *idle_value, *idle_module; /* of the hook: how it says that there is nothing to ask */
+    Names asked, answered;
+    long long max_body_bytes;
+} Plan;
+
+#define PLANNED(X) X(handoff) X(span_hook) X(id_header) X(now) X(known) X(faults) X(may_ignore) X(idle_variable) \
+    X(idle_value) X(idle_module) X(asked.set) X(answered.set)
+#define VISIT(name) Py_VISIT(self->name);
+
+static int plan_traverse(Plan *self, visitproc visit, void *arg)
 {
-    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    PLANNED(VISIT)
+    return 0;
 }
 
-#define STATE(X) X(_annotations) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
-    X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_span) X(_started_ns) X(_status) X(_stream) \
-    X(model) X(prediction_id)
-#define FIELD(name) PyObject *name;
+static void plan_dealloc(Plan *self) /* no tp_clear: the cycles through here go through dictionaries too */
+{
+    PyObject_GC_UnTrack(self);
+    for (int at = 0; at < self->asked.count; at++)
+        Py_DECREF(self->asked.names[at]);
+    for (int at = 0; at < self->answered.count; at++)
+        Py_DECREF(self->answered.names[at]);
+    PLANNED(CLEAR)
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static int has_upper(PyObject *name)
+{
+    const char *at = PyBytes_AS_STRING(name), *end = at + PyBytes_GET_SIZE(name);
+    for (; at < end; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            return 1;
+    return 0;
+}
+
+static int read_names(PyObject *options, PyObject *attribute, Names *into)
+{
+    if ((into->set = PyObject_GetAttr(options, attribute)) == NULL)
+        return -1;
+    if (!PyFrozenSet_CheckExact(into->set) || PySet_GET_SIZE(into->set) > MOST_NAMES) {
+        into->count = -1;
+        return 0;
+    }
+    PyObject *all = PySequence_Tuple(into->set);
+    if (all == NULL)
+        return -1;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(all); at++)
+        if (!PyBytes_CheckExact(PyTuple_GET_ITEM(all, at))) {
+            Py_DECREF(all);
+            into->count = -1;
+            return 0;
+        }
+    for (; into->count < PyTuple_GET_SIZE(all); into->count++) {
+        into->names[into->count] = Py_NewRef(PyTuple_GET_ITEM(all, into->count));
+        into->upper[into->count] = (char)has_upper(into->names[into->count]);
+        into->lengths |= 1ULL << (PyBytes_GET_SIZE(into->names[into->count]) & 63);
+    }
+    Py_DECREF(all);
+    return 0;
+}
+
+/* Whether ``name``, bytes, is one of ``names``: 1, 2 where it has upper case, 0, or -1 raised. */
+static int is_one_of(Names *names, PyObject *name)
+{
+    Py_ssize_t length = PyBytes_GET_SIZE(name);
+    if (names->count < 0) {
+        int is_in = PySet_Contains(names->set, name);
+        return is_in > 0 ? 1 + has_upper(name) : is_in;
+    }
+    if ((names->lengths >> (length & 63) & 1) == 0)
+        return 0;
+    const char *text = PyBytes_AS_STRING(name);
+    for (int at = 0; at < names->count; at++) {
+        const char *mine = PyBytes_AS_STRING(names->names[at]);
+        if (PyBytes_GET_SIZE(names->names[at]) == length && *mine == *text && memcmp(mine, text, (size_t)length) == 0)
+            return 1 + names->upper[at];
+    }
+    return 0;
+}
+
+/* ``Capture.now``, NULL for ``time.monotonic_ns``, which is the reading of a clock that C has too. */
+static int read_clock(PyObject *capture, Plan *plan)
+{
+    PyObject *now = PyObject_GetAttr(capture, s_now);
+#ifdef __linux__
+    PyObject *module = now == NULL ? NULL : PyImport_ImportModule("time");
+    PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "monotonic_ns");
+    Py_XDECREF(module);
+    Py_XDECREF(usual);
+    if (usual == NULL)
+        Py_CLEAR(now);
+    else if (now == usual) {
+        Py_DECREF(now);
+        return 0;
+    }
+#endif
+    plan->now = now;
+    return now == NULL ? -1 : 0;
+}
+
+static int read_idle(Plan *plan)
+{
+    PyObject *idle = IS_NONE(plan->span_hook) ? NULL : PyObject_GetAttr(plan->span_hook, s_idle);
+    if (idle == NULL) {
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_AttributeError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    if (PyTuple_CheckExact(idle) && PyTuple_GET_SIZE(idle) == 3 && PyContextVar_CheckExact(PyTuple_GET_ITEM(idle, 0))
+        && PyUnicode_CheckExact(PyTuple_GET_ITEM(idle, 2))) {
+        plan->idle_variable = Py_NewRef(PyTuple_GET_ITEM(idle, 0));
+        plan->idle_value = Py_NewRef(PyTuple_GET_ITEM(idle, 1));
+        plan->idle_module = Py_NewRef(PyTuple_GET_ITEM(idle, 2));
+    }
+    Py_DECREF(idle);
+    return 0;
+}
+
+static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *capture, *options = NULL, *selection = NULL, *most = NULL;
+    if (!PyArg_UnpackTuple(args, "Plan", 1, 1, &capture))
+        return NULL;
+    Plan *self = (Plan *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    if ((options = PyObject_GetAttr(capture, s_options)) == NULL
+        || (selection = PyObject_GetAttr(capture, s_selection)) == NULL
+        || (self->known = PyObject_GetAttr(selection, s__known)) == NULL
+        || (self->handoff = PyObject_GetAttr(capture, s_handoff)) == NULL
+        || (self->span_hook = PyObject_GetAttr(capture, s_span_hook)) == NULL
+        || (self->faults = PyObject_GetAttr(capture, s_faults)) == NULL
+        || (self->may_ignore = PyObject_GetAttr(capture, s_may_ignore)) == NULL
+        || (self->id_header = PyObject_GetAttr(options, s_prediction_id_header)) == NULL
+        || (most = PyObject_GetAttr(options, s_max_body_bytes)) == NULL
+        || read_names(options, s_headers, &self->asked) < 0
+        || read_names(options, s_headers_in_any_case, &self->answered) < 0
+        || read_clock(capture, self) < 0 || read_idle(self) < 0)
+        Py_CLEAR(self);
+    else {
+        self->max_body_bytes = PyLong_AsLongLong(most);
+        if (self->max_body_bytes == -1 && PyErr_Occurred())
+            Py_CLEAR(self);
+    }
+    Py_XDECREF(options);
+    Py_XDECREF(selection);
+    Py_XDECREF(most);
+    return (PyObject *)self;
+}
+
+static PyTypeObject PlanType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Plan",
+    .tp_basicsize = sizeof(Plan),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_doc = "Plan(capture): what is asked of it on each request.",
+    .tp_new = plan_new,
+    .tp_dealloc = (destructor)plan_dealloc,
+    .tp_traverse = (traverseproc)plan_traverse,
+};
+
+/* Whether the hook finds nothing, without asking it: 1, 0, or -1 raised. */
+static int nothing_traces(Plan *plan, int at_start)
+{
+    if (plan->idle_variable == NULL)
+        return 0;
+    PyObject *modules = PyImport_GetModuleDict(), *value = NULL;
+    if (PyDict_GetItemWithError(modules, plan->idle_module) != NULL)
+        return 0;
+    if (PyErr_Occurred())
+        return -1;
+    if (!at_start)
+        return 1;
+    if (PyContextVar_Get(plan->idle_variable, NULL, &value) < 0) /* NULL: its own default is wanted */
+        return -1;
+    Py_XDECREF(value);
+    return value == plan->idle_value;
+}
+
+/* ---------------------------------------------------------------- the state of an exchange */
+
+#define STATE(X) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
+    X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_send_raises) X(_span) X(_started_ns) \
+    X(_status) X(_stream) X(model) X(prediction_id)
 typedef struct {
     PyObject_HEAD
     STATE(FIELD)
+    Plan *plan;
+    PyObject *token; /* of CURRENT, while the application is called */
+    PyObject *active; /* the set it is in meanwhile, if any */
+    PyObject *method, *path; /* of the scope, where they were read as it opened */
+    PyObject *annotations; /* NULL until asked for */
     Py_ssize_t _size;
-    char _open, _disconnected, _send_raises;
+    char _open, _disconnected;
 } Tap;
 
 #define MEMBER(name) {#name, T_OBJECT_EX, offsetof(Tap, name), 0, NULL},
@@ -287,27 +634,18 @@ static PyMemberDef tap_members[] = {
     {"_size", T_PYSSIZET, offsetof(Tap, _size), 0, NULL},
     {"_open", T_BOOL, offsetof(Tap, _open), 0, NULL},
     {"_disconnected", T_BOOL, offsetof(Tap, _disconnected), 0, NULL},
-    {"_send_raises", T_BOOL, offsetof(Tap, _send_raises), 0, NULL},
     {NULL},
 };
 
-#define VISIT(name) Py_VISIT(self->name);
-#define CLEAR(name) Py_CLEAR(self->name);
 static int tap_traverse(Tap *self, visitproc visit, void *arg)
 {
     STATE(VISIT)
+    Py_VISIT(self->plan);
+    Py_VISIT(self->token);
+    Py_VISIT(self->active);
+    Py_VISIT(self->annotations);
     return 0;
 }
-
-/* Steals ``value``. */
-static void put_in(PyObject **member, PyObject *value)
-{
-    PyObject *before = *member;
-    *member = value;
-    Py_XDECREF(before);
-}
-#define SET(member, value) put_in(&(member), Py_NewRef(value))
-#define IS_NONE(member) ((member) == Py_None)
 
 /* None and not NULL: a finaliser among the garbage may still call what the application was given. */
 #define LET_GO(name) SET(self->name, Py_None);
@@ -315,6 +653,9 @@ static int tap_clear(Tap *self)
 {
     self->_open = 0;
     STATE(LET_GO)
+    Py_CLEAR(self->token);
+    Py_CLEAR(self->active);
+    Py_CLEAR(self->annotations);
     return 0;
 }
 
@@ -322,6 +663,12 @@ static void tap_dealloc(Tap *self)
 {
     PyObject_GC_UnTrack(self);
     STATE(CLEAR)
+    Py_CLEAR(self->plan);
+    Py_CLEAR(self->token);
+    Py_CLEAR(self->active);
+    Py_CLEAR(self->method);
+    Py_CLEAR(self->path);
+    Py_CLEAR(self->annotations);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -337,13 +684,21 @@ static PyObject *tap_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 
 static int tap_init(Tap *self, PyObject *args, PyObject *keywords)
 {
-    PyObject *capture, *model, *scope;
+    PyObject *capture, *model, *scope, *plan;
     if (keywords != NULL && PyDict_GET_SIZE(keywords) != 0) {
         PyErr_SetString(PyExc_TypeError, "ExchangeTap takes positional arguments only");
         return -1;
     }
     if (!PyArg_UnpackTuple(args, "ExchangeTap", 3, 3, &capture, &model, &scope))
         return -1;
+    if ((plan = PyObject_GetAttr(capture, s_plan)) == NULL)
+        return -1;
+    if (!Py_IS_TYPE(plan, &PlanType)) {
+        Py_DECREF(plan);
+        PyErr_SetString(PyExc_TypeError, "a capture has its plan");
+        return -1;
+    }
+    put_in((PyObject **)&self->plan, plan);
     self->_open = 0;
     SET(self->_capture, capture);
     SET(self->_scope, scope);
@@ -395,37 +750,22 @@ static PyObject *now(Tap *self)
 {
     if (POINT())
         return NULL;
-    PyObject *clock = PyObject_GetAttr(self->_capture, s_now);
-    PyObject *reading = clock == NULL ? NULL : PyObject_CallNoArgs(clock);
-    Py_XDECREF(clock);
-    return reading;
-}
-
-static PyObject *option(Tap *self, PyObject *name)
-{
-    PyObject *options = POINT() ? NULL : PyObject_GetAttr(self->_capture, s_options);
-    PyObject *value = options == NULL ? NULL : PyObject_GetAttr(options, name);
-    Py_XDECREF(options);
-    return value;
-}
-
-static int has_upper(PyObject *name)
-{
-    const char *at = PyBytes_AS_STRING(name), *end = at + PyBytes_GET_SIZE(name);
-    for (; at < end; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            return 1;
-    return 0;
+#ifdef __linux__
+    struct timespec reading;
+    if (self->plan->now == NULL && clock_gettime(CLOCK_MONOTONIC, &reading) == 0)
+        return PyLong_FromLongLong((long long)reading.tv_sec * 1000000000 + reading.tv_nsec);
+#endif
+    return PyObject_CallNoArgs(self->plan->now);
 }
 
 /* ``_wanted``: lists and tuples of pairs of bytes are looked through here, anything else there. New reference. */
-static PyObject *wanted(Tap *self, PyObject *headers, PyObject *names)
+static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
 {
     PyObject *kept[16], *result = NULL;
     Py_ssize_t found = 0, size = 0;
     if (POINT())
         return NULL;
-    if (!(PyList_CheckExact(headers) || PyTuple_CheckExact(headers)) || !PyFrozenSet_CheckExact(names))
+    if (!PyList_CheckExact(headers) && !PyTuple_CheckExact(headers))
         goto leave;
     for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(headers); at++) {
         PyObject *pair = PySequence_Fast_GET_ITEM(headers, at);
@@ -434,20 +774,23 @@ static PyObject *wanted(Tap *self, PyObject *headers, PyObject *names)
         PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
         if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
             goto leave;
-        int is_in = PySet_Contains(names, name);
+        int is_in = is_one_of(names, name);
         if (is_in < 0)
             goto release;
         if (!is_in)
             continue;
-        if (found == 16 || has_upper(name))
+        if (found == 16 || is_in == 2)
             goto leave;
         kept[found++] = Py_NewRef(pair); /* bytes are compared without any code of others: the list stays as it is */
         size += header_bytes + PyBytes_GET_SIZE(value);
     }
+    if (found == 0)
+        return Py_NewRef(empty_tuple);
     if (POINT() || (result = PyTuple_New(found)) == NULL)
         goto release;
     while (found-- > 0)
         PyTuple_SET_ITEM(result, found, kept[found]);
+    PyObject_GC_UnTrack(result); /* pairs of bytes are in no cycle, and exchanges wait in numbers */
     self->_size += size;
     return result;
 release:
@@ -457,13 +800,16 @@ release:
 leave:
     while (found-- > 0)
         Py_DECREF(kept[found]);
-    return PyObject_CallMethodObjArgs((PyObject *)self, s__wanted, headers, names, NULL);
+    return PyObject_CallMethodObjArgs((PyObject *)self, s__wanted, headers, names->set, NULL);
 }
 
 /* The span that ``which`` of the hook names, NO_SPAN without one. A fault of it costs the span, not the exchange. */
-static PyObject *span_of(Tap *self, PyObject *hook, PyObject *which)
+static PyObject *span_of(Tap *self, PyObject *which)
 {
-    PyObject *span = POINT() ? NULL : PyObject_CallMethodNoArgs(hook, which);
+    int idle = POINT() ? -1 : nothing_traces(self->plan, which == s_current);
+    if (idle == 1)
+        return Py_NewRef(NO_SPAN);
+    PyObject *span = idle < 0 ? NULL : PyObject_CallMethodNoArgs(self->plan->span_hook, which);
     int said = span == NULL ? -1 : span == Py_None ? 0 : PyObject_IsTrue(span);
     if (said == 1)
         return span;
@@ -473,69 +819,64 @@ static PyObject *span_of(Tap *self, PyObject *hook, PyObject *which)
     return Py_NewRef(NO_SPAN);
 }
 
+/* Whether ``send`` raises where the client is gone: 1, 0, -1 raised, 2 for the method there to say. */
+static int send_raises(PyObject *scope)
+{
+    PyObject *asgi = item_of(scope, s_asgi), *version = NULL;
+    int said = 2;
+    if (asgi == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    if (PyDict_CheckExact(asgi)) {
+        static PyObject *silent_one = NULL; /* a server says the very same object each time */
+        if ((version = item_of(asgi, s_spec_version)) == silent_one && version != NULL)
+            said = 1;
+        else
+            said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
+        if (said == 1 && version != NULL && version != silent_one && PyUnicode_CheckExact(version))
+            put_in(&silent_one, Py_NewRef(version));
+        said = said < 0 ? -1 : !said;
+    }
+    Py_XDECREF(version);
+    Py_DECREF(asgi);
+    return said;
+}
+
 /* ``_begin`` for an ordinary scope that no outer tap watches. NULL: raised. */
 static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
 {
-    PyObject *outer = NULL, *hook = NULL, *names = NULL, *headers, *value, *scope = self->_scope;
+    PyObject *outer = NULL, *headers, *value, *scope = self->_scope;
     if (POINT() || PyContextVar_Get(CURRENT, Py_None, &outer) < 0)
         return NULL;
-    int usual = IS_NONE(outer) && PyDict_CheckExact(scope);
+    int usual = IS_NONE(outer) && PyDict_CheckExact(scope), raises = usual ? send_raises(scope) : 2;
     Py_DECREF(outer);
-    if (!usual)
+    if (raises < 0)
+        return NULL;
+    if (raises == 2)
         return PyObject_CallMethodObjArgs((PyObject *)self, s__begin, scope, receive, send, NULL);
     if ((value = now(self)) == NULL)
         return NULL;
     put_in(&self->_started_ns, value);
-    if (POINT() || (value = PyLong_FromLong(0)) == NULL)
-        return NULL;
-    SET(self->_first_byte_ns, value);
-    put_in(&self->_status, value);
-    SET(self->_receive, receive);
-    SET(self->_send, send);
+    SET(self->_first_byte_ns, zero);
+    SET(self->_status, zero);
+    SET(self->_send_raises, raises ? Py_True : Py_False);
     self->_disconnected = 0;
     self->_size = exchange_bytes;
     SET(self->_request, empty_bytes);
     SET(self->_response, empty_bytes);
     SET(self->_response_headers, empty_tuple);
-    PyObject *asgi = PyDict_GetItemWithError(scope, s_asgi);
-    if (asgi == NULL && PyErr_Occurred())
-        return NULL;
-    if (asgi == NULL)
-        self->_send_raises = 0;
-    else {
-        if (!PyDict_CheckExact(asgi))
-            return PyObject_CallMethodObjArgs((PyObject *)self, s__begin, scope, receive, send, NULL);
-        PyObject *version = PyDict_GetItemWithError(asgi, s_spec_version);
-        if (version == NULL && PyErr_Occurred())
-            return NULL;
-        Py_XINCREF(version);
-        int silent = version == NULL ? 1 : PySet_Contains(SEND_IS_SILENT, version);
-        Py_XDECREF(version);
-        if (silent < 0)
-            return NULL;
-        self->_send_raises = !silent;
-    }
-    if (POINT() || (value = PyList_New(0)) == NULL)
-        return NULL;
-    put_in(&self->_annotations, value);
-    headers = PyDict_GetItemWithError(scope, s_headers);
+    Py_CLEAR(self->annotations);
+    headers = item_of(scope, s_headers);
     if (headers == NULL && PyErr_Occurred())
         return NULL;
-    headers = Py_NewRef(headers == NULL ? empty_tuple : headers);
-    names = option(self, s_headers);
-    value = names == NULL ? NULL : wanted(self, headers, names);
-    Py_DECREF(headers);
-    Py_XDECREF(names);
+    value = headers == NULL ? Py_NewRef(empty_tuple) : wanted(self, headers, &self->plan->asked);
+    Py_XDECREF(headers);
     if (value == NULL)
         return NULL;
     put_in(&self->_request_headers, value);
     if ((value = new_id()) == NULL)
         return NULL;
     put_in(&self->prediction_id, value);
-    if (POINT() || (hook = PyObject_GetAttr(self->_capture, s_span_hook)) == NULL)
-        return NULL;
-    value = IS_NONE(hook) ? Py_NewRef(NO_SPAN) : span_of(self, hook, s_current);
-    Py_DECREF(hook);
+    value = IS_NONE(self->plan->span_hook) ? Py_NewRef(NO_SPAN) : span_of(self, s_current);
     if (value == NULL)
         return NULL;
     put_in(&self->_span, value);
@@ -545,97 +886,135 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
     return token;
 }
 
-/* ---------------------------------------------------------------- what goes by */
-
-/* A body of one piece into the tuple of an exchange. */
-static int one_piece(Tap *self, PyObject *body, PyObject **chunks, PyObject **length)
+/* Whether it watches from here on: 1, 0, or -1 with what is no Exception. */
+static int tap_began(Tap *self, PyObject *receive, PyObject *send)
 {
-    if (POINT())
+    if (IS_NONE(self->_scope)) {
+        PyErr_SetString(PyExc_AssertionError, "a tap serves one request");
         return -1;
-    Py_INCREF(body);
-    Py_ssize_t size = PyBytes_GET_SIZE(body);
-    *length = PyLong_FromSsize_t(size);
-    *chunks = size == 0 ? Py_NewRef(empty_tuple) : PyTuple_Pack(1, body);
-    if (size != 0)
-        self->_size += chunk_bytes + size;
-    Py_DECREF(body);
-    return *chunks == NULL || *length == NULL ? -1 : 0;
+    }
+    SET(self->_receive, receive);
+    SET(self->_send, send);
+    PyObject *token = begin(self, receive, send);
+    if (token == NULL)
+        return abandon(self, "begin");
+    if (IS_NONE(token)) {
+        Py_DECREF(token);
+        return 0;
+    }
+    put_in(&self->token, token);
+    return 1;
 }
 
-/* The flat tuple, in the order of ``Exchange``'s fields; its size has grown by the bodies and the path. */
-static PyObject *flat(Tap *self, PyObject *now, PyObject *end)
+static PyObject *tap_begin(Tap *self, PyObject *const *args, Py_ssize_t count)
 {
-    PyObject *path, *method = NULL, *exchange = NULL;
-    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *chunks = NULL;
-    if ((path = item_of(self->_scope, s_path)) == NULL || (method = item_of(self->_scope, s_method)) == NULL) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "begin() takes receive and send");
+        return NULL;
+    }
+    int began = tap_began(self, args[0], args[1]);
+    return began < 0 ? NULL : PyBool_FromLong(began);
+}
+
+/* The call is over, by ``error`` or None. NULL only with what is no Exception, out of code of ours: an interrupt. */
+static PyObject *tap_end(Tap *self, PyObject *error)
+{
+    PyObject *active = self->active, *token = self->token;
+    int failed = 0;
+    self->active = self->token = NULL;
+    if (token != NULL) {
+        failed = (POINT() || PyContextVar_Reset(CURRENT, token) < 0) && count(self, "context") < 0;
+        Py_DECREF(token);
+        if (self->_open && !failed) {
+            PyObject *ended = PyObject_CallMethodOneArg((PyObject *)self, s__end_with, error);
+            failed = ended == NULL && abandon(self, "end") < 0;
+            Py_XDECREF(ended);
+        }
+        SET(self->_scope, Py_None);
+    }
+    if (active != NULL) {
+        Raised raised;
+        keep(&raised);
+        if ((POINT() || PySet_Discard(active, (PyObject *)self) < 0) && count(self, "active") < 0)
+            failed = 1;
+        if (raised.type != NULL)
+            restore(&raised);
+        Py_DECREF(active);
+    }
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---------------------------------------------------------------- what goes by */
+
+/* What goes into the queue, and its size. */
+static Kept *kept_of(Tap *self, PyObject *now, PyObject *end)
+{
+    PyObject *path = NULL, *method = NULL;
+    Kept *kept = NULL;
+    path = self->path != NULL ? Py_NewRef(self->path) : item_of(self->_scope, s_path);
+    method = self->method != NULL ? Py_NewRef(self->method) : path == NULL ? NULL : item_of(self->_scope, s_method);
+    if (path == NULL || method == NULL) {
         if (!PyErr_Occurred())
             PyErr_SetObject(PyExc_KeyError, path == NULL ? s_path : s_method);
         goto end;
     }
     Py_ssize_t length = PyObject_Length(path);
-    if (POINT() || length < 0)
+    if (POINT() || length < 0 || POINT() || (kept = PyObject_New(Kept, &KeptType)) == NULL)
         goto end;
-    if (one_piece(self, self->_request, &request, &request_bytes) < 0)
-        goto end;
-    if (one_piece(self, self->_response, &response, &response_bytes) < 0)
-        goto end;
-    if (POINT() || (chunks = PyLong_FromLong(response != empty_tuple)) == NULL)
-        goto end;
-    if (POINT() || (exchange = PyTuple_New(23)) == NULL) /* the last that may collect garbage, hence run other code */
-        goto end;
-    self->_size += length;
-    PyObject *fields[] = {
+    PyObject *span = self->_span, *fields[] = {
         self->prediction_id, self->model, method, path, self->_started_ns, self->_first_byte_ns, now, self->_status, end,
-        empty_text, self->_request_headers, request, request_bytes, self->_response_headers, response, response_bytes,
-        PyTuple_GET_ITEM(self->_span, 1), PyTuple_GET_ITEM(self->_span, 2), PyTuple_GET_ITEM(self->_span, 3),
-        empty_tuple, empty_tuple, chunks, empty_tuple,
+        self->_request_headers, self->_request, self->_response_headers, self->_response,
+        PyTuple_GET_ITEM(span, 1), PyTuple_GET_ITEM(span, 2), PyTuple_GET_ITEM(span, 3),
     };
-    _Static_assert(sizeof fields / sizeof *fields == 23, "the fields of Exchange");
-    for (Py_ssize_t at = 0; at < 23; at++)
-        PyTuple_SET_ITEM(exchange, at, Py_NewRef(fields[at]));
+    PyObject **to = &kept->prediction_id;
+    _Static_assert(offsetof(Kept, size) - offsetof(Kept, prediction_id) == sizeof fields, "the fields of Kept");
+    for (size_t at = 0; at < sizeof fields / sizeof *fields; at++)
+        to[at] = Py_NewRef(fields[at]);
+    kept->size = self->_size + length;
+    for (int at = 0; at < 2; at++) {
+        Py_ssize_t size = PyBytes_GET_SIZE(at == 0 ? kept->request : kept->response);
+        kept->size += size == 0 ? 0 : chunk_bytes + size;
+    }
 end:
     Py_XDECREF(path);
     Py_XDECREF(method);
-    Py_XDECREF(request);
-    Py_XDECREF(request_bytes);
-    Py_XDECREF(response);
-    Py_XDECREF(response_bytes);
-    Py_XDECREF(chunks);
-    return exchange;
+    return kept;
 }
 
-static int hand_over(Tap *self, PyObject *exchange)
+static int hand_over(Tap *self, Kept *kept)
 {
-    PyObject *handoff = POINT() ? NULL : PyObject_GetAttr(self->_capture, s_handoff);
-    if (handoff == NULL)
-        return -1;
-    int done = (PyObject *)Py_TYPE(handoff) == HANDOFF ? put_where_room(handoff, exchange, self->_size) : 0;
+    PyObject *handoff = self->plan->handoff;
+    int done = Py_IS_TYPE(handoff, (PyTypeObject *)HANDOFF) ? put_where_room((Store *)handoff, kept) : 0;
     if (done == 0) {
-        PyObject *size = POINT() ? NULL : PyLong_FromSsize_t(self->_size);
+        PyObject *exchange = flat(kept), *size = exchange == NULL ? NULL : PyLong_FromLongLong(kept->size);
         PyObject *put = size == NULL ? NULL : PyObject_CallMethodObjArgs(handoff, s_put, exchange, size, NULL);
         done = put == NULL ? -1 : 1;
+        Py_XDECREF(exchange);
         Py_XDECREF(size);
         Py_XDECREF(put);
     }
-    Py_DECREF(handoff);
     return done < 0 ? -1 : 0;
 }
 
 /* ``_complete`` where nothing but single pieces was seen. 0, or -1 with what is no Exception. */
 static int complete(Tap *self, PyObject *now)
 {
-    PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE, *exchange;
+    PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE;
     if (!PyDict_CheckExact(self->_scope) || !IS_NONE(self->_request_tap) || !PyTuple_CheckExact(self->_span)
-        || PyTuple_GET_SIZE(self->_span) != 4 || !PyList_CheckExact(self->_annotations)
-        || PyList_GET_SIZE(self->_annotations) != 0 || !PyBytes_CheckExact(self->_request)) {
+        || PyTuple_GET_SIZE(self->_span) != 4
+        || (self->annotations != NULL && (!PyList_CheckExact(self->annotations) || PyList_GET_SIZE(self->annotations) != 0))
+        || !PyBytes_CheckExact(self->_request)
+        || !PyBytes_CheckExact(self->_response)) {
         PyObject *offered = PyObject_CallMethodObjArgs((PyObject *)self, s__offer, now, end, empty_text, NULL);
         Py_XDECREF(offered);
         return offered == NULL ? -1 : 0;
     }
     self->_open = 0;
-    exchange = flat(self, now, end);
-    int done = exchange == NULL ? -1 : hand_over(self, exchange);
-    Py_XDECREF(exchange);
+    Kept *kept = kept_of(self, now, end);
+    int done = kept == NULL ? -1 : hand_over(self, kept);
+    Py_XDECREF(kept);
     if (done < 0)
         return abandon(self, "handoff");
     SET(self->_request, empty_bytes);
@@ -644,42 +1023,54 @@ static int complete(Tap *self, PyObject *now)
     return 0;
 }
 
-static int fits(Tap *self, PyObject *body)
+/* Literals of a module are the very same object, as a rule. */
+static int is_text(PyObject *text, PyObject *name)
 {
-    PyObject *cap = option(self, s_max_body_bytes);
-    if (cap == NULL)
-        return -1;
-    long long most = PyLong_AsLongLong(cap);
-    Py_DECREF(cap);
-    if (most == -1 && PyErr_Occurred())
-        return -1;
-    return PyBytes_GET_SIZE(body) <= most;
+    return text == name || (PyUnicode_CheckExact(text) && PyUnicode_Compare(text, name) == 0);
+}
+
+enum { TYPE, BODY, MORE, STATUS, HEADERS, PARTS };
+
+/* What is asked of a message, borrowed, by one walk over it: the names are those of a literal, as a rule, hence these very
+ * objects. 1, 0 where it is not of an ordinary kind, or -1 raised. */
+static int parts_of(PyObject *message, PyObject **parts)
+{
+    PyObject *const names[PARTS] = {s_type, s_body, s_more_body, s_status, s_headers}, *key, *value;
+    Py_ssize_t at = 0, found = 0;
+    if (!PyDict_CheckExact(message))
+        return 0;
+    memset(parts, 0, PARTS * sizeof *parts);
+    while (PyDict_Next(message, &at, &key, &value)) {
+        if (!PyUnicode_CheckExact(key))
+            return 0; /* one that may run code when it is compared */
+        for (int name = 0; name < PARTS; name++)
+            if (key == names[name]) {
+                parts[name] = value;
+                found++;
+                break;
+            }
+    }
+    for (int name = 0; name < PARTS && found != PyDict_GET_SIZE(message); name++)
+        if (parts[name] == NULL && (parts[name] = PyDict_GetItemWithError(message, names[name])) == NULL && PyErr_Occurred())
+            return -1;
+    return 1;
 }
 
 /* A message that ``receive`` brought. 0, or -1 with what is no Exception. */
 static int received(Tap *self, PyObject *message)
 {
-    if (PyDict_CheckExact(message)) {
-        PyObject *kind = PyDict_GetItemWithError(message, s_type);
-        if (kind != NULL && PyUnicode_CheckExact(kind) && PyUnicode_Compare(kind, s_request) == 0) {
-            PyObject *body = PyDict_GetItemWithError(message, s_body);
-            if (body == NULL && !PyErr_Occurred())
-                return 0;
-            if (body != NULL && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) == 0)
-                return 0;
-            if (body != NULL && PyBytes_CheckExact(body) && IS_NONE(self->_request_tap)
-                && self->_request == empty_bytes) {
-                Py_INCREF(body);
-                int kept = fits(self, body);
-                if (kept == 1)
-                    SET(self->_request, body);
-                Py_DECREF(body);
-                if (kept == 1)
-                    return 0;
-            }
+    PyObject *parts[PARTS], *body;
+    int usual = parts_of(message, parts);
+    if (usual < 0)
+        return abandon(self, "receive");
+    if (usual && parts[TYPE] != NULL && is_text(parts[TYPE], s_request)) {
+        if ((body = parts[BODY]) == NULL || (PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) == 0))
+            return 0;
+        if (PyBytes_CheckExact(body) && IS_NONE(self->_request_tap) && self->_request == empty_bytes
+            && PyBytes_GET_SIZE(body) <= self->plan->max_body_bytes) {
+            SET(self->_request, body);
+            return 0;
         }
-        if (PyErr_Occurred())
-            return abandon(self, "receive");
     }
     PyObject *done = PyObject_CallMethodOneArg((PyObject *)self, s__received, message);
     if (done == NULL)
@@ -688,41 +1079,46 @@ static int received(Tap *self, PyObject *message)
     return 0;
 }
 
-/* Whether a message says that more of the body follows: 1, 0, or -1 raised. */
-static int more_follows(PyObject *message)
+/* The whole answer in one message: 1 seen, 0 for ``_seen`` there, -1 raised. */
+static int answered(Tap *self, PyObject **parts)
 {
-    PyObject *more = item_of(message, s_more_body);
-    if (more == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    int said = PyObject_IsTrue(more);
-    Py_DECREF(more);
-    return said;
-}
-
-/* The whole answer in one message: 1 seen, 0 for ``send`` there, -1 raised. */
-static int answered(Tap *self, PyObject *message)
-{
-    PyObject *body = PyDict_GetItemWithError(message, s_body);
-    if (POINT() || (body == NULL && PyErr_Occurred()))
+    PyObject *body = parts[BODY] == NULL ? empty_bytes : parts[BODY];
+    if (POINT())
         return -1;
-    if (!IS_NONE(self->_stream) || (body != NULL && !PyBytes_CheckExact(body)))
+    if (!IS_NONE(self->_stream) || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) > self->plan->max_body_bytes
+        || (parts[MORE] != NULL && parts[MORE] != Py_False))
         return 0;
-    body = Py_NewRef(body == NULL ? empty_bytes : body);
-    PyObject *reading = NULL;
-    int more = more_follows(message), seen = more < 0 ? -1 : more ? 0 : fits(self, body);
-    if (seen == 1) {
-        if ((reading = now(self)) == NULL)
-            seen = -1;
-        else {
-            SET(self->_first_byte_ns, reading);
-            SET(self->_response, body);
-            if (complete(self, reading) < 0)
-                seen = -1;
-        }
+    Py_INCREF(body);
+    PyObject *reading = now(self);
+    int seen = -1;
+    if (reading != NULL) {
+        SET(self->_first_byte_ns, reading);
+        SET(self->_response, body);
+        seen = complete(self, reading) < 0 ? -1 : 1;
     }
     Py_XDECREF(reading);
     Py_DECREF(body);
     return seen;
+}
+
+/* ``headers``, a list or a tuple, and one more pair. */
+static PyObject *one_longer(PyObject *headers, PyObject *pair)
+{
+    Py_ssize_t length = PySequence_Fast_GET_SIZE(headers);
+    PyObject *longer = PyList_New(length + 1);
+    if (longer == NULL)
+        return NULL;
+    if (PySequence_Fast_GET_SIZE(headers) != length) { /* by a collection in the allocation */
+        Py_DECREF(longer);
+        if ((longer = PySequence_List(headers)) != NULL && PyList_Append(longer, pair) < 0)
+            Py_CLEAR(longer);
+        return longer;
+    }
+    PyObject **items = PySequence_Fast_ITEMS(headers);
+    for (Py_ssize_t at = 0; at < length; at++)
+        PyList_SET_ITEM(longer, at, Py_NewRef(items[at]));
+    PyList_SET_ITEM(longer, length, Py_NewRef(pair));
+    return longer;
 }
 
 /* The same answer start with our header behind, on a copy. New reference, or NULL: raised. */
@@ -733,7 +1129,7 @@ static PyObject *with_id(Tap *self, PyObject *message, PyObject *headers, PyObje
         goto end;
     if (POINT() || (pair = PyTuple_Pack(2, name, value)) == NULL)
         goto end;
-    if (POINT() || (longer = PySequence_List(headers)) == NULL || PyList_Append(longer, pair) < 0)
+    if (POINT() || (longer = one_longer(headers, pair)) == NULL)
         goto end;
     if (POINT() || (copy = PyDict_Copy(message)) == NULL)
         goto end;
@@ -746,29 +1142,24 @@ end:
     return copy;
 }
 
-/* An ordinary answer start, in ``*message`` then what is sent instead: 1 seen, 0 for ``send`` there, -1 raised. */
-static int started(Tap *self, PyObject **message)
+/* An ordinary answer start, in ``*message`` then what is sent instead: 1 seen, 0 for ``_seen`` there, -1 raised. */
+static int started(Tap *self, PyObject **message, PyObject **parts)
 {
-    PyObject *status = item_of(*message, s_status), *headers = NULL, *hook, *value, *name;
+    PyObject *status = parts[STATUS], *headers = parts[HEADERS], *value;
     int seen = -1, overflow = 0;
-    if (POINT() || (status == NULL && PyErr_Occurred()))
-        goto end;
-    if ((headers = item_of(*message, s_headers)) == NULL && PyErr_Occurred())
-        goto end;
     if (status == NULL || !PyLong_CheckExact(status) || PyLong_AsLongAndOverflow(status, &overflow) < 200 || overflow
-        || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers))) {
-        seen = 0;
-        goto end;
-    }
+        || headers == NULL || !(PyList_CheckExact(headers) || PyTuple_CheckExact(headers)))
+        return 0;
+    Py_INCREF(headers);
     SET(self->_status, status);
-    if (POINT() || (hook = PyObject_GetAttr(self->_capture, s_span_hook)) == NULL)
+    if (POINT())
         goto end;
-    if (!IS_NONE(hook)) {
-        if (self->_span == NO_SPAN && (value = span_of(self, hook, s_inside)) != NULL)
+    if (!IS_NONE(self->plan->span_hook)) {
+        if (self->_span == NO_SPAN) {
+            if ((value = span_of(self, s_inside)) == NULL)
+                goto end;
             put_in(&self->_span, value);
-        Py_DECREF(hook);
-        if (PyErr_Occurred())
-            goto end;
+        }
         if (self->_span != NO_SPAN) {
             value = PyObject_CallMethodNoArgs((PyObject *)self, s__join_span);
             Py_XDECREF(value);
@@ -776,97 +1167,115 @@ static int started(Tap *self, PyObject **message)
                 goto end;
         }
     }
-    else
-        Py_DECREF(hook);
-    PyObject *names = option(self, s_headers_in_any_case);
-    value = names == NULL ? NULL : wanted(self, headers, names);
-    Py_XDECREF(names);
-    if (value == NULL)
+    if ((value = wanted(self, headers, &self->plan->answered)) == NULL)
         goto end;
     put_in(&self->_response_headers, value);
-    if ((name = option(self, s_prediction_id_header)) == NULL)
-        goto end;
     seen = 1;
-    if (!IS_NONE(name)) {
-        value = with_id(self, *message, headers, name);
-        if (value == NULL)
+    if (!IS_NONE(self->plan->id_header)) {
+        if ((value = with_id(self, *message, headers, self->plan->id_header)) == NULL)
             seen = -1;
         else
             put_in(message, value);
     }
-    Py_DECREF(name);
 end:
-    Py_XDECREF(status);
-    Py_XDECREF(headers);
+    Py_DECREF(headers);
     return seen;
 }
 
-/* A chunk of a stream that there is room for: 1 seen, 0 for ``send`` there, -1 raised. */
+/* One of the first chunks, whose times are kept: 1 seen, 0 for ``StreamTap._look``, -1 raised. */
+static int timed(Tap *self, Body *stream, PyObject *chunk)
+{
+    PyObject *times = stream->times, *chunks = stream->chunks, *reading, *size;
+    if (times == NULL || !PyList_CheckExact(times) || PyList_GET_SIZE(times) + 1 >= timed_chunks
+        || stream->_looked == NULL || !PyLong_CheckExact(stream->_looked))
+        return 0;
+    Py_ssize_t looked = PyLong_AsSsize_t(stream->_looked);
+    if (looked < 0) {
+        PyErr_Clear(); /* too many for C */
+        return 0;
+    }
+    if (PyBytes_GET_SIZE(chunk) > stream->_cap - looked)
+        return 0;
+    int seen = -1;
+    Py_INCREF(stream);
+    Py_INCREF(times);
+    Py_INCREF(chunks);
+    reading = now(self);
+    size = reading == NULL || POINT() ? NULL : PyLong_FromSsize_t(looked + PyBytes_GET_SIZE(chunk));
+    if (size != NULL && PyList_Append(times, reading) == 0 && PyList_Append(chunks, chunk) == 0) {
+        put_in(&stream->_looked, Py_NewRef(size));
+        seen = 1;
+    }
+    Py_XDECREF(reading);
+    Py_XDECREF(size);
+    Py_DECREF(chunks);
+    Py_DECREF(times);
+    Py_DECREF(stream);
+    return seen;
+}
+
+/* A chunk of a stream that there is room for: 1 seen, 0 for ``_seen`` there, -1 raised.
+ *
+ * One walk over the message instead of two look-ups: the names are those of a literal, as a rule, hence these objects. */
 static int flowed(Tap *self, PyObject *message)
 {
-    PyObject *body = item_of(message, s_body);
-    int seen = 0;
-    if (POINT() || (body == NULL && PyErr_Occurred())) {
-        Py_XDECREF(body);
+    PyObject *body = NULL, *more = NULL, *key, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(message, &at, &key, &value)) {
+        if (key == s_body)
+            body = value;
+        else if (key == s_more_body)
+            more = value;
+    }
+    if (more != Py_True || body == NULL || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) == 0)
+        return 0;
+    Body *stream = (Body *)self->_flowing;
+    if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
+        return 0;
+    if (POINT())
         return -1;
+    Py_ssize_t size = PyBytes_GET_SIZE(body);
+    if (stream->room < size) {
+        Py_INCREF(body);
+        int seen = timed(self, stream, body);
+        Py_DECREF(body);
+        return seen;
     }
-    if (body != NULL && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(body) != 0)
-        seen = more_follows(message);
-    if (seen == 1) {
-        Body *stream = (Body *)self->_flowing; /* looked up last: nothing from here on runs other code */
-        if (!PyObject_TypeCheck(stream, &BodyType) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks)
-            || stream->room < PyBytes_GET_SIZE(body))
-            seen = 0;
-        else if (POINT() || PyList_Append(stream->chunks, body) < 0)
-            seen = -1;
-        else
-            stream->room -= PyBytes_GET_SIZE(body);
-    }
-    Py_XDECREF(body);
-    return seen;
+    stream->room -= size; /* before the append, which may run other code where it collects garbage */
+    return PyList_Append(stream->chunks, body) < 0 ? -1 : 1;
 }
 
-/* The application's ``send``: what the server's returns, untouched. */
-static PyObject *tap_send(Tap *self, PyObject *message)
+/* See a message of the application's go by: what the server gets, the message itself or a copy with the id. */
+static PyObject *tap_see(Tap *self, PyObject *message)
 {
-    PyObject *result, *send;
+    PyObject *parts[PARTS];
     int seen = 1;
     Py_INCREF(message);
     if (!IS_NONE(self->_flowing))
         seen = PyDict_CheckExact(message) ? flowed(self, message) : 0;
-    else if (self->_open) {
-        PyObject *kind = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, s_type) : NULL;
-        if (kind == NULL || !PyUnicode_CheckExact(kind))
-            seen = PyErr_Occurred() ? -1 : 0;
-        else if (PyUnicode_Compare(kind, s_response_body) == 0)
-            seen = answered(self, message);
-        else if (PyUnicode_Compare(kind, s_response_start) == 0)
-            seen = started(self, &message);
+    else if (self->_open && (seen = parts_of(message, parts)) == 1) {
+        PyObject *kind = parts[TYPE];
+        if (kind != s_response_start && kind != NULL && is_text(kind, s_response_body))
+            seen = answered(self, parts);
+        else if (kind != NULL && is_text(kind, s_response_start))
+            seen = started(self, &message, parts);
         else
             seen = 0;
     }
-    if (seen == 0)
-        result = PyObject_CallMethodOneArg((PyObject *)self, s_send, message);
+    if (seen == 0 && self->_open)
+        put_in(&message, PyObject_CallMethodOneArg((PyObject *)self, s__seen, message));
     else if (seen < 0 && abandon(self, "send") < 0)
-        result = NULL;
-    else if (self->_send_raises && self->_open)
-        result = PyObject_CallMethodOneArg((PyObject *)self, s__send_watching, message);
-    else {
-        send = Py_NewRef(self->_send);
-        result = PyObject_CallOneArg(send, message);
-        Py_DECREF(send);
-    }
-    Py_DECREF(message);
-    return result;
+        Py_CLEAR(message);
+    return message;
 }
 
 /* ---------------------------------------------------------------- awaiting on behalf of the application */
 
-/* One type for both: ``receive()`` (app is NULL) and ``run()``. ``inner`` is what is awaited, then its iterator. */
+/* What ``receive()`` gives. ``inner`` is what is awaited, then its iterator. */
 typedef struct {
     PyObject_HEAD
     Tap *tap;
-    PyObject *inner, *app, *receive, *send, *token;
+    PyObject *inner;
     char begun, done, running;
 } Wait;
 
@@ -874,10 +1283,6 @@ static int wait_traverse(Wait *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->tap);
     Py_VISIT(self->inner);
-    Py_VISIT(self->app);
-    Py_VISIT(self->receive);
-    Py_VISIT(self->send);
-    Py_VISIT(self->token);
     return 0;
 }
 
@@ -886,10 +1291,6 @@ static int wait_clear(Wait *self)
     self->done = 1; /* a finaliser among the garbage may still step it */
     Py_CLEAR(self->tap);
     Py_CLEAR(self->inner);
-    Py_CLEAR(self->app);
-    Py_CLEAR(self->receive);
-    Py_CLEAR(self->send);
-    Py_CLEAR(self->token);
     return 0;
 }
 
@@ -931,97 +1332,14 @@ static PyObject *iterator_of(PyObject *awaitable)
     return NULL;
 }
 
-static PyObject *new_watched(PyTypeObject *type, Tap *tap);
-static PyTypeObject ReceiveType, SendType;
-
-/* The first step of ``run``: begin, and call the application. */
-static int wait_begin(Wait *self)
-{
-    Tap *tap = self->tap;
-    PyObject *scope = Py_NewRef(tap->_scope), *receive = NULL, *send = NULL;
-    if (IS_NONE(scope)) {
-        Py_DECREF(scope);
-        PyErr_SetString(PyExc_AssertionError, "a tap serves one request");
-        return -1;
-    }
-    PyObject *token = begin(tap, self->receive, self->send);
-    if (token != NULL && !IS_NONE(token)) {
-        receive = POINT() ? NULL : new_watched(&ReceiveType, tap);
-        send = receive == NULL || POINT() ? NULL : new_watched(&SendType, tap);
-        if (send == NULL) { /* as if it had not begun */
-            Raised raised;
-            keep(&raised);
-            if (PyContextVar_Reset(CURRENT, token) < 0)
-                PyErr_Clear();
-            restore(&raised);
-            Py_CLEAR(token);
-        }
-    }
-    if (token == NULL && abandon(tap, "begin") < 0) {
-        Py_XDECREF(receive);
-        Py_DECREF(scope);
-        return -1;
-    }
-    if (token == NULL || IS_NONE(token)) { /* only call on */
-        Py_XDECREF(token);
-        Py_XDECREF(receive);
-        receive = Py_NewRef(self->receive);
-        send = Py_NewRef(self->send);
-    }
-    else
-        self->token = token;
-    PyObject *called = PyObject_CallFunctionObjArgs(self->app, scope, receive, send, NULL);
-    Py_DECREF(receive);
-    Py_DECREF(send);
-    Py_DECREF(scope);
-    self->inner = called == NULL ? NULL : iterator_of(called);
-    return self->inner == NULL ? -1 : 0;
-}
-
-/* ``run`` is over, with the exception that is set or without. What is set stays set. */
-static void call_ended(Wait *self)
-{
-    Tap *tap = self->tap;
-    if (self->token == NULL)
-        return; /* it did not begin, or an outer tap watches */
-    Raised raised;
-    keep(&raised);
-    PyObject *error = raised.type == NULL ? Py_None : error_of(&raised);
-    int failed = (POINT() || PyContextVar_Reset(CURRENT, self->token) < 0) && count(tap, "context") < 0;
-    if (tap->_open && !failed) {
-        PyObject *ended = PyObject_CallMethodOneArg((PyObject *)tap, s__end_with, error);
-        failed = ended == NULL && abandon(tap, "end") < 0;
-        Py_XDECREF(ended);
-    }
-    SET(tap->_scope, Py_None);
-    Py_CLEAR(self->token);
-    if (failed) { /* what is no Exception, out of code of ours: an interrupt, as in Python */
-        Py_XDECREF(raised.type);
-        Py_XDECREF(raised.value);
-        Py_XDECREF(raised.traceback);
-    }
-    else
-        restore(&raised);
-}
-
-/* After a step of ``inner``: 0 when it yielded, else all is over. */
+/* After a step of ``inner``: PYGEN_NEXT when it yielded, else all is over. */
 static PySendResult wait_stepped(Wait *self, PySendResult step, PyObject **result)
 {
     self->running = 0;
     if (step == PYGEN_NEXT)
         return step;
     self->done = 1;
-    if (self->app != NULL) {
-        PyObject *value = step == PYGEN_RETURN ? *result : NULL;
-        call_ended(self);
-        if (value != NULL) { /* run() returns None */
-            Py_DECREF(value);
-            *result = PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-        }
-        else
-            *result = NULL;
-    }
-    else if (step == PYGEN_RETURN && self->tap->_open && received(self->tap, *result) < 0)
+    if (step == PYGEN_RETURN && self->tap->_open && received(self->tap, *result) < 0)
         Py_CLEAR(*result);
     Py_CLEAR(self->inner);
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
@@ -1038,7 +1356,7 @@ static int wait_may_step(Wait *self)
     return 0;
 }
 
-/* The first step of ``receive``. ``inner`` is taken out meanwhile: its last reference may go in there. */
+/* The first step. ``inner`` is taken out meanwhile: its last reference may go in there. */
 static int wait_iterate(Wait *self)
 {
     PyObject *inner = self->inner;
@@ -1057,7 +1375,7 @@ static PySendResult wait_send(Wait *self, PyObject *value, PyObject **result)
     Py_INCREF(self);
     if (!self->begun) {
         self->begun = 1;
-        if (self->app != NULL ? wait_begin(self) < 0 : wait_iterate(self) < 0)
+        if (wait_iterate(self) < 0)
             step = PYGEN_ERROR;
     }
     if (step != PYGEN_ERROR)
@@ -1212,7 +1530,7 @@ static PyTypeObject WaitType = {
     .tp_name = "mlmon_sidecar.capture._tap.Wait",
     .tp_basicsize = sizeof(Wait),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_doc = "Awaits the server's receive, or the application, for one exchange.",
+    .tp_doc = "Awaits the server's receive, for one exchange.",
     .tp_dealloc = (destructor)wait_dealloc,
     .tp_traverse = (traverseproc)wait_traverse,
     .tp_clear = (inquiry)wait_clear,
@@ -1230,34 +1548,33 @@ static Wait *new_wait(Tap *tap, PyObject *inner)
         return NULL;
     wait->tap = (Tap *)Py_NewRef(tap);
     wait->inner = inner;
-    wait->app = wait->receive = wait->send = wait->token = NULL;
     wait->begun = wait->done = wait->running = 0;
     PyObject_GC_Track(wait);
     return wait;
 }
 
-/* ---------------------------------------------------------------- ``receive`` and ``send`` as the application has them */
+/* ---------------------------------------------------------------- ``receive`` as the application has it */
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc call;
     Tap *tap; /* no tp_clear: every cycle through here goes through the tap, which has one */
-} Watched;
+} Receive;
 
-static int watched_traverse(Watched *self, visitproc visit, void *arg)
+static int receive_traverse(Receive *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->tap);
     return 0;
 }
 
-static void watched_dealloc(Watched *self)
+static void receive_dealloc(Receive *self)
 {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->tap);
     PyObject_GC_Del(self);
 }
 
-static PyObject *call_receive(Watched *self, PyObject *const *args, size_t flags, PyObject *names)
+static PyObject *call_receive(Receive *self, PyObject *const *args, size_t flags, PyObject *names)
 {
     if (PyVectorcall_NARGS(flags) != 0 || (names != NULL && PyTuple_GET_SIZE(names) != 0)) {
         PyErr_SetString(PyExc_TypeError, "receive() takes no arguments");
@@ -1277,64 +1594,66 @@ static PyObject *call_receive(Watched *self, PyObject *const *args, size_t flags
     return wait;
 }
 
-static PyObject *call_send(Watched *self, PyObject *const *args, size_t flags, PyObject *names)
+static PyTypeObject ReceiveType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Receive",
+    .tp_basicsize = sizeof(Receive),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "The application's receive, for one exchange.",
+    .tp_dealloc = (destructor)receive_dealloc,
+    .tp_traverse = (traverseproc)receive_traverse,
+    .tp_vectorcall_offset = offsetof(Receive, call),
+    .tp_call = PyVectorcall_Call,
+};
+
+static PyObject *tap_receive(Tap *self, void *Py_UNUSED(none))
 {
-    Py_ssize_t count = PyVectorcall_NARGS(flags) + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
-    if (count != 1 || (names != NULL && PyTuple_GET_SIZE(names) == 1
-                       && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "message") != 0)) {
-        PyErr_SetString(PyExc_TypeError, "send() takes one argument, the message");
+    Receive *receive = PyObject_GC_New(Receive, &ReceiveType);
+    if (receive == NULL)
         return NULL;
-    }
-    Tap *tap = (Tap *)Py_NewRef(self->tap);
-    PyObject *result = tap_send(tap, args[0]);
-    Py_DECREF(tap);
-    return result;
+    receive->call = (vectorcallfunc)call_receive;
+    receive->tap = (Tap *)Py_NewRef(self);
+    PyObject_GC_Track(receive);
+    return (PyObject *)receive;
 }
 
-#define WATCHED_TYPE(title, text) { \
-    PyVarObject_HEAD_INIT(NULL, 0) \
-    .tp_name = "mlmon_sidecar.capture._tap." title, \
-    .tp_basicsize = sizeof(Watched), \
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, \
-    .tp_doc = text, \
-    .tp_dealloc = (destructor)watched_dealloc, \
-    .tp_traverse = (traverseproc)watched_traverse, \
-    .tp_vectorcall_offset = offsetof(Watched, call), \
-    .tp_call = PyVectorcall_Call, \
-}
-static PyTypeObject ReceiveType = WATCHED_TYPE("Receive", "The application's receive, for one exchange.");
-static PyTypeObject SendType = WATCHED_TYPE("Send", "The application's send, for one exchange.");
-
-static PyObject *new_watched(PyTypeObject *type, Tap *tap)
-{
-    Watched *watched = PyObject_GC_New(Watched, type);
-    if (watched == NULL)
-        return NULL;
-    watched->call = type == &ReceiveType ? (vectorcallfunc)call_receive : (vectorcallfunc)call_send;
-    watched->tap = (Tap *)Py_NewRef(tap);
-    PyObject_GC_Track(watched);
-    return (PyObject *)watched;
-}
-
-/* ---------------------------------------------------------------- the type and the module */
-
-static PyObject *tap_run(Tap *self, PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "run() takes the application, receive and send");
-        return NULL;
-    }
-    Wait *wait = new_wait(self, NULL);
-    if (wait == NULL)
-        return NULL;
-    wait->app = Py_NewRef(args[0]);
-    wait->receive = Py_NewRef(args[1]);
-    wait->send = Py_NewRef(args[2]);
-    return (PyObject *)wait;
-}
+/* ---------------------------------------------------------------- the type */
 
 static PyMethodDef tap_methods[] = {
-    {"run", (PyCFunction)(void (*)(void))tap_run, METH_FASTCALL, "As ExchangeTap.run of exchange_tap.py."},
+    {"begin", (PyCFunction)(void (*)(void))tap_begin, METH_FASTCALL, "begin(receive, send): whether it watches from here on."},
+    {NULL},
+};
+
+static PyObject *tap_send(Tap *self, void *Py_UNUSED(none))
+{
+    return PyMethod_New(self->_send_raises == Py_True ? SEND_WATCHED : SEND, (PyObject *)self);
+}
+
+/* Handlers that say nothing need no list. Here and not in ``annotate``, which any thread may call. */
+static PyObject *tap_annotations(Tap *self, void *Py_UNUSED(none))
+{
+    if (self->annotations == NULL) {
+        PyObject *list = PyList_New(0);
+        if (list == NULL)
+            return NULL;
+        if (self->annotations == NULL) /* still: a collection in the allocation runs other code */
+            self->annotations = list;
+        else
+            Py_DECREF(list);
+    }
+    return Py_NewRef(self->annotations);
+}
+
+static int tap_set_annotations(Tap *self, PyObject *list, void *Py_UNUSED(none))
+{
+    put_in(&self->annotations, Py_XNewRef(list));
+    return 0;
+}
+
+static PyGetSetDef tap_getset[] = {
+    {"_annotations", (getter)tap_annotations, (setter)tap_set_annotations, "What the handler said.", NULL},
+    {"receive", (getter)tap_receive, NULL, "The application's receive.", NULL},
+    {"send", (getter)tap_send, NULL, "The application's send.", NULL},
     {NULL},
 };
 
@@ -1351,27 +1670,237 @@ static PyTypeObject TapType = {
     .tp_clear = (inquiry)tap_clear,
     .tp_methods = tap_methods,
     .tp_members = tap_members,
+    .tp_getset = tap_getset,
 };
+
+/* ---------------------------------------------------------------- which requests are watched */
+
+/* The members of the served process that each request needs. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *pid, *web, *endpoints, *capture, *active;
+    PyObject *planned; /* the capture that ``plan`` is of */
+    Plan *plan;
+} Gate;
+
+#define WATCHED(X) X(pid) X(web) X(endpoints) X(capture) X(active)
+
+static int gate_traverse(Gate *self, visitproc visit, void *arg)
+{
+    WATCHED(VISIT)
+    Py_VISIT(self->planned);
+    Py_VISIT(self->plan);
+    return 0;
+}
+
+static int gate_clear(Gate *self)
+{
+    WATCHED(CLEAR)
+    Py_CLEAR(self->planned);
+    Py_CLEAR(self->plan);
+    return 0;
+}
+
+static void gate_dealloc(Gate *self)
+{
+    PyObject_GC_UnTrack(self);
+    gate_clear(self);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+#define GATE_MEMBER(name) {#name, T_OBJECT_EX, offsetof(Gate, name), 0, NULL},
+static PyMemberDef gate_members[] = {
+    WATCHED(GATE_MEMBER)
+    {NULL},
+};
+
+static PyTypeObject GateType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Gate",
+    .tp_basicsize = sizeof(Gate),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_doc = "The members of MonitoredProcess that each request needs.",
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = (destructor)gate_dealloc,
+    .tp_traverse = (traverseproc)gate_traverse,
+    .tp_clear = (inquiry)gate_clear,
+    .tp_members = gate_members,
+};
+
+/* Whether a request's headers are of the usual kind and do not ask to be ignored: 1, 0. */
+static int stays(PyObject *headers)
+{
+    if (headers == NULL || (!PyList_CheckExact(headers) && !PyTuple_CheckExact(headers)))
+        return 0;
+    Py_ssize_t length = PyBytes_GET_SIZE(IGNORE_HEADER);
+    for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(headers); at++) {
+        PyObject *pair = PySequence_Fast_GET_ITEM(headers, at), *name;
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0))
+            || (PyBytes_GET_SIZE(name) == length
+                && memcmp(PyBytes_AS_STRING(name), PyBytes_AS_STRING(IGNORE_HEADER), (size_t)length) == 0))
+            return 0;
+    }
+    return 1;
+}
+
+/* The model that a scope is for, and its method and path. NULL: the methods there decide, or raised. */
+static PyObject *model_of(Gate *gate, Plan *plan, PyObject *scope, PyObject **its_method, PyObject **its_path)
+{
+    PyObject *kind = PyDict_GetItemWithError(scope, s_type), *root, *known, *method = NULL, *path = NULL, *model = NULL;
+    if (kind == NULL || !is_text(kind, s_http))
+        return NULL;
+    root = PyDict_GetItemWithError(scope, s_root_path);
+    if (root == NULL ? PyErr_Occurred() != NULL : !PyUnicode_CheckExact(root) || PyUnicode_GET_LENGTH(root) != 0)
+        return NULL;
+    if (!IS_NONE(plan->may_ignore) && !stays(PyDict_GetItemWithError(scope, s_headers)))
+        return NULL;
+    if ((path = item_of(scope, s_path)) == NULL || (method = item_of(scope, s_method)) == NULL)
+        goto end;
+    if (!PyUnicode_CheckExact(path) || !PyUnicode_CheckExact(method) || !PyDict_CheckExact(plan->known))
+        goto end;
+    if (!IS_NONE(gate->web) && (!PyUnicode_CheckExact(gate->endpoints) || PyUnicode_Contains(path, gate->endpoints) != 0))
+        goto end;
+    known = PyDict_GetItemWithError(plan->known, method);
+    model = known == NULL || !PyDict_CheckExact(known) ? NULL : item_of(known, path);
+    if (model != NULL && !PyUnicode_CheckExact(model))
+        Py_CLEAR(model);
+end:
+    *its_method = method;
+    *its_path = path;
+    return model;
+}
+
+/* The plan of the process's capture as it is now, borrowed. NULL: there is none, or raised. */
+static Plan *plan_of(Gate *gate)
+{
+    if (gate->planned != gate->capture || gate->plan == NULL) {
+        PyObject *capture = Py_NewRef(gate->capture), *plan = POINT() ? NULL : PyObject_GetAttr(capture, s_plan);
+        if (plan == NULL || !Py_IS_TYPE(plan, &PlanType) || !PyObject_TypeCheck(((Plan *)plan)->faults, &FuseType)) {
+            Py_XDECREF(plan);
+            Py_DECREF(capture);
+            return NULL;
+        }
+        put_in((PyObject **)&gate->plan, plan);
+        put_in(&gate->planned, capture);
+    }
+    return gate->plan;
+}
+
+/* (tap, receive, send) of a request of ``model``, watched from here on. NULL: raised. */
+static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *method, PyObject *path, PyObject *scope,
+                          PyObject *receive, PyObject *send)
+{
+    PyObject *opened = NULL, *their_receive = NULL, *their_send = NULL;
+    Tap *tap = POINT() ? NULL : (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL);
+    if (tap == NULL)
+        return NULL;
+    tap->plan = (Plan *)Py_NewRef(plan);
+    SET(tap->_capture, gate->planned);
+    SET(tap->_scope, scope);
+    SET(tap->_send_raises, Py_False);
+    SET(tap->model, model);
+    tap->method = Py_NewRef(method);
+    tap->path = Py_NewRef(path);
+    tap->active = Py_NewRef(gate->active);
+    if (POINT() || PySet_Add(tap->active, (PyObject *)tap) < 0)
+        goto end;
+    if (tap_began(tap, receive, send) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
+        && (their_send = tap_send(tap, NULL)) != NULL)
+        opened = PyTuple_Pack(3, tap, their_receive, their_send);
+    if (opened == NULL) { /* an interrupt, or no memory: as if it had not begun */
+        Raised raised;
+        keep(&raised);
+        if (PySet_Discard(tap->active, (PyObject *)tap) < 0 || (tap->token != NULL && PyContextVar_Reset(CURRENT, tap->token) < 0))
+            PyErr_Clear();
+        tap->_open = 0;
+        restore(&raised);
+    }
+end:
+    Py_XDECREF(their_receive);
+    Py_XDECREF(their_send);
+    Py_DECREF(tap);
+    return opened;
+}
+
+/* ``opened(process, scope, receive, send)``: the tap of a request that is watched from here on, and what its application
+ * is called with; the process's set of requests has it. None: nothing was changed, and ``MonitorMiddleware`` decides. */
+static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 4 || EXCHANGE_TAP == NULL || !PyObject_TypeCheck(args[0], &GateType)) {
+        PyErr_SetString(PyExc_TypeError, "opened() takes the process, scope, receive and send");
+        return NULL;
+    }
+    Gate *gate = (Gate *)args[0];
+    PyObject *outer = NULL, *model = NULL, *method = NULL, *path = NULL, *scope = args[1];
+    PyObject *opened = NULL;
+    if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
+        || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
+        PyErr_Clear(); /* no number of a process */
+        Py_RETURN_NONE;
+    }
+    Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
+    if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope, &method, &path)) != NULL
+        && PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer))
+        opened = open_tap(gate, plan, model, method, path, scope, args[2], args[3]);
+    Py_XDECREF(outer);
+    Py_XDECREF(model);
+    Py_XDECREF(method);
+    Py_XDECREF(path);
+    Py_XDECREF(plan);
+    if (opened != NULL || PyErr_Occurred())
+        return opened;
+    Py_RETURN_NONE;
+}
+
+/* ---------------------------------------------------------------- the module */
 
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
-    PyObject *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "OOO!OOO!UOnnn", &current, &handoff, &PyTuple_Type, &no_span, &complete_end, &disconnect,
-                          &PyFrozenSet_Type, &silent, &marker_name, &marker, &exchange_bytes, &header_bytes, &chunk_bytes))
+    PyObject *type, *stream, *sends, *watches, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
+    if (!PyArg_ParseTuple(args, "O!O!OOOO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &sends, &watches, &current, &PyType_Type, &handoff, &PyTuple_Type,
+                          &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &marker_name, &marker,
+                          &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks))
         return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)type, &TapType) || !PyType_IsSubtype((PyTypeObject *)stream, &BodyType)
+        || !PyType_IsSubtype((PyTypeObject *)handoff, &StoreType)) {
+        PyErr_SetString(PyExc_TypeError, "setup() takes the types that are made of the ones here");
+        return NULL;
+    }
+    SET(SEND, sends);
+    SET(SEND_WATCHED, watches);
     SET(CURRENT, current);
     SET(HANDOFF, handoff);
     SET(NO_SPAN, no_span);
     SET(COMPLETE, complete_end);
     SET(DISCONNECT, disconnect);
     SET(SEND_IS_SILENT, silent);
-    PyTypeObject *marked[] = {&ReceiveType, &SendType};
-    for (int at = 0; at < 2; at++) { /* the result of either is awaited: asgiref asks */
-        if (PyDict_SetItem(marked[at]->tp_dict, marker_name, marker) < 0)
-            return NULL;
-        PyType_Modified(marked[at]);
-    }
+    SET(IGNORE_HEADER, ignore);
+    /* The result of a call is awaited: asgiref asks. */
+    if (PyDict_SetItem(ReceiveType.tp_dict, marker_name, marker) < 0)
+        return NULL;
+    PyType_Modified(&ReceiveType);
+    EXCHANGE_TAP = (PyTypeObject *)Py_NewRef(type);
+    STREAM_TAP = (PyTypeObject *)Py_NewRef(stream);
     Py_RETURN_NONE;
+}
+
+/* Functions and not methods: the interpreter calls those of a type faster for its own objects, but not its heirs'. */
+static PyObject *module_see(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
+        PyErr_SetString(PyExc_TypeError, "see() takes a tap and a message");
+        return NULL;
+    }
+    return tap_see((Tap *)args[0], args[1]);
+}
+
+static PyObject *module_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
+        PyErr_SetString(PyExc_TypeError, "ended() takes a tap and an exception or None");
+        return NULL;
+    }
+    return tap_end((Tap *)args[0], args[1]);
 }
 
 #ifdef MLMON_TAP_INJECT
@@ -1387,6 +1916,9 @@ static PyObject *module_inject(PyObject *module, PyObject *target)
 #endif
 
 static PyMethodDef module_methods[] = {
+    {"opened", (PyCFunction)(void (*)(void))module_opened, METH_FASTCALL, "(tap, receive, send) of a usual request, or None."},
+    {"ended", (PyCFunction)(void (*)(void))module_ended, METH_FASTCALL, "ended(tap, error): the call is over, by it or None."},
+    {"see", (PyCFunction)(void (*)(void))module_see, METH_FASTCALL, "see(tap, message): what the server gets of it."},
     {"setup", module_setup, METH_VARARGS, "What exchange_tap.py defines and the usual path needs. Once."},
 #ifdef MLMON_TAP_INJECT
     {"inject", module_inject, METH_O, "Fail at this point from now on (-1: at none); how many there were before."},
@@ -1408,21 +1940,21 @@ static int module_exec(PyObject *module)
         || (s_request = PyUnicode_InternFromString("http.request")) == NULL
         || (s_response_body = PyUnicode_InternFromString("http.response.body")) == NULL
         || (s_response_start = PyUnicode_InternFromString("http.response.start")) == NULL
+        || (s_http = PyUnicode_InternFromString("http")) == NULL
+        || (zero = PyLong_FromLong(0)) == NULL || (one = PyLong_FromLong(1)) == NULL
         || (empty_bytes = PyBytes_FromStringAndSize(NULL, 0)) == NULL || (empty_tuple = PyTuple_New(0)) == NULL
         || (empty_text = PyUnicode_FromString("")) == NULL)
         return -1;
-    if (PyType_Ready(&LaneType) < 0 || PyType_Ready(&BodyType) < 0 || PyType_Ready(&TapType) < 0 || PyType_Ready(&WaitType) < 0
-        || PyType_Ready(&ReceiveType) < 0 || PyType_Ready(&SendType) < 0)
-        return -1;
+    own_pid = (long)getpid();
     if (pthread_atfork(NULL, NULL, in_child) != 0) {
         PyErr_NoMemory();
         return -1;
     }
-    if (PyModule_AddObjectRef(module, "Tap", (PyObject *)&TapType) < 0)
-        return -1;
-    if (PyModule_AddObjectRef(module, "Body", (PyObject *)&BodyType) < 0)
-        return -1;
-    return PyModule_AddObjectRef(module, "Lane", (PyObject *)&LaneType);
+    PyTypeObject *types[] = {&LaneType, &KeptType, &StoreType, &FuseType, &BodyType, &PlanType, &TapType, &GateType, &WaitType, &ReceiveType};
+    for (size_t at = 0; at < sizeof types / sizeof *types; at++)
+        if (PyModule_AddType(module, types[at]) < 0)
+            return -1;
+    return 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {

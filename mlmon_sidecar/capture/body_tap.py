@@ -22,10 +22,13 @@ Chunk = bytes | bytearray | memoryview
 
 
 class _PureBody:
-    __slots__ = ("chunks", "room")
+    __slots__ = ("_cap", "_looked", "chunks", "room", "times")
 
+    _cap: int
+    _looked: int
     chunks: list[bytes]
     room: int
+    times: list[int]
 
 
 if TYPE_CHECKING or compiled.tap is None:
@@ -41,7 +44,7 @@ class BodyTap(_Body):
     chunk has a byte at least, so the grant bounds their number too, if loosely.
     """
 
-    __slots__ = ("_cap", "_granted", "_looked", "_passed")
+    __slots__ = ("_granted", "_passed")
 
     def __init__(self, cap: int) -> None:
         self._cap = cap  # bytes
@@ -113,7 +116,7 @@ class BodyTap(_Body):
 class StreamTap(BodyTap):
     """An answer in several pieces: when the first went out, and for event streams the last beside the head."""
 
-    __slots__ = ("_now", "_tail", "_tail_bytes", "times")
+    __slots__ = ("_now", "_tail", "_tail_bytes")
 
     def __init__(self, cap: int, now: Callable[[], int], *, keeps_tail: bool) -> None:
         super().__init__(cap)
@@ -121,7 +124,7 @@ class StreamTap(BodyTap):
         self._grant(-1)  # until the first chunks are timed
         self._tail: deque[bytes] | None = deque() if keeps_tail else None
         self._tail_bytes = 0
-        self.times: list[int] = []  # monotonic ns
+        self.times = []  # monotonic ns
 
     @property
     def tail(self) -> tuple[bytes, ...]:

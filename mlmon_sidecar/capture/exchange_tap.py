@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid_utils import uuid7
 
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.body_tap import BodyTap, Chunk, StreamTap
+from mlmon_sidecar.capture.body_tap import TIMED_CHUNKS, BodyTap, Chunk, StreamTap
 from mlmon_sidecar.capture.handoff import (
     CHUNK_BYTES,
     EXCHANGE_BYTES,
@@ -31,7 +31,7 @@ from mlmon_sidecar.capture.handoff import (
     annotation_size,
     chunks_size,
 )
-from mlmon_sidecar.capture.wiring import ASGIApp, Capture, Message, Receive, Scope, Send
+from mlmon_sidecar.capture.wiring import IGNORE_HEADER, ASGIApp, Capture, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Annotation, End
 
 MAX_ANNOTATIONS = 4096  # per exchange; what a handler says beyond is counted as a fault
@@ -123,16 +123,7 @@ class _Exchange:
                 send = self._send  # called by way of a local: a third faster than as an attribute
                 return send(message)
         if self._open:
-            try:
-                kind = message["type"]
-                if kind == "http.response.body":
-                    self._answered(message)
-                elif kind == "http.response.start":
-                    message = self._response_started(message)
-                elif kind in FILES:
-                    self._file_sent(message, kind)
-            except Exception as error:  # Ours to count, never the application's to see.
-                self._abandon("send", error)
+            message = self._seen(message)
             if self._send_raises and self._open:
                 return self._send_watching(message)
         send = self._send
@@ -182,6 +173,20 @@ class _Exchange:
         except Exception as error:  # Ours to count, never the application's to see.
             self._abandon("begin", error)
             return None
+
+    def _seen(self, message: Message) -> Message:
+        """Any message of the application's: what the server gets."""
+        try:
+            kind = message["type"]
+            if kind == "http.response.body":
+                self._answered(message)
+            elif kind == "http.response.start":
+                return self._response_started(message)
+            elif kind in FILES:
+                self._file_sent(message, kind)
+        except Exception as error:  # Ours to count, never the application's to see.
+            self._abandon("send", error)
+        return message
 
     def _received(self, message: Message) -> None:
         try:
@@ -486,22 +491,59 @@ class PureExchangeTap(_Exchange):
 
 if TYPE_CHECKING or compiled.tap is None:
     ExchangeTap = PureExchangeTap
+    opened: Callable[[object, Scope, Receive, Send], tuple[_Exchange, Receive, Send] | None] | None = None
+    ended = _Exchange._end_with
 else:
+    opened, see, ended = compiled.tap.opened, compiled.tap.see, compiled.tap.ended
+
+    @_as_coroutine_function
+    def _send(tap: Any, message: Message) -> Any:
+        """The application's ``send``, as a method. In as few steps as it can be: each chunk of a stream takes them."""
+        return (_server_s := tap._send)(see(tap, message))  # by way of a local: looked up as a method it costs more
+
+    @_as_coroutine_function
+    def _send_watched(tap: Any, message: Message) -> Any:
+        """The same where the server raises when the client is gone."""
+        message = see(tap, message)
+        return tap._send_watching(message) if tap._open else tap._send(message)
+
+    class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
+        """The usual path in C, the rest as above, on one state.
+
+        What calls the application and the server is Python all the same: from C that costs twice as much.
+        """
+
+        __slots__ = ()
+
+        async def run(self, app: ASGIApp, receive: Receive, send: Send) -> None:
+            scope = self._scope
+            if not self.begin(receive, send):
+                await app(scope, receive, send)
+                return
+            try:
+                await app(scope, self.receive, self.send)
+            except BaseException as error:
+                ended(self, error)
+                raise
+            else:
+                ended(self, None)
+
     compiled.tap.setup(
+        ExchangeTap,
+        StreamTap,
+        _send,
+        _send_watched,
         CURRENT,
         Handoff,
         NO_SPAN,
         COMPLETE,
         DISCONNECT,
         SEND_IS_SILENT,
+        IGNORE_HEADER,
         ASYNC_MARK,
         getattr(_Exchange.send, ASYNC_MARK),
         EXCHANGE_BYTES,
         HEADER_BYTES,
         CHUNK_BYTES,
+        TIMED_CHUNKS,
     )
-
-    class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
-        """The usual path in C, the rest as above, on one state."""
-
-        __slots__ = ()

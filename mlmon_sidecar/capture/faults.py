@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from mlmon_sidecar.capture import compiled
 
 MAX_KINDS = 64  # distinct (component, error type) pairs; error types can come from the host's objects
 OTHER = ("_other", "_other")
@@ -13,7 +16,17 @@ TRIP_WINDOW_NS = 60_000_000_000  # ... within so long: something is wrong, and c
 PAUSE_NS = 30_000_000_000
 
 
-class Faults:
+class _PureFuse:
+    tripped: bool
+
+
+if TYPE_CHECKING or compiled.tap is None:
+    _Fuse = _PureFuse
+else:
+    _Fuse = compiled.tap.Fuse  # this member, for the compiled tap to read
+
+
+class Faults(_Fuse):
     """Cumulative counts by component and error type. The loop logs nothing: the recorder reads and reports.
 
     Any thread may count: ``annotate`` runs in the handlers' threads. Only a fault pays for the lock.

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlmon_sidecar.capture import compiled
 from mlmon_sidecar.records import Annotation, Exchange, WhenFull
@@ -51,10 +51,23 @@ class _Lane:
     bytes_queued: int = 0  # put minus evicted by this thread; the sum over all lanes means something, one may not
 
 
-_NEW_LANE: Callable[[], _Lane] = _Lane if compiled.tap is None else compiled.tap.Lane
+class _PureStore:
+    _all_lanes: tuple[_Lane, ...]
+    _drained_bytes: int
+    _lanes: dict[int, _Lane]
+    _max_items: int
+    _queue: deque[tuple[tuple[Any, ...], int]]
+    max_bytes: int
 
 
-class Handoff:
+if TYPE_CHECKING or compiled.tap is None:
+    _NEW_LANE: Callable[[], _Lane] = _Lane
+    _Store = _PureStore
+else:
+    _NEW_LANE, _Store = compiled.tap.Lane, compiled.tap.Store
+
+
+class Handoff(_Store):
     """A queue of finished exchanges, bounded by items and bytes. ``put`` never blocks and never wakes anybody."""
 
     def __init__(
@@ -66,9 +79,9 @@ class Handoff:
         self._max_items = max_items
         self.max_bytes = max_bytes
         self._evicts = when_full is WhenFull.DROP_OLDEST
-        self._queue: deque[tuple[tuple[Any, ...], int]] = deque()
-        self._lanes: dict[int, _Lane] = {}  # thread id -> lane; an id is used again only after its thread ended
-        self._all_lanes: tuple[_Lane, ...] = ()
+        self._queue = deque()  # of exchanges and their sizes; the compiled tap's make a pair when they are unpacked
+        self._lanes = {}  # thread id -> lane, for good; an id is used again only after its thread ended
+        self._all_lanes = ()
         self._new_lane = threading.Lock()
         self._drained = 0  # written by the recorder only, as the next
         self._drained_bytes = 0

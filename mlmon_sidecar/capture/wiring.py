@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mlmon_sidecar.capture import compiled
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, app_path
@@ -27,7 +28,11 @@ _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RF
 
 
 class SpanHook(Protocol):
-    """The host's tracing, injected so that this stage needs no OpenTelemetry. All calls run on the event loop."""
+    """The host's tracing, injected so that this stage needs no OpenTelemetry. All calls run on the event loop.
+
+    A hook may have ``idle``: (context variable, value, name of a module). While no such module is loaded ``inside``
+    finds nothing, nor does ``current`` while the variable holds that very value, and they need not be called.
+    """
 
     def current(self) -> tuple[object, int, int, bool] | None:
         """(span, trace id, span id, sampled) of the valid span that is current now, else None."""
@@ -72,6 +77,10 @@ class Capture:
     faults: Faults = field(default_factory=Faults)
     now: Callable[[], int] = time.monotonic_ns
     may_ignore: Callable[[str], bool] | None = None  # is this the token of IGNORE_HEADER? None: the header is ignored
+    plan: object = field(init=False, repr=False, compare=False)  # the above as the compiled tap reads it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plan", None if compiled.tap is None else compiled.tap.Plan(self))
 
     def model_for(self, scope: Scope) -> str | None:
         """The model that the request in ``scope`` is for, or None: pass it through. Never raises."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from contextvars import Context, ContextVar
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 
 from mlmon_sidecar.export.catalog import MODEL_NAME, PREDICTION_ID
 
 Found = tuple[Any, int, int, bool]
+DATADOG = "ddtrace.trace"
 
 _watched: WeakValueDictionary[int, Any] = WeakValueDictionary()  # providers by their id: not all can be hashed
 
@@ -31,15 +33,18 @@ class Taker(Protocol):
 class HostSpanHook:
     """Called on the event loop: one look-up at a request's start, one ``set_attributes`` as its answer begins."""
 
+    def __init__(self) -> None:
+        self.idle = _nothing_current()
+
     def current(self) -> Found | None:
         """(span, trace_id, span_id, sampled) of the current span; None where there is no valid one."""
         span = trace.get_current_span()
         if span is trace.INVALID_SPAN:  # the usual answer where nothing traces
             return _datadog()
-        context = span.get_span_context()
-        if not context.is_valid:
+        said = span.get_span_context()
+        if not said.is_valid:
             return None
-        return span, context.trace_id, context.span_id, context.trace_flags.sampled
+        return span, said.trace_id, said.span_id, said.trace_flags.sampled
 
     def inside(self) -> Found | None:
         """Datadog's tracer calls us within its request's span, and opens none for a message."""
@@ -71,15 +76,28 @@ def watch_spans(request: Callable[[], Taker | None]) -> None:
         def on_start(self, span: Any, parent_context: Any = None) -> None:
             with contextlib.suppress(Exception):  # the application's tracing goes on whatever becomes of ours
                 if span.kind is trace.SpanKind.SERVER and (taker := request()) is not None:
-                    context = span.get_span_context()
-                    taker.take_span(span, context.trace_id, context.span_id, context.trace_flags.sampled)
+                    said = span.get_span_context()
+                    taker.take_span(span, said.trace_id, said.span_id, said.trace_flags.sampled)
 
     add(Watcher())
     _watched[id(provider)] = provider
 
 
+def _nothing_current() -> tuple[ContextVar[Any], object, str] | None:
+    """Where OpenTelemetry keeps its context, and the empty one that is there unless somebody put in another. None: it
+    keeps it elsewhere, and has to be asked each time."""
+    variable = getattr(context._RUNTIME_CONTEXT, "_current_context", None)
+    if not isinstance(variable, ContextVar):
+        return None
+    try:
+        empty = Context().run(variable.get)
+    except LookupError:
+        return None
+    return (variable, empty, DATADOG) if empty == {} else None
+
+
 def _datadog() -> Found | None:
-    module = sys.modules.get("ddtrace.trace")  # loaded by the application, or not at all
+    module = sys.modules.get(DATADOG)  # loaded by the application, or not at all
     span = None if module is None else module.tracer.current_span()
     if span is None:
         return None

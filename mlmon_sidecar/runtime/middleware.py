@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.capture.exchange_tap import ExchangeTap
+from mlmon_sidecar.capture.exchange_tap import ExchangeTap, ended, opened
 from mlmon_sidecar.capture.lifespan import forward_lifespan
 from mlmon_sidecar.capture.wiring import ASGIApp, Receive, Scope, Send
 from mlmon_sidecar.errors import MlmonError
@@ -90,7 +90,39 @@ class MonitorMiddleware:
         if process is None:
             await self.app(scope, receive, send)
             return
-        tap = serve = None
+        usual = None
+        try:
+            if opened is not None:  # the tap is compiled
+                usual = opened(process, scope, receive, send)
+        except Exception as error:  # Ours to count, never the host's to see.
+            process.faults.count("middleware", error)
+        if usual is not None:
+            app = self.app  # called by way of a local: faster than as an attribute
+            tap, receive, send = usual
+            try:
+                await app(scope, receive, send)
+            except BaseException as error:
+                ended(tap, error)
+                raise
+            else:
+                ended(tap, None)
+            return
+        other, serve = self._chosen(process, scope)
+        if other is None:
+            await serve(scope, receive, send)
+            return
+        try:
+            await other.run(serve, receive, send)
+        finally:
+            try:
+                process.active.discard(other)
+            except Exception as error:  # Ours to count, never the host's to see.
+                process.faults.count("active", error)
+
+    def _chosen(self, process: MonitoredProcess, scope: Scope) -> tuple[ExchangeTap | None, ASGIApp]:
+        """What serves a call of any kind, and the tap that watches it, if any."""
+        tap = None
+        serve = self.app
         try:
             kind = scope["type"]
             if kind == "http":
@@ -108,18 +140,7 @@ class MonitorMiddleware:
                 process.starting_up()
         except Exception as error:  # Ours to count, never the host's to see.
             process.faults.count("middleware", error)
-        if tap is not None:
-            try:
-                await tap.run(self.app, receive, send)
-            finally:
-                try:
-                    process.active.discard(tap)
-                except Exception as error:  # Ours to count, never the host's to see.
-                    process.faults.count("active", error)
-        elif serve is not None:
-            await serve(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        return tap, serve
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         process = self._process

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.after_fork import abandon_in_children
+from mlmon_sidecar.capture import compiled
 from mlmon_sidecar.capture.exchange_tap import CURRENT, ExchangeTap
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
@@ -86,7 +87,21 @@ class HubSlot:
             self._client.close()
 
 
-class MonitoredProcess:
+class _PureGate:
+    active: set[ExchangeTap]
+    capture: Capture
+    endpoints: str
+    pid: int
+    web: ASGIApp | None
+
+
+if TYPE_CHECKING or compiled.tap is None:
+    _Gate = _PureGate
+else:
+    _Gate = compiled.tap.Gate  # these members, for the compiled tap to read
+
+
+class MonitoredProcess(_Gate):
     """What the middleware holds. What capturing needs is made at once, so that the first request is captured; recorder,
     hub and exporter are made in a thread after the start-up: no request waits for a file, a socket or their libraries.
     A process that ships raw has no recorder and reads no baseline: numpy and the stages are never loaded in it.
@@ -159,7 +174,7 @@ class MonitoredProcess:
         self.telemetry = Telemetry()
         self.faults = Faults()
         allowed = self.settings.queue_max_bytes
-        self.active: set[ExchangeTap] = set()  # written by event loops, one operation at a time
+        self.active = set()  # written by event loops, one operation at a time
         self.handoff = Handoff(max_bytes=allowed - window_of(allowed) if self._raw else allowed)
         self.capture = Capture(
             handoff=self.handoff,

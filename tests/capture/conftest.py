@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def tap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(middleware_module, "ExchangeTap", TAPS[request.param])
+    monkeypatch.setattr(middleware_module, "opened", exchange_tap.opened if request.param == "compiled" else None)
     return str(request.param)
 
 
@@ -162,7 +164,9 @@ def middleware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def build(app: ASGIApp, **options: Any) -> MonitorMiddleware:
         keywords = {"model": "fraud", "prediction_id_header": None, "endpoints": None} | options
-        return MonitorMiddleware(app, store=f"sqlite:///{tmp_path}/mlmon.db", strict=True, **keywords)
+        made = MonitorMiddleware(app, store=f"sqlite:///{tmp_path}/mlmon.db", strict=True, **keywords)
+        made._process.pid = os.getpid()  # as after the server's start-up
+        return made
 
     return build
 

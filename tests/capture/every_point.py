@@ -48,17 +48,18 @@ HANDING_OVER = frozenset(
         "app(scope, receive, watched_send)",
         "app(scope, self.receive, self.send)",
         # making the coroutine in which that is done
-        "tap.run(self.app, receive, send)",
+        "other.run(serve, receive, send)",
         "serve(scope, receive, send)",
         "forward_lifespan(self.app, scope, receive, send, on_started=process.started_up, on_stopping=process.stop, "
         "faults=process.faults, stop_seconds=process.stop_seconds)",
         "self._send_watching(message)",
     }
 )
-GUARDED = ("self._begin(", "self._received(", "self._end_with(", "self._abandon(")
+GUARDED = ("self._begin(", "self._received(", "self._seen(", "self._chosen(", "self._end_with(", "self._abandon(")
 GUARDED += ("_guarded(", "_told(", "_run_in_thread(")
 GUARDED += tuple(f"{owner}faults.count(" for owner in ("", "self.", "self._capture.", "process.", "tap.capture."))
 GUARDED += ("faults.lose(", "self._release(")  # the last only stores
+GUARDED += ("other, serve",)  # unpacks a pair of our own
 
 
 class Injected(Exception):
