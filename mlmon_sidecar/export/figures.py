@@ -18,6 +18,7 @@ from mlmon_sidecar.interfaces import Source
 from mlmon_sidecar.records import Distribution, Measurement, TraceExemplar
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
+MAX_REMEMBERED = 10_000  # series whose attributes are not cleaned again; then the memory starts afresh
 _INT64 = 1 << 63
 
 
@@ -46,6 +47,7 @@ class Collector:
         self._sources = sources
         self._telemetry = telemetry
         self._budget = Budget()
+        self._known: dict[tuple[str, Attributes], Attributes] = {}  # as given, to as they may leave
         self._lock = threading.Lock()
 
     def afresh(self) -> Collector:
@@ -77,7 +79,12 @@ class Collector:
         value = _value(metric, figure)
         if value is None:
             return
-        attributes = _attributes(metric, figure.attributes)
+        given = metric.name, figure.attributes
+        attributes = self._known.get(given)
+        if attributes is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            attributes = self._known[given] = _attributes(metric, figure.attributes)
         if (metric.name, attributes) in seen:
             raise Refused("duplicate_series")
         seen.add((metric.name, attributes))

@@ -8,7 +8,7 @@ from mlmon_sidecar.hub import curves
 from mlmon_sidecar.hub.bins import bin_figures
 from mlmon_sidecar.hub.evaluator import ModelEvaluator
 from mlmon_sidecar.hub.model_view import feature_views
-from mlmon_sidecar.hub.outcome_view import outcome_view
+from mlmon_sidecar.hub.outcome_view import headline
 from mlmon_sidecar.hub.view import FeatureView
 from mlmon_sidecar.records import MINUTE_NS, Measurement, Window
 from mlmon_sidecar.statistics.layout import NumericCells
@@ -123,14 +123,14 @@ def _predictions(evaluator: ModelEvaluator, window: Window, who: Attributes) -> 
 def _outcomes(
     evaluator: ModelEvaluator, store: Store, window: Window, who: Attributes, now_ns: int
 ) -> Iterator[Measurement]:
-    view = outcome_view(evaluator, store, window, now_ns)
-    metric = ("mlmon.metric.name", view["metric"])
-    for value, window_name, estimated in ((view["realised"], "7d", "false"), (view["estimated"], "24h", "true")):
+    said = headline(evaluator, store, window, now_ns)
+    metric = ("mlmon.metric.name", said.metric)
+    for value, window_name, estimated in ((said.realised, "7d", "false"), (said.estimated, "24h", "true")):
         if value is not None:
             attributes = (*who, ("mlmon.window", window_name), metric, ("mlmon.estimated", estimated))
             yield Measurement("mlmon.outcome.score", value, attributes)
-    if view["coverage"] is not None:
-        yield Measurement("mlmon.outcome.coverage.ratio", view["coverage"], (*who, ("mlmon.window", "7d")))
+    if said.coverage is not None:
+        yield Measurement("mlmon.outcome.coverage.ratio", said.coverage, (*who, ("mlmon.window", "7d")))
     for status, count in store.label_counts(evaluator.plan.name).items():
         if status != "waiting":  # it falls when they are joined, and a counter never falls
             attributes = (("mlmon.model.name", evaluator.plan.name), ("mlmon.label.status", status))

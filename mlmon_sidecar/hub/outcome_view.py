@@ -4,6 +4,7 @@ together. Every figure that is not there has its reason beside it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from mlmon_sidecar.hub.class_view import averages_view, baseline_averages, class_view
 from mlmon_sidecar.hub.estimate import ASSUMPTION, estimate, why_not
@@ -33,27 +34,54 @@ SEGMENTS_SHOWN = 50
 PARTS_DETAILED = 10  # versions, and segments: some milliseconds each of the hub's time
 
 
+class _Week:
+    """The newest week of predictions and its labels, whatever their age; an estimate of the newest day."""
+
+    def __init__(self, evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> None:
+        self.newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
+        self.first = self.newest - OUTCOME_DAYS + 1
+        plan, self.state = evaluator.plan, evaluator.label_state(store, self.newest)
+        self.cells = store.outcome_cells(plan.name, self.first, self.newest)
+        self.ratings = rated(plan, self.cells)
+        self.metric = None if self.ratings else plan.outcome_metric
+        self.name = "accuracy" if self.metric is None else self.metric.name
+        self.realised = _figure(self.metric, self.cells)
+        self.estimate, self.note = _estimate(plan, window, self.name, self.state)
+        self.predictions = store.predictions_per_day(plan.name, self.first, self.newest)
+        self.labelled = sum(cell.rows for cell in self.cells)
+        predicted = sum(self.predictions.values())
+        self.coverage = min(1.0, self.labelled / predicted) if predicted else None
+
+
+class Headline(NamedTuple):
+    """What alerts and dashboards need of ``outcome_view``, for a part of its cost."""
+
+    metric: str
+    realised: float | None
+    estimated: float | None
+    coverage: float | None
+
+
+def headline(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> Headline:
+    week = _Week(evaluator, store, window, now_ns)
+    return Headline(week.name, week.realised[0], None if week.estimate is None else week.estimate.value, week.coverage)
+
+
 def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns: int) -> OutcomeView:
     """Realised over the newest week of predictions that have labels, whatever their age; estimated over the day."""
-    newest = (evaluator.watermark if evaluator.watermark >= 0 else now_ns // MINUTE_NS) // MINUTES_OF_DAY
-    plan, state = evaluator.plan, evaluator.label_state(store, newest)
-    first = newest - OUTCOME_DAYS + 1
-    cells = store.outcome_cells(plan.name, first, newest)
-    ratings = rated(plan, cells)
-    metric = None if ratings else plan.outcome_metric
-    predictions = store.predictions_per_day(plan.name, first, newest)
-    predicted, labelled = sum(predictions.values()), sum(cell.rows for cell in cells)
+    week = _Week(evaluator, store, window, now_ns)
+    plan, state, metric, cells = evaluator.plan, week.state, week.metric, week.cells
+    first, newest, ratings, labelled = week.first, week.newest, week.ratings, week.labelled
     single = metric is not None and plan.predicts != "multilabel"
-    value, low, high = _figure(metric, cells)
+    value, low, high = week.realised
     mature = _mature(metric, state)
     equal_age = None if metric is None or not mature else at_ages(metric, state.mature, _young(cells, newest))
     final = _figure(metric, state.mature)[0]
-    name = "accuracy" if metric is None else metric.name
-    found, note = _estimate(plan, window, name, state)
+    found = week.estimate
     parts = _Parts(store, plan, metric, (first, newest))
     by_segment = _by_segment(store.segment_cells(plan.name, first, newest))
     return {
-        "metric": name,
+        "metric": week.name,
         "tolerance": metric.tolerance if isinstance(metric, Within) else None,
         "realised": value,
         "low": low,
@@ -64,13 +92,13 @@ def outcome_view(evaluator: ModelEvaluator, store: Store, window: Window, now_ns
         "estimated": None if found is None else found.value,
         "estimated_low": None if found is None else max(0.0, found.value - Z95 * found.error),
         "estimated_high": None if found is None else min(1.0, found.value + Z95 * found.error),
-        "estimate_note": note,
+        "estimate_note": week.note,
         "estimate_check": _check(state),
         "baseline": evaluator.baseline_quality,
         "labelled": labelled,
-        "coverage": min(1.0, labelled / predicted) if predicted else None,
+        "coverage": week.coverage,
         "expected_coverage": state.maturity.coverage,
-        "maturity": _maturity(state, predictions),
+        "maturity": _maturity(state, week.predictions),
         "mature_age_days": state.maturity.mature_age,
         "delay_moved": state.maturity.moved,
         "versions": [
