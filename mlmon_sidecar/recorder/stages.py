@@ -121,8 +121,10 @@ class Stages:
         waits for more, until the next flush.
 
         A step costs much before its first row, so that who takes rows as they come does several times the work of who
-        lets some gather.
+        lets some gather. To take rows in is short, and goes with what is due then: each pause costs as much.
         """
+        if self._due() == self._take_in:
+            self._take_in()
         (self._due() or self._read_some)()
         return self._decoding.queued or self._due() is not None
 
