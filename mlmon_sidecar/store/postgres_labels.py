@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import psycopg
 
 _MATCH_PENDING = f"""
-UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM (
+WITH found AS MATERIALIZED (
     SELECT label_id, {RESOLVED} AS prediction_id FROM (
         SELECT label_id, id, model, observed_ns FROM labels
-        WHERE state = 'pending' AND label_id > %(after)s ORDER BY label_id LIMIT %(limit)s) AS item) AS found
+        WHERE state = 'pending' AND label_id > %(after)s ORDER BY label_id LIMIT %(limit)s) AS item)
+UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM found
 WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  # noqa: S608 - constants only
 
 _COUNT = f"""
