@@ -47,6 +47,8 @@ _OPTIONS = " ".join(
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
+        # Nor would it read in the order of an index where it takes the rows for few: it sorted all that wait each time.
+        "enable_bitmapscan": "off",
     }.items()
 )
 

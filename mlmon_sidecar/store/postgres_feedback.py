@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.records import LABEL_UNIT, Assumption
 from mlmon_sidecar.store.label_intake import KEYS_KEPT_NS, Found, Row
-from mlmon_sidecar.store.postgres_sql import EACH, clean, packed, rows_of, write, write_all
+from mlmon_sidecar.store.postgres_sql import EACH, clean, columns, packed_columns, rows_of, write, write_all
 from mlmon_sidecar.store.sqlite_feedback import ASSUMED, assumed_through
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ RESOLVED = """coalesce(
 # walks the labels from the newest one, as the planner would for a table that it has no statistics of yet.
 LOOK_UP = f"""
 WITH item AS MATERIALIZED (
-    SELECT n - 1 AS position, value ->> 0 AS id, value ->> 1 AS model, (value ->> 2)::bigint AS observed_ns
-    FROM json_array_elements(%s::json) WITH ORDINALITY AS t(value, n)),
+    SELECT n - 1 AS position, c0 AS id, c1 AS model, c2::bigint AS observed_ns FROM {columns(3)}),
 found AS MATERIALIZED (SELECT position, id, model, observed_ns, {RESOLVED} AS prediction_id FROM item)
 SELECT position, found.prediction_id, p.model, p.event_ns,
     CASE WHEN found.prediction_id IS NULL THEN
@@ -46,11 +45,10 @@ SELECT position, found.prediction_id, p.model, p.event_ns,
         OR EXISTS (SELECT 1 FROM predictions r WHERE r.alias >= found.id || '/' AND r.alias < found.id || '0'))
 FROM found LEFT JOIN predictions p ON p.prediction_id = found.prediction_id"""  # noqa: E501, S608 - constants only
 
-_INSERT = """
+_INSERT = f"""
 INSERT INTO labels (id, model, prediction_id, label, observed_ns, received_ns, source, state, weight, counted)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, (value ->> 4)::bigint, (value ->> 5)::bigint, value ->> 6,
-    value ->> 7, (value ->> 8)::double precision, (value ->> 9)::bigint
-FROM json_array_elements(%s::json) WITH ORDINALITY AS t(value, n) ORDER BY n"""
+SELECT c0, c1, c2, c3, c4::bigint, c5::bigint, c6, c7, c8::double precision, c9::bigint
+FROM {columns(10)} ORDER BY n"""  # noqa: S608 - constants only
 
 _COUNT_SOURCES = f"""
 INSERT INTO label_sources
@@ -89,15 +87,17 @@ class PostgresLabelTables:
         write(self._db, "INSERT INTO feedback_keys VALUES (%s, %s, %s, %s)", (key, digest, receipts, received_ns))
 
     def look_up(self, items: Sequence[tuple[str, str, int]]) -> dict[int, Found]:
+        if not items:
+            return {}
         return {
             position: Found(prediction, model, event_ns, said and (said[0], said[1]), bool(several), bool(batch))
             for position, prediction, model, event_ns, said, several, batch in rows_of(
-                self._db, LOOK_UP, (packed(items),)
+                self._db, LOOK_UP, packed_columns(items)
             )
         }
 
     def insert(self, rows: Sequence[Row]) -> None:
-        write_all(self._db, _INSERT, rows)
+        write(self._db, _INSERT, packed_columns(rows))
 
     def forget_sources(self, model: str, before_day: int) -> None:
         write(self._db, "DELETE FROM label_sources WHERE model = %s AND day < %s", (clean(model), before_day))

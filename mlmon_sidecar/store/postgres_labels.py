@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import psycopg
 
 _MATCH_PENDING = f"""
-UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM (
+WITH found AS MATERIALIZED (
     SELECT label_id, {RESOLVED} AS prediction_id FROM (
         SELECT label_id, id, model, observed_ns FROM labels
-        WHERE state = 'pending' AND label_id > %(after)s ORDER BY label_id LIMIT %(limit)s) AS item) AS found
+        WHERE state = 'pending' AND label_id > %(after)s ORDER BY label_id LIMIT %(limit)s) AS item)
+UPDATE labels SET state = 'ready', prediction_id = found.prediction_id FROM found
 WHERE labels.label_id = found.label_id AND found.prediction_id IS NOT NULL"""  # noqa: S608 - constants only
 
 _COUNT = f"""
@@ -40,7 +41,8 @@ SELECT model, status, sum(labels) FROM (
     UNION ALL
     SELECT model, 'corrected', 1 FROM moved WHERE sign < 0
     UNION ALL
-    SELECT p.model, 'corrected', 1 FROM labels JOIN predictions p USING (prediction_id) WHERE label_id = ANY(%s)
+    SELECT p.model, 'corrected', 1 FROM unnest(%s::text[]) AS outrun(prediction_id)
+    JOIN predictions p USING (prediction_id)
 ) AS said GROUP BY 1, 2
 ON CONFLICT (model, status) DO UPDATE SET count = label_totals.count + excluded.count"""
 
@@ -50,13 +52,9 @@ FROM (SELECT value FROM {EACH}) AS item
 WHERE model = item.value ->> 0 AND version = item.value ->> 1 AND day = (item.value ->> 2)::bigint
   AND age = (item.value ->> 3)::bigint AND predicted = item.value ->> 4 AND actual = item.value ->> 5"""  # noqa: S608
 
-# The ids that language models' servers give their answers.
-_COMPLETIONS = r"""
-SELECT model, version, response_id, label, source, observed_ns, trace_id, span_id, prediction_id, predicted FROM (
-    SELECT p.*, l.label, l.source, l.observed_ns,
-        CASE WHEN p.alias ~ '^(chatcmpl-|cmpl-|resp_)' THEN p.alias ELSE '' END AS response_id
-    FROM labels l JOIN predictions p USING (prediction_id) WHERE l.label_id = ANY(%s)
-) AS answered WHERE response_id <> '' OR trace_id <> ''"""
+_COMPLETIONS = """
+SELECT model, version, response_id, label, source, observed_ns, trace_id, span_id, prediction_id, predicted
+FROM moved WHERE sign > 0 AND (response_id <> '' OR trace_id <> '')"""
 
 
 def join(db: psycopg.Connection[Any], limit: int, after: int) -> Joined:
@@ -69,35 +67,15 @@ def join(db: psycopg.Connection[Any], limit: int, after: int) -> Joined:
     )[0][0]
     if last is not None:
         write(db, _MATCH_PENDING, {"after": after, "limit": limit})
-    ready = rows_of(
-        db,
-        """SELECT label_id, prediction_id, EXISTS (
-               SELECT 1 FROM labels later WHERE later.prediction_id = waiting.prediction_id
-               AND later.state = 'joined' AND later.label_id > waiting.label_id)
-           FROM (SELECT label_id, prediction_id FROM labels WHERE state = 'ready' ORDER BY label_id LIMIT %s) AS waiting
-           ORDER BY label_id""",
-        (limit,),
-    )
+    taken, outrun = postgres_outcomes.move(db, limit)
     completions: list[LabelledCompletion] = []
-    if ready:
-        # A label that was pending may be matched after a later one was counted: that one stays.
-        newest = {prediction_id: label_id for label_id, prediction_id, outdated in ready if not outdated}
-        counted, predictions = list(newest.values()), list(newest)
-        postgres_outcomes.move(db, counted, predictions)
+    if taken:
         write(db, _COUNT)
         postgres_outcomes.count(db)
         postgres_weights.count(db)
-        completions = [LabelledCompletion(*found) for found in rows_of(db, _COMPLETIONS, (counted,))]
-        outrun = {item[0] for item in ready}.difference(counted)
-        write(db, _TOTAL, (sorted(outrun),))
-        write(
-            db,
-            "UPDATE labels SET state = 'superseded' WHERE state = 'joined' AND prediction_id = ANY(%s)",
-            (predictions,),
-        )
-        for state, label_ids in (("superseded", sorted(outrun)), ("joined", counted)):
-            write(db, "UPDATE labels SET state = %s WHERE label_id = ANY(%s)", (state, label_ids))
-    return Joined(len(ready), last or 0, completions)
+        write(db, _TOTAL, (outrun,))
+        completions = [LabelledCompletion(*found) for found in rows_of(db, _COMPLETIONS)]
+    return Joined(taken, last or 0, completions)
 
 
 def cells(db: psycopg.Connection[Any], model: str, first_day: int, last_day: int) -> list[OutcomeCell]:

@@ -7,7 +7,6 @@ numbers are kept within 1e150 of 0 before they are subtracted or divided.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.records import LabelErrors, LabelScores, Part
@@ -28,25 +27,49 @@ CREATE_MOVED = """
 CREATE TEMP TABLE IF NOT EXISTS moved (
     model text COLLATE "C", version text COLLATE "C", segment text COLLATE "C", day bigint, event_ns bigint,
     predicted text COLLATE "C", score double precision, observed_ns bigint, label text COLLATE "C", counted bigint,
-    sign bigint, number double precision, off double precision) ON COMMIT DELETE ROWS"""
-"""``number``: the label where it is the number that its prediction spoke of; ``off``: predicted minus that.
+    sign bigint, number double precision, off double precision, prediction_id text COLLATE "C", source text COLLATE "C",
+    response_id text, trace_id text, span_id text) ON COMMIT DELETE ROWS"""
+"""``number``: the label where it is the number that its prediction spoke of; ``off``: predicted minus that;
+``response_id``: one that a language model's server gave its answer.
 
 Emptied by the commit, which cuts its file: deleted rows of a temporary table stay in it, for nobody else can vacuum it.
 """
 
-_FILL_MOVED = f"""
-INSERT INTO moved
-SELECT model, version, segment, event_ns / {DAY_NS}, event_ns, predicted, score, observed_ns, label, counted, sign,
-    number, greatest(-{LARGEST!r}, least({LARGEST!r}, score)) - number
-FROM (
-    SELECT p.model, p.version, p.segment, p.event_ns, p.predicted, p.score, l.observed_ns, l.label, l.counted, l.sign,
-        CASE WHEN p.predicted IS NULL AND p.score IS NOT NULL THEN number_in(l.label) END AS number
+# One statement, and so of one moment: it sees every label as it was before. Arrays and OFFSET 0 leave the planner,
+# which may have no statistics of the tables yet, no other way than to look up keys.
+# A label that was pending may be matched after a later one was counted: that one stays.
+MOVE = f"""
+WITH waiting AS MATERIALIZED (
+    SELECT label_id, prediction_id, observed_ns, label, counted, source FROM labels
+    WHERE state = 'ready' ORDER BY label_id LIMIT %(limit)s),
+known AS MATERIALIZED (
+    SELECT waiting.*, before, before_observed_ns, before_label, before_counted,
+        label_id = max(label_id) OVER (PARTITION BY prediction_id) AND label_id > coalesce(before, 0) AS newest
+    FROM waiting LEFT JOIN LATERAL (
+        SELECT l.label_id AS before, l.observed_ns AS before_observed_ns, l.label AS before_label,
+            l.counted AS before_counted
+        FROM labels l WHERE l.prediction_id = waiting.prediction_id AND l.state = 'joined' OFFSET 0
+    ) AS earlier ON true),
+signed AS (
+    SELECT prediction_id, observed_ns, label, counted, source, 1 AS sign FROM known WHERE newest
+    UNION ALL
+    SELECT prediction_id, before_observed_ns, before_label, before_counted, '', -1 FROM known
+    WHERE newest AND before IS NOT NULL),
+joined AS (UPDATE labels SET state = 'joined' WHERE label_id = ANY(ARRAY(SELECT label_id FROM known WHERE newest))),
+superseded AS (
+    UPDATE labels SET state = 'superseded' WHERE label_id = ANY(ARRAY(
+        SELECT CASE WHEN newest THEN before ELSE label_id END FROM known WHERE NOT newest OR before IS NOT NULL))),
+kept AS (
+    INSERT INTO moved
+    SELECT model, version, segment, event_ns / {DAY_NS}, event_ns, predicted, score, observed_ns, label, counted, sign,
+        number, greatest(-{LARGEST!r}, least({LARGEST!r}, score)) - number, prediction_id, source,
+        CASE WHEN alias ~ '^(chatcmpl-|cmpl-|resp_)' THEN alias ELSE '' END, trace_id, span_id
     FROM (
-        SELECT prediction_id, observed_ns, label, counted, 1 AS sign FROM labels WHERE label_id = ANY(%(counted)s)
-        UNION ALL
-        SELECT prediction_id, observed_ns, label, counted, -1 FROM labels
-        WHERE prediction_id = ANY(%(predictions)s) AND state = 'joined') AS l
-    JOIN predictions p USING (prediction_id)) AS known"""  # noqa: S608 - constants only
+        SELECT p.*, observed_ns, label, counted, sign, source,
+            CASE WHEN p.predicted IS NULL AND p.score IS NOT NULL THEN number_in(label) END AS number
+        FROM signed CROSS JOIN LATERAL (
+            SELECT * FROM predictions WHERE predictions.prediction_id = signed.prediction_id OFFSET 0) AS p) AS found)
+SELECT count(*), coalesce(array_agg(prediction_id) FILTER (WHERE NOT newest), '{{}}') FROM known"""  # noqa: S608
 
 ACTUAL = f"""
 CASE WHEN number IS NULL THEN label WHEN off = 0 THEN 'error {-LAST_ERROR}'
@@ -116,11 +139,12 @@ _COUNT_SCORES = [count(*where) for count in (_count_scores, _count_losses) for w
 _COUNT_ERRORS = [_count_errors(*where) for where in (WHOLE, SEGMENT)]
 
 
-def move(db: psycopg.Connection[Any], counted: Sequence[int], predictions: Sequence[str]) -> None:
-    """Look up what ``count`` and ``postgres_labels`` count, once in a transaction; before the labels' states change:
-    earlier labels are still ``joined``."""
+def move(db: psycopg.Connection[Any], limit: int) -> tuple[int, list[str]]:
+    """Take at most ``limit`` labels that wait, oldest first, and look up what is to count of them, once in a
+    transaction. Returns how many, and the predictions of those that a later label replaced before they counted."""
     write(db, CREATE_MOVED)
-    write(db, _FILL_MOVED, {"counted": list(counted), "predictions": list(predictions)})
+    taken, outrun = rows_of(db, MOVE, {"limit": limit})[0]
+    return taken, outrun
 
 
 def count(db: psycopg.Connection[Any]) -> None:

@@ -9,7 +9,7 @@ from mlmon_sidecar.records import Flush, FlushReceipt, FlushStatus, Incident, Ke
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store.contract import Point, StoredPane
 from mlmon_sidecar.store.losses import losses_in
-from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, clean, rows_of, write, write_all
+from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, clean, columns, packed_columns, rows_of, write, write_all
 from mlmon_sidecar.store.rows import INCIDENT_COLUMNS, incident_row, json_text
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ PANE_COLUMNS = "model, version, segment, layout, minute, vector, samples"
 
 _PREDICTIONS = f"""
 WITH item AS MATERIALIZED (
-    SELECT DISTINCT ON (value ->> 0) value, (value ->> 4)::bigint AS event_ns
-    FROM json_array_elements(%s::json) WITH ORDINALITY AS t(value, n) ORDER BY value ->> 0, n),
+    SELECT DISTINCT ON (c0 COLLATE "C") * FROM {columns(12)} ORDER BY c0 COLLATE "C", n),
 kept AS (
     INSERT INTO predictions
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, event_ns, (value ->> 5)::double precision, value ->> 6,
-        (value ->> 7)::double precision, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM item
+    SELECT c0, c1, c2, c3, c4::bigint, c5::double precision, c6, c7::double precision, c8, c9, c10, c11 FROM item
     ON CONFLICT DO NOTHING RETURNING model, version, event_ns)
 INSERT INTO prediction_days
 SELECT model, version, event_ns / {DAY_NS}, count(*), max(event_ns) FROM kept GROUP BY 1, 2, 3
@@ -89,7 +87,8 @@ def insert_flush(db: psycopg.Connection[Any], flush: Flush, seen_ns: int) -> Non
 
 
 def _insert_predictions(db: psycopg.Connection[Any], rows: Sequence[KeptRow]) -> None:
-    write_all(db, _PREDICTIONS, [tuple(row) for row in rows])
+    if rows:
+        write(db, _PREDICTIONS, packed_columns(rows))
 
 
 def _add_counters(db: psycopg.Connection[Any], counters: Mapping[str, int]) -> None:

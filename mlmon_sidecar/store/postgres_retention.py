@@ -21,11 +21,15 @@ _BY_DAY = (
 
 # Row 7 of a batch is "<id>/7", its alias "<alias>/7"; "0" is the character after "/".
 _NAMED = """
+SELECT prediction_id FROM unnest(%(ids)s::text[]) AS said(id) JOIN predictions ON prediction_id = said.id
+UNION
 SELECT prediction_id FROM unnest(%(ids)s::text[]) AS said(id) JOIN predictions
-    ON prediction_id = said.id OR (prediction_id >= said.id || '/' AND prediction_id < said.id || '0')
+    ON prediction_id >= said.id || '/' AND prediction_id < said.id || '0'
+UNION
+SELECT prediction_id FROM unnest(%(aliases)s::text[]) AS said(id) JOIN predictions ON alias = said.id
 UNION
 SELECT prediction_id FROM unnest(%(aliases)s::text[]) AS said(id) JOIN predictions
-    ON alias = said.id OR (alias >= said.id || '/' AND alias < said.id || '0')"""
+    ON alias >= said.id || '/' AND alias < said.id || '0'"""
 
 _NAMED_LABELS = """
 DELETE FROM labels l WHERE prediction_id = ANY(%(found)s) OR EXISTS (

@@ -1,4 +1,4 @@
-"""How many rows go to PostgreSQL in one statement: as one JSON array of arrays, which it takes apart."""
+"""How many rows go to PostgreSQL in one statement: as JSON arrays, which it takes apart."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ DAY_NS = 86_400 * 1_000_000_000
 EACH = "json_array_elements(%s::json) AS t(value)"
 """Bound to ``packed(rows)``. A column is ``value ->> 3``, a text, or NULL."""
 
+
+def columns(count: int) -> str:
+    """Rows ``t(c0, c1, ..., n)`` of texts, numbered from 1 by ``n``. Bound to ``packed_columns(rows)``.
+
+    An array a column, each read once: every ``value ->> 3`` reads its whole row again, which counts for wide ones.
+    """
+    each = ", ".join(["json_array_elements_text(%s::json)"] * count)
+    return f"ROWS FROM ({each}) WITH ORDINALITY AS t({', '.join(f'c{n}' for n in range(count))}, n)"
+
+
 # PostgreSQL's texts hold no NUL. An even number of backslashes before it are characters of their own.
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -24,6 +34,11 @@ def packed(rows: object) -> str:
     """JSON. What PostgreSQL cannot hold is written as U+FFFD."""
     text = orjson.dumps(rows).decode()
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def packed_columns(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """At least one row."""
+    return [packed(column) for column in zip(*rows, strict=True)]
 
 
 def clean(text: str) -> str:

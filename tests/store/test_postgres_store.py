@@ -13,7 +13,8 @@ from mlmon_sidecar.records import FlushStatus, LabelStatus
 from mlmon_sidecar.store import open_store, store_path
 from mlmon_sidecar.store.label_rules import LabelRule
 from mlmon_sidecar.store.postgres_feedback import LOOK_UP
-from mlmon_sidecar.store.postgres_sql import packed
+from mlmon_sidecar.store.postgres_outcomes import CREATE_MOVED, MOVE
+from mlmon_sidecar.store.postgres_sql import packed_columns
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -135,9 +136,14 @@ def test_labels_are_looked_up_by_key_while_nothing_is_known_of_the_table(postgre
                SELECT 'p' || n, '', 'p' || n, 'yes', 1, 1, 'bank', 'ready', 1, 1 FROM generate_series(1, 300000) AS n"""
         )
         db.execute("VACUUM labels")
-        plan = "\n".join(line for (line,) in db.execute("EXPLAIN " + LOOK_UP, (packed([("p1", "", 1)]),)))
-    assert "labels_by_prediction" in plan and "labels_pending_by_id" in plan, plan
-    assert "labels_pkey" not in plan, plan
+        plan = "\n".join(line for (line,) in db.execute("EXPLAIN " + LOOK_UP, packed_columns([("p1", "", 1)])))
+        assert "labels_by_prediction" in plan and "labels_pending_by_id" in plan, plan
+        assert "labels_pkey" not in plan, plan
+        db.execute(CREATE_MOVED)
+        plan = "\n".join(line for (line,) in db.execute("EXPLAIN " + MOVE, {"limit": 10}))
+    # The oldest that wait are read in the order of their index: nobody sorts all of them to take ten.
+    assert "labels_ready" in plan and "Sort Key: labels.label_id" not in plan, plan
+    assert "labels_by_prediction" in plan and "predictions_pkey" in plan and "Seq Scan" not in plan, plan
     store.close()
 
 
