@@ -47,7 +47,6 @@ SEQUENCES = (list, tuple)
 COMPLETE, DISCONNECT, ERROR = End.COMPLETE, End.DISCONNECT, End.ERROR  # a look-up by name is slow in Python 3.11
 ZERO_COPY, PATH = "http.response.zerocopysend", "http.response.pathsend"
 FILES = (ZERO_COPY, PATH)
-ASYNC_MARK = "_is_coroutine_mark" if sys.version_info >= (3, 12) else "_is_coroutine"
 NO_ANSWER: Answer = ((), 0, (), 0, ())
 NO_STATE: tuple[str, ...] = ()
 NO_VERSION: dict[str, str] = {}
@@ -540,8 +539,7 @@ else:
         DISCONNECT,
         SEND_IS_SILENT,
         IGNORE_HEADER,
-        ASYNC_MARK,
-        getattr(_Exchange.send, ASYNC_MARK),
+        *next(iter(vars(_Exchange.send).items())),  # what marks it as a coroutine function: each version has its own
         EXCHANGE_BYTES,
         HEADER_BYTES,
         CHUNK_BYTES,
