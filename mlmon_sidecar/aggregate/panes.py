@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
-from mlmon_sidecar.aggregate.traffic import count_exchanges, exchanges_by_pane
+from mlmon_sidecar.aggregate.traffic import by_minute, count_exchanges
 from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import ERRORS, merge_samples
@@ -104,23 +104,25 @@ class PaneBuilder:
 
     def add_exchanges(
         self,
-        exchanges: Sequence[tuple[Exchange, str | None]],
+        exchanges: Mapping[str | None, Sequence[Exchange]],
         default_version: str,
         unix_at: Callable[[int], int],
     ) -> None:
         """Count traffic.
 
         Args:
-            exchanges: of this model, whatever became of them, each with its version where it was decoded.
-            default_version: of all others.
+            exchanges: of this model, whatever became of them, by their version where they were decoded.
+            default_version: of all others, under None.
             unix_at: Unix ns at a monotonic reading.
         """
-        timed = ((exchange, unix_at(exchange.started_ns) // MINUTE_NS, version) for exchange, version in exchanges)
-        for (version, minute), (members, decoded) in exchanges_by_pane(timed, default_version).items():
-            key = self._key(self._redact(VERSION, version), minute)
-            count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
-            if errors := error_samples(members, unix_at):
-                self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
+        for version, same in exchanges.items():
+            told = self._redact(VERSION, default_version if version is None else version)
+            for minute, members in by_minute(same, unix_at).items():
+                key = self._key(told, minute)
+                decoded = 0 if version is None else len(members)
+                count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
+                if errors := error_samples(members, unix_at):
+                    self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
 
     def take(self) -> list[Pane]:
         """Everything gathered, ordered by key; the builder is empty afterwards."""

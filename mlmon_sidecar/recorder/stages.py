@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
-from mlmon_sidecar.aggregate.traffic import decoded_versions, without_bodies
+from mlmon_sidecar.aggregate.traffic import decoded_versions, without_large_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
@@ -44,8 +44,8 @@ COUNT_LEAST = 3_000  # 51 rows of 50 features
 KEEP_NS_PER_ROW = 5_000.0
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
 KEEP_LEAST = 64
-Passed = tuple[Exchange, str | None]
-"""An exchange, and the version of one that was decoded."""
+Passed = dict[str | None, list[Exchange]]
+"""Exchanges by the version they were decoded under; None: under none."""
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -91,7 +91,8 @@ class Stages:
         self._generations = generations
         self._sizes = sizes
         self._durations = durations
-        self._passed: dict[str, list[Passed]] = {}  # by model, not counted as traffic
+        self._passed: dict[str, Passed] = {}  # by model, not counted as traffic
+        self._passed_exchanges = 0
         self._groups: deque[Group] = deque()  # columns, not looked at
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
@@ -132,7 +133,7 @@ class Stages:
             return self._take_in
         if self._decoding.is_full:
             return self._to_columns
-        if sum(map(len, self._passed.values())) >= MAX_TRAFFIC:
+        if self._passed_exchanges >= MAX_TRAFFIC:
             return self._count_traffic
         return self._count_rows if self._gathered.units >= self._count_pace.units else None
 
@@ -176,12 +177,22 @@ class Stages:
         self._generations.add(name, generated, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         self._sizes.add(batches)
-        versions = decoded_versions(batches)
-        passed = [(without_bodies(one), versions.get(one.prediction_id)) for one in group.exchanges]
-        self._passed.setdefault(name, []).extend(passed)
+        self._pass_on(group, batches)
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
+
+    def _pass_on(self, group: Group, batches: Sequence[PredictionBatch]) -> None:
+        """The exchanges to those that wait to be counted as traffic."""
+        passed = self._passed.setdefault(group.model, {})
+        self._passed_exchanges += len(group.exchanges)
+        exchanges = without_large_bodies(group.exchanges)
+        if len({batch.version for batch in batches}) == 1 and group.decoded.exchanges == len(exchanges):
+            passed.setdefault(batches[0].version, []).extend(exchanges)
+            return
+        versions = decoded_versions(batches)
+        for one in exchanges:
+            passed.setdefault(versions.get(one.prediction_id), []).append(one)
 
     def _tell_widths(self, model: str, wrong: Mapping[str, int]) -> None:
         for version, rows in wrong.items():
@@ -212,7 +223,7 @@ class Stages:
     def _count_traffic(self) -> None:
         """Exchanges to panes, whatever became of them."""
         with self._state:
-            passed, self._passed = self._passed, {}
+            passed, self._passed, self._passed_exchanges = self._passed, {}, 0
             for name, members in passed.items():
                 default = self._models[name].decode.constant_version
                 try:
@@ -222,11 +233,8 @@ class Stages:
                     self._telemetry.failed("aggregate", error)
             self._settle()
 
-    def _time(self, name: str, members: Sequence[Passed], default: str) -> None:
-        by_version: dict[str | None, list[Exchange]] = {}
-        for exchange, version in members:
-            by_version.setdefault(version, []).append(exchange)
-        for version, exchanges in by_version.items():
+    def _time(self, name: str, members: Passed, default: str) -> None:
+        for version, exchanges in members.items():
             told = self._models[name].redactor.category(VERSION, default) if version is None else version
             self._durations.add(told, exchanges)
 

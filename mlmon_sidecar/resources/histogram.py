@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import add
 
 from mlmon_sidecar.records import Distribution
 
@@ -30,11 +31,10 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += times
         self._total += value * times
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        counts, bounds = self._counts, self._bounds
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-        self._total += sum(values)
+    def observe_counted(self, counts: Sequence[int], total: float) -> None:
+        """Many values: how many are in each bucket, and their sum."""
+        self._counts = list(map(add, self._counts, counts))
+        self._total += total
 
     def distribution(self, name: str, attributes: tuple[tuple[str, str], ...] = ()) -> Distribution:
         return Distribution(name, self._bounds, tuple(self._counts), self._total, attributes)

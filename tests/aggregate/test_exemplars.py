@@ -53,7 +53,7 @@ def test_examples_are_few_and_do_not_depend_on_the_split() -> None:
 def test_a_failure_counts_once_and_as_no_prediction() -> None:
     panes = PaneBuilder(LAYOUT, lambda name, token: token)
     members = [exchange("a", status=500), exchange("b"), exchange("c", end=End.ERROR, error_type="E")]
-    panes.add_exchanges([(members[0], None), (members[1], "v1"), (members[2], None)], "v1", lambda ns: ns)
+    panes.add_exchanges({None: [members[0], members[2]], "v1": members[1:2]}, "v1", lambda ns: ns)
     (pane,) = panes.take()
     cells = LAYOUT.traffic
     assert (pane.vector[cells.requests], pane.vector[cells.server_error], pane.vector[cells.decoded]) == (3, 2, 1)
