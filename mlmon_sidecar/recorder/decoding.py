@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from mlmon_sidecar.capture.handoff import Handoff
@@ -23,6 +24,8 @@ READ_LEAST = 8_000
 READ_NS_PER_BYTE = 10.0  # to begin with; measured from then on
 COLUMNS_EXCHANGES = 64  # that become columns in one step
 COLUMNS_BYTES = 32 * 1024  # of their bodies
+_REQUEST_BYTES = itemgetter(Exchange._fields.index("request_bytes"))
+_RESPONSE_BYTES = itemgetter(Exchange._fields.index("response_bytes"))
 
 
 class Group(NamedTuple):
@@ -82,7 +85,7 @@ class Decoding:
                 self._telemetry.failed("decode", error)
                 self._telemetry.dropped(1, DropReason.INTERNAL_ERROR)
         self._exchanges += len(exchanges)
-        self._bytes += sum(one.request_bytes + one.response_bytes for one in exchanges)
+        self._bytes += sum(map(_REQUEST_BYTES, exchanges)) + sum(map(_RESPONSE_BYTES, exchanges))
         self._pace.end(size)
 
     def _traced(self, exchange: Exchange) -> Exchange:
