@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.joint import JointCounter
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
+from mlmon_sidecar.aggregate.pieces import finished
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
@@ -55,17 +56,28 @@ class RowCounter:
 
     def count(self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int) -> tuple[Tally, Seen]:
         """Cells (groups, layout.size) of ``batch``'s ``rows``, whose groups in [0, groups) are ``group``."""
+        return finished(self.counting(batch, rows, group, groups))
+
+    def counting(
+        self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int
+    ) -> Generator[None, None, tuple[Tally, Seen]]:
+        """``count``, in pieces."""
         mirror = None if self._segments is None else self._segments.mirror(batch, rows, len(group))
         tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines, mirror)
         # Without a layout of features, every column tells rows apart.
         names = self._numeric.names if self.layout.features else sorted(batch.features)
         columns = _columns(batch, names, rows, len(group))
         values, codes = to_matrix(columns, len(group))
+        yield
         self._numeric.count(tally, values, codes)
+        yield
         hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
+        yield
         hashes = hashes + input_hashes(names, columns, values, codes)
         for counter in self._related:
+            yield
             counter.count(tally, values, codes)
+        yield
         self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
         return tally, Seen(hashes, tokens)
 
@@ -88,13 +100,19 @@ class PaneBuilder:
 
     def add_batch(self, batch: PredictionBatch) -> None:
         """Count decoded rows, each in the minute of its request's start."""
+        finished(self.adding(batch))
+
+    def adding(self, batch: PredictionBatch) -> Generator[None, None, None]:
+        """``add_batch``, in pieces. What is counted is in the panes after the last one, or up to some hundred rows
+        before it."""
         version = self._redact(VERSION, batch.version)
         minutes = batch.event_ns // MINUTE_NS
         step = CHUNK_ROWS if _is_constant(minutes) else max(1, min(CHUNK_ROWS, CHUNK_CELLS // self._layout.size))
         for start in range(0, batch.rows, step):
             rows = slice(start, min(start + step, batch.rows))
             found, group = _groups(minutes[rows])
-            tally, seen = self._rows.count(batch, rows, group, len(found))
+            tally, seen = yield from self._rows.counting(batch, rows, group, len(found))
+            yield
             for at, of_group in tally.by_group():
                 key = self._key(version, found[at])
                 vector = self._vector(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 SLICE_NS = 500_000  # of this thread's processor time
 LEARNING = 0.1  # the part of a new measurement in what is believed
@@ -35,3 +35,11 @@ class Pace:
         found = (self._cpu_ns() - self._begun) / (units + self._fixed)
         believed = self._ns_per_unit
         self._ns_per_unit += LEARNING * (min(max(found, believed / MOST), believed * MOST) - believed)
+
+
+def advance(work: Iterator[None], cpu_ns: Callable[[], int]) -> None:
+    """Do pieces of the work, up to its end, until half of a slice is spent: the last one may be as long."""
+    begun = cpu_ns()
+    for _ in work:
+        if cpu_ns() - begun >= SLICE_NS // 2:
+            return

@@ -9,21 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
+from mlmon_sidecar.aggregate.pieces import finished
 from mlmon_sidecar.aggregate.traffic import decoded_versions, without_large_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, join, part, units
+from mlmon_sidecar.recorder.batches import Gathered, join, part
 from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
-from mlmon_sidecar.recorder.pace import Pace
+from mlmon_sidecar.recorder.pace import Pace, advance
 from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
@@ -38,10 +39,8 @@ from mlmon_sidecar.statistics.schema import ExpectedSchema
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_TRAFFIC = 128  # exchanges counted as traffic in one step
-COUNT_NS_PER_UNIT = 100.0  # to begin with; measured from then on, as the next
-COUNT_FIXED = 2_500  # what a step of counting costs before the first row, in cells
-COUNT_LEAST = 3_000  # 51 rows of 50 features
-KEEP_NS_PER_ROW = 5_000.0
+COUNT_UNITS = 9_200  # counted in one go, in several steps: 158 rows of 50 features, 511 of 10
+KEEP_NS_PER_ROW = 5_000.0  # to begin with; measured from then on
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
 KEEP_LEAST = 64
 Passed = dict[str | None, list[Exchange]]
@@ -98,9 +97,11 @@ class Stages:
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
         )
-        self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
+        self._counting: Iterator[None] | None = None  # rows that are on their way into panes
+        self._counted: PredictionBatch | None = None  # rows in panes, not all redacted and kept yet
+        self._kept = 0  # of these
+        self._cpu_ns = cpu_ns
         self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
-        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, cpu_ns=cpu_ns)
 
     def panes(self, model: str | None = None) -> int:
         """Of one model or of all, not taken yet."""
@@ -129,18 +130,21 @@ class Stages:
         """What there is enough of for a step."""
         if self._counted is not None:
             return self._keep_some
+        if self._counting is not None:
+            return self._count_rows
         if self._groups:
             return self._take_in
         if self._decoding.is_full:
             return self._to_columns
         if self._passed_exchanges >= MAX_TRAFFIC:
             return self._count_traffic
-        return self._count_rows if self._gathered.units >= self._count_pace.units else None
+        return self._count_rows if self._gathered.units >= COUNT_UNITS else None
 
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        return bool(self._decoding or self._groups or self._passed or self._gathered or self._counted)
+        in_hand = self._counting is not None or self._counted is not None
+        return bool(in_hand or self._decoding or self._groups or self._passed or self._gathered)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
@@ -239,15 +243,18 @@ class Stages:
             self._durations.add(told, exchanges)
 
     def _count_rows(self) -> None:
-        """Decoded rows to panes."""
+        """Decoded rows to panes, as far as one step goes."""
         with self._state:
-            if self._counted is not None or not self._gathered:
-                return  # a flush counts at the same time
-            self._count_pace.begin()
-            taken = self._gathered.take(self._count_pace.units)
-            self._counted = self._count(taken)
-            self._count_pace.end(sum(map(units, taken)))
+            if self._counting is None:
+                if self._counted is not None or not self._gathered:
+                    return  # a flush counts at the same time
+                self._counting = self._count_taken(self._gathered.take(COUNT_UNITS))
+            advance(self._counting, self._cpu_ns)
             self._settle()
+
+    def _count_taken(self, taken: Sequence[PredictionBatch]) -> Iterator[None]:
+        self._counted = yield from self._count(taken)
+        self._counting = None
 
     def _keep_some(self) -> None:
         """Counted rows to kept rows."""
@@ -256,10 +263,14 @@ class Stages:
             if batch is None:
                 return  # a flush has kept them meanwhile
             self._keep_pace.begin()
-            rows = min(batch.rows, self._keep_pace.units)
-            rows = -(-batch.rows // -(-batch.rows // rows))  # evenly, that the last part is not of a row or two
-            self._counted = part(batch, slice(rows, batch.rows)) if rows < batch.rows else None
-            self._keep(batch if self._counted is None else part(batch, slice(0, rows)))
+            left = batch.rows - self._kept
+            rows = min(left, self._keep_pace.units)
+            rows = -(-left // -(-left // rows))  # evenly, that the last part is not of a row or two
+            some = batch if rows == batch.rows else part(batch, slice(self._kept, self._kept + rows))
+            self._kept += rows
+            if rows == left:
+                self._counted, self._kept = None, 0
+            self._keep(some)
             self._keep_pace.end(rows)
             self._settle()
 
@@ -274,6 +285,8 @@ class Stages:
         with self._state:
             if self._counted is not None:
                 self._keep_some()
+            elif self._counting is not None:
+                self._count_rows()
             elif self._groups:
                 self._take_in()
             elif self._decoding:
@@ -295,17 +308,18 @@ class Stages:
 
         The lock is held, and their version went through ``of_known_version``.
         """
-        batch = self._count(batches)
+        batch = finished(self._count(batches))
         if batch is not None:
             self._keep(batch)
 
-    def _count(self, batches: Sequence[PredictionBatch]) -> PredictionBatch | None:
-        """Into panes; all the rows in one, where that went well."""
+    def _count(self, batches: Sequence[PredictionBatch]) -> Generator[None, None, PredictionBatch | None]:
+        """Into panes, in pieces; all the rows in one, where that went well."""
         rows = sum(batch.rows for batch in batches)
         self._telemetry.add(names.ROWS, rows)
         try:
             batch = join(batches)
-            self._builders[batch.model].add_batch(batch)
+            yield
+            yield from self._builders[batch.model].adding(batch)
         except Exception as error:
             self._telemetry.failed("aggregate", error)
             self._telemetry.rows_dropped(rows, DropReason.INTERNAL_ERROR)

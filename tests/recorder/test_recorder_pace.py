@@ -1,6 +1,8 @@
 """How much work fits into a slice, on a clock that the test moves."""
 
-from mlmon_sidecar.recorder.pace import SLICE_NS, Pace
+from collections.abc import Iterator
+
+from mlmon_sidecar.recorder.pace import SLICE_NS, Pace, advance
 
 
 class Machine:
@@ -48,3 +50,22 @@ def test_one_odd_piece_changes_little_and_a_lasting_change_is_learned() -> None:
     assert pace.units >= 0.9 * before
     machine.unit_ns = 4_000
     assert 0.8 * SLICE_NS <= settled(machine, pace) <= 1.2 * SLICE_NS
+
+
+def test_pieces_are_done_until_half_of_a_slice_is_spent() -> None:
+    machine = Machine(0, 1)
+    done: list[int] = []
+
+    def work() -> Iterator[None]:
+        for piece in range(7):
+            done.append(piece)
+            machine.now += SLICE_NS / 5
+            yield
+
+    pieces, steps = work(), []
+    while len(done) < 7:
+        advance(pieces, machine.cpu_ns)
+        steps.append(len(done))
+    assert steps == [3, 6, 7]
+    advance(pieces, machine.cpu_ns)  # to its end, and no further
+    assert len(done) == 7
