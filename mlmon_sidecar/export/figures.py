@@ -19,6 +19,7 @@ from mlmon_sidecar.records import Distribution, Measurement, TraceExemplar
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
 _INT64 = 1 << 63
+MAX_TOLD = 20_000  # attributes that are remembered; then the memory starts afresh
 
 
 class Buckets(NamedTuple):
@@ -46,6 +47,7 @@ class Collector:
         self._sources = sources
         self._telemetry = telemetry
         self._budget = Budget()
+        self._told: dict[tuple[str, Attributes], Attributes] = {}  # as they were given, to as they may be told
         self._lock = threading.Lock()
 
     def afresh(self) -> Collector:
@@ -77,7 +79,7 @@ class Collector:
         value = _value(metric, figure)
         if value is None:
             return
-        attributes = _attributes(metric, figure.attributes)
+        attributes = self._attributes(metric, figure.attributes)
         if (metric.name, attributes) in seen:
             raise Refused("duplicate_series")
         seen.add((metric.name, attributes))
@@ -87,6 +89,15 @@ class Collector:
             raise Refused("over_budget") from None
         points = figures.setdefault(metric.name, {})
         points[placed] = _sum(points[placed], value) if placed in points else value
+
+    def _attributes(self, metric: Metric, given: Attributes) -> Attributes:
+        """The same ones come with every collection."""
+        told = self._told.get((metric.name, given))
+        if told is None:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            told = self._told[metric.name, given] = _attributes(metric, given)
+        return told
 
 
 def newest(exemplars: Sequence[TraceExemplar], limit: int) -> tuple[TraceExemplar, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from mlmon_sidecar.export import figures as module
 from mlmon_sidecar.export.catalog import FEATURE, MODEL_NAME, WINDOW
 from mlmon_sidecar.export.figures import Buckets, Collector, Figures
 from mlmon_sidecar.export.own import TelemetrySource
@@ -110,3 +111,16 @@ def test_own_counters_under_their_catalogue_names() -> None:
     assert of("mlmon.self.errors") == {("ValueError", "decode"): 1}
     assert of("mlmon.self.export.failures") == {("503", "metrics"): 6}
     assert set(telemetry.snapshot()) & {"errors.export.unknown_attribute", "errors.export.unknown_metric"} == set()
+
+
+def test_attributes_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TOLD", 3)
+    given: list[Figure] = []
+    collector = Collector([lambda: given], Telemetry())
+    for round_ in range(3):
+        given[:] = [Measurement("mlmon.predictions", at, ((MODEL_NAME, f"{round_}\n{at}"),)) for at in range(5)]
+        for _ in range(2):
+            assert collector.collect()["mlmon.predictions"] == {
+                ((MODEL_NAME, f"{round_} {at}"),): at for at in range(5)
+            }
+        assert len(collector._told) <= 3
