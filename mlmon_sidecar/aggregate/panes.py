@@ -14,11 +14,11 @@ from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.joint import JointCounter
 from mlmon_sidecar.aggregate.numeric import NumericCounter
 from mlmon_sidecar.aggregate.outputs import OutputCounter
-from mlmon_sidecar.aggregate.pieces import finished
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
 from mlmon_sidecar.aggregate.traffic import by_minute, count_exchanges
+from mlmon_sidecar.pieces import finished
 from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import ERRORS, merge_samples

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
-from mlmon_sidecar.aggregate.pieces import finished
 from mlmon_sidecar.aggregate.traffic import decoded_versions, without_large_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
+from mlmon_sidecar.pieces import finished
 from mlmon_sidecar.recorder.batches import Gathered, join, part
 from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.durations import Durations
@@ -92,6 +92,7 @@ class Stages:
         self._durations = durations
         self._passed: dict[str, Passed] = {}  # by model, not counted as traffic
         self._passed_exchanges = 0
+        self._in_columns: Iterator[None] | None = None  # exchanges that are on their way to columns
         self._groups: deque[Group] = deque()  # columns, not looked at
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
@@ -134,7 +135,7 @@ class Stages:
             return self._count_rows
         if self._groups:
             return self._take_in
-        if self._decoding.is_full:
+        if self._in_columns is not None or self._decoding.is_full:
             return self._to_columns
         if self._passed_exchanges >= MAX_TRAFFIC:
             return self._count_traffic
@@ -143,7 +144,7 @@ class Stages:
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        in_hand = self._counting is not None or self._counted is not None
+        in_hand = self._in_columns is not None or self._counting is not None or self._counted is not None
         return bool(in_hand or self._decoding or self._groups or self._passed or self._gathered)
 
     def _read_some(self) -> None:
@@ -156,10 +157,19 @@ class Stages:
             self._settle()
 
     def _to_columns(self) -> None:
-        """Exchanges that were read to rows that wait to be counted."""
+        """Exchanges that were read to rows that wait to be counted, as far as one step goes."""
         with self._state:
-            self._groups.extend(self._decoding.columns())
+            if self._in_columns is None:
+                self._in_columns = self._read_to_columns()
+            advance(self._in_columns, self._cpu_ns)
             self._settle()
+
+    def _read_to_columns(self) -> Iterator[None]:
+        for group in self._decoding.columns():
+            if group is not None:
+                self._groups.append(group)
+            yield
+        self._in_columns = None
 
     def _take_in(self) -> None:
         """Rows of one model to those that wait to be counted, and its exchanges to those that wait to be."""
@@ -289,7 +299,7 @@ class Stages:
                 self._count_rows()
             elif self._groups:
                 self._take_in()
-            elif self._decoding:
+            elif self._in_columns is not None or self._decoding:
                 self._to_columns()
             elif self._passed:
                 self._count_traffic()
