@@ -226,3 +226,10 @@ def test_answers_of_one_form_hold_what_each_holds(answers: list[object]) -> None
 )
 def test_other_answers_are_looked_at_one_by_one(answers: list[object]) -> None:
     assert parts_alike(answers) is None
+
+
+def test_a_flat_object_is_no_row_where_a_selector_says_where_rows_are(exchange: Make) -> None:
+    options = DecodeOptions("m", decoder="json", features=Selector.compile("request.features"))
+    made = [exchange({"amount": number, "country": "PT"}, GOOD) for number in range(3)]
+    decoded = decode(made, options, unix_at)
+    assert not decoded.batches and decoded.dropped == {"wrong_shape": 3}

@@ -124,3 +124,12 @@ def test_attributes_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch
                 ((MODEL_NAME, f"{round_} {at}"),): at for at in range(5)
             }
         assert len(collector._told) <= 3
+
+
+def test_attributes_of_one_metric_are_remembered_for_no_other() -> None:
+    of_a_feature = ((FEATURE, "age"), (WINDOW, "60m"))
+    figures, counted = collect(
+        Measurement("mlmon.feature.mean", 1.0, of_a_feature), Measurement("mlmon.predictions", 1, of_a_feature)
+    )
+    assert list(figures) == ["mlmon.feature.mean"]
+    assert counted == {"errors.export.unknown_attribute": 1}

@@ -17,5 +17,6 @@ def test_rows_of_one_day_and_version_are_one() -> None:
 
 
 def test_rows_of_several_are_told_apart() -> None:
+    assert _days([row(DAY_NS), row(1)]) == {("m", "v1", 1): (1, DAY_NS), ("m", "v1", 0): (1, 1)}
     rows = [row(-1), row(1), row(DAY_NS), row(DAY_NS - 1), row(7, "v2")]
     assert _days(rows) == {("m", "v1", 0): (3, DAY_NS - 1), ("m", "v1", 1): (1, DAY_NS), ("m", "v2", 0): (1, 7)}
