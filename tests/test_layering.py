@@ -10,7 +10,7 @@ import mlmon_sidecar
 ROWS = [
     {"version", "errors"},
     {"records"},
-    {"interfaces", "telemetry", "clock", "selectors", "after_fork", "shipping"},
+    {"interfaces", "telemetry", "clock", "selectors", "after_fork", "shipping", "pieces"},
     {"statistics"},
     {
         "capture",

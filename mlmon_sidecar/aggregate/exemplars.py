@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from mlmon_sidecar.aggregate.samples import hash64
+from mlmon_sidecar.aggregate.traffic import all_fine
 from mlmon_sidecar.records import End, Exchange, Sample
 from mlmon_sidecar.statistics.samples import ERRORS_KEPT, smallest
 
@@ -18,11 +19,13 @@ def failed(exchange: Exchange) -> bool:
     return exchange.end is not _COMPLETE or exchange.status >= 500
 
 
-def error_samples(exchanges: Iterable[Exchange], unix_at: Callable[[int], int]) -> tuple[Sample, ...]:
+def error_samples(exchanges: Sequence[Exchange], unix_at: Callable[[int], int]) -> tuple[Sample, ...]:
     """At most ``ERRORS_KEPT`` of the failed ones, by hash of the prediction id, whatever share of rows is kept.
 
     A value is ``<Unix ms> <duration ms> <status> <end> <class of the exception or ->``. Never a path, never a text.
     """
+    if all_fine(exchanges):
+        return ()
     return smallest(
         (Sample(hash64(e.prediction_id) >> 1, _said(e, unix_at(e.started_ns))) for e in exchanges if failed(e)),
         ERRORS_KEPT,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from mlmon_sidecar.aggregate.outputs import OutputCounter
 from mlmon_sidecar.aggregate.samples import NewToken, input_hashes, with_rows
 from mlmon_sidecar.aggregate.segments import SegmentCounter
 from mlmon_sidecar.aggregate.tally import Tally
-from mlmon_sidecar.aggregate.traffic import Traffic, count_traffic
-from mlmon_sidecar.records import MINUTE_NS, Pane, PaneKey, PredictionBatch
+from mlmon_sidecar.aggregate.traffic import by_minute, count_exchanges
+from mlmon_sidecar.pieces import finished
+from mlmon_sidecar.records import MINUTE_NS, Exchange, Pane, PaneKey, PredictionBatch
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import ERRORS, merge_samples
 
@@ -27,26 +28,10 @@ if TYPE_CHECKING:
     from mlmon_sidecar.aggregate.samples import Hashes, Samples
     from mlmon_sidecar.records import IntVector
 
-PIECES = 3  # of counting one chunk
 CHUNK_ROWS = 512  # rows counted at once
 CHUNK_CELLS = 4_000_000  # cells of the chunk's matrix: 32 MB
 VERSION = "version"
 """The name under which version texts pass the redactor."""
-
-
-Result = TypeVar("Result")
-Pieces = Generator[None, None, Result]
-"""Work that lets go between its pieces."""
-
-
-def finished(work: Pieces[Result]) -> Result:
-    """All of it at once."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
 
 
 class Seen(NamedTuple):
@@ -75,19 +60,22 @@ class RowCounter:
 
     def counting(
         self, batch: PredictionBatch, rows: slice, group: IntVector, groups: int
-    ) -> Pieces[tuple[Tally, Seen]]:
-        """As ``count``, in ``PIECES`` of about one length."""
+    ) -> Generator[None, None, tuple[Tally, Seen]]:
+        """``count``, in pieces."""
         mirror = None if self._segments is None else self._segments.mirror(batch, rows, len(group))
         tally = Tally(group, groups, batch.weight[rows], self.layout.size, self._lines, mirror)
         # Without a layout of features, every column tells rows apart.
         names = self._numeric.names if self.layout.features else sorted(batch.features)
         columns = _columns(batch, names, rows, len(group))
         values, codes = to_matrix(columns, len(group))
+        yield
         self._numeric.count(tally, values, codes)
         yield
         hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
+        yield
         hashes = hashes + input_hashes(names, columns, values, codes)
         for counter in self._related:
+            yield
             counter.count(tally, values, codes)
         yield
         self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
@@ -114,8 +102,9 @@ class PaneBuilder:
         """Count decoded rows, each in the minute of its request's start."""
         finished(self.adding(batch))
 
-    def adding(self, batch: PredictionBatch) -> Pieces[None]:
-        """As ``add_batch``, in pieces: the rows are in the panes with the last one, up to 512 of them at a time."""
+    def adding(self, batch: PredictionBatch) -> Generator[None, None, None]:
+        """``add_batch``, in pieces. What is counted is in the panes after the last one, or up to some hundred rows
+        before it."""
         version = self._redact(VERSION, batch.version)
         minutes = batch.event_ns // MINUTE_NS
         step = CHUNK_ROWS if _is_constant(minutes) else max(1, min(CHUNK_ROWS, CHUNK_CELLS // self._layout.size))
@@ -123,6 +112,7 @@ class PaneBuilder:
             rows = slice(start, min(start + step, batch.rows))
             found, group = _groups(minutes[rows])
             tally, seen = yield from self._rows.counting(batch, rows, group, len(found))
+            yield
             for at, of_group in tally.by_group():
                 key = self._key(version, found[at])
                 vector = self._vector(key)
@@ -130,20 +120,26 @@ class PaneBuilder:
                 tokens = [(token.feature, token.token) for token in seen.tokens if token.group == at]
                 self._samples[key] = with_rows(self._samples[key], seen.hashes[of_group], tokens)
 
-    def add_exchanges(self, traffic: Traffic, default_version: str, unix_at: Callable[[int], int]) -> None:
-        """Count exchanges of this model, whatever became of them.
+    def add_exchanges(
+        self,
+        exchanges: Mapping[str | None, Sequence[Exchange]],
+        default_version: str,
+        unix_at: Callable[[int], int],
+    ) -> None:
+        """Count traffic.
 
         Args:
-            default_version: of all that were not decoded.
+            exchanges: of this model, whatever became of them, by their version where they were decoded.
+            default_version: of all others, under None.
             unix_at: Unix ns at a monotonic reading.
         """
-        for version, of_one in traffic.by_version().items():
+        for version, same in exchanges.items():
             told = self._redact(VERSION, default_version if version is None else version)
-            for minute, members in of_one.by_minute(unix_at).items():
+            for minute, members in by_minute(same, unix_at).items():
                 key = self._key(told, minute)
-                count_traffic(self._vector(key), self._layout.traffic, members, 0 if version is None else len(members))
-                if not members.complete.all() or members.status.max() >= 500:
-                    errors = error_samples(members.exchanges, unix_at)
+                decoded = 0 if version is None else len(members)
+                count_exchanges(self._vector(key), self._layout.traffic, members, decoded)
+                if errors := error_samples(members, unix_at):
                     self._samples[key] = merge_samples(self._samples[key], {ERRORS: errors})
 
     def take(self) -> list[Pane]:

@@ -36,6 +36,7 @@ PAUSE_ROWS = 2_048  # between two windows: to look at values costs more than to 
 MAX_NAMES = 200  # additional columns told apart; a client may invent names without end
 OTHER_NAME = "_other"
 
+_FLOATS = frozenset({float})
 _NUMBERS = frozenset({int, float})
 _SCALARS = frozenset({int, float, bool})
 _NOTHING = frozenset({type(None)})
@@ -190,6 +191,9 @@ def _numbers(values: Column) -> FloatVector:
     """The finite numbers among them, at most a window's."""
     if isinstance(values, np.ndarray):
         found = values[:WINDOW_ROWS].astype(np.float64)
+    elif set(map(type, values)) == _FLOATS:
+        found = np.array(values[:WINDOW_ROWS])
+        found = found[np.abs(found) < 1e300]
     else:
         numbers = [value for value in values[:WINDOW_ROWS] if isinstance(value, int | float)]
         found = np.array([value for value in numbers if abs(value) < 1e300], dtype=np.float64)

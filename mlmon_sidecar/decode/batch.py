@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 
 from mlmon_sidecar.decode.alike import Run
@@ -13,6 +13,7 @@ from mlmon_sidecar.decode.generation import Unfinished
 from mlmon_sidecar.decode.options import UNVERSIONED, DecodeOptions
 from mlmon_sidecar.decode.table import Table
 from mlmon_sidecar.errors import DecodeError
+from mlmon_sidecar.pieces import finished
 from mlmon_sidecar.records import Decoded, DropReason, Exchange, Generated, Generation
 from mlmon_sidecar.telemetry import logger
 
@@ -64,14 +65,19 @@ class Slice:
             self._add_one(exchange)
 
     def decoded(self) -> Decoded:
+        return finished(self.decoding())
+
+    def decoding(self) -> Generator[None, None, Decoded]:
+        """``decoded``, in pieces."""
         self._close_run()
         if UNVERSIONED in self._tables:
             tell_unversioned(self._options.name)
-        batches = [
-            batch
-            for version, table in self._tables.items()
-            for batch in table.batches(version, self._options, self._skipped)
-        ]
+        batches = []
+        for version, table in self._tables.items():
+            for batch in table.batches(version, self._options, self._skipped):
+                if batch is not None:
+                    batches.append(batch)
+                yield
         return Decoded(
             batches=batches,
             exchanges=self._exchanges,

@@ -111,7 +111,7 @@ def explain(exchange: Exchange, options: DecodeOptions, *, answered: bool) -> Ex
     wrong_width = skipped.pop(WRONG_WIDTH, 0)
     table = Table()
     table.add(result.rows)
-    batches = list(table.batches(result.version, options, skipped))
+    batches = [batch for batch in table.batches(result.version, options, skipped) if batch is not None]
     return replace(
         explained,
         version=result.version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 from mlmon_sidecar.decode.naming import Find
 from mlmon_sidecar.decode.options import DecodeOptions
@@ -26,6 +27,7 @@ from mlmon_sidecar.selectors import Selector
 
 FEW_MEMBERS = 32  # of an answer: what is in more is not remembered
 _KEYS = (PREDICTED_KEYS, SCORE_KEYS, CONFIDENCE_KEYS)
+_NOTHING = type(None)
 
 
 def predictions(response: object, rows: int, options: DecodeOptions) -> Outputs | None:
@@ -62,6 +64,27 @@ def parts_of_one(response: object) -> tuple[object, object, object]:
         alone(first_of(response, scored)) if scored else None,
         alone(first_of(response, confidence)) if confidence else None,
     )
+
+
+def parts_alike(responses: Sequence[object]) -> list[Sequence[object]] | None:
+    """Predictions, scores and confidences of answers to a single row each, as ``parts_of_one`` finds them.
+
+    None where the answers do not have the same members, or where it takes a look at each to tell.
+    """
+    if set(map(type, responses)) != {dict}:
+        return None
+    bodies: Sequence[Mapping[str, object]] = responses  # type: ignore[assignment]  # as was just seen
+    members = set(map(tuple, bodies))
+    if len(members) != 1 or len(bodies[0]) > FEW_MEMBERS:
+        return None
+    columns: list[Sequence[object]] = []
+    for keys in _keys_in(*members):
+        column: Sequence[object] = list(map(itemgetter(keys[0]), bodies)) if keys else [None] * len(bodies)
+        kinds = set(map(type, column))
+        if list in kinds or (len(keys) > 1 and _NOTHING in kinds):
+            return None
+        columns.append(column)
+    return columns
 
 
 @lru_cache(maxsize=256)

@@ -55,12 +55,16 @@ class Table:
     def add(self, member: DecodedRows) -> None:
         self._members.append(member)
 
-    def batches(self, version: str, options: DecodeOptions, skipped: Counter[str]) -> Iterator[PredictionBatch]:
+    def batches(self, version: str, options: DecodeOptions, skipped: Counter[str]) -> Iterator[PredictionBatch | None]:
+        """Of all its rows. None: nothing yet, and a place to let others go on."""
+        yield None
         whole = self._without_features(version, options)
+        yield None
         hidden = None if options.id is None else options.id.member
         start = 0
         for rows, columns in _parts(self._blocks(skipped)):
             shown = {name: column for name, column in columns.items() if name != hidden}
+            yield None
             features = derived(shown, options.text, skipped, options.embedder)
             yield _cut(whole, start, start + rows, features)
             start += rows

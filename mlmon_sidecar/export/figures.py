@@ -18,8 +18,8 @@ from mlmon_sidecar.interfaces import Source
 from mlmon_sidecar.records import Distribution, Measurement, TraceExemplar
 from mlmon_sidecar.telemetry import ERRORS_PREFIX, Telemetry
 
-MAX_REMEMBERED = 10_000  # series whose attributes are not cleaned again; then the memory starts afresh
 _INT64 = 1 << 63
+MAX_TOLD = 20_000  # attributes that are remembered; then the memory starts afresh
 
 
 class Buckets(NamedTuple):
@@ -47,7 +47,7 @@ class Collector:
         self._sources = sources
         self._telemetry = telemetry
         self._budget = Budget()
-        self._known: dict[tuple[str, Attributes], Attributes] = {}  # as given, to as they may leave
+        self._told: dict[tuple[str, Attributes], Attributes] = {}  # as they were given, to as they may be told
         self._lock = threading.Lock()
 
     def afresh(self) -> Collector:
@@ -79,12 +79,7 @@ class Collector:
         value = _value(metric, figure)
         if value is None:
             return
-        given = metric.name, figure.attributes
-        attributes = self._known.get(given)
-        if attributes is None:
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
-            attributes = self._known[given] = _attributes(metric, figure.attributes)
+        attributes = self._attributes(metric, figure.attributes)
         if (metric.name, attributes) in seen:
             raise Refused("duplicate_series")
         seen.add((metric.name, attributes))
@@ -94,6 +89,15 @@ class Collector:
             raise Refused("over_budget") from None
         points = figures.setdefault(metric.name, {})
         points[placed] = _sum(points[placed], value) if placed in points else value
+
+    def _attributes(self, metric: Metric, given: Attributes) -> Attributes:
+        """The same ones come with every collection."""
+        told = self._told.get((metric.name, given))
+        if told is None:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            told = self._told[metric.name, given] = _attributes(metric, given)
+        return told
 
 
 def newest(exemplars: Sequence[TraceExemplar], limit: int) -> tuple[TraceExemplar, ...]:

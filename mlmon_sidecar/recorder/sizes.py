@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mlmon_sidecar.aggregate.traffic import rows_are_alone
 from mlmon_sidecar.records import Distribution, PredictionBatch
 from mlmon_sidecar.resources.histogram import Histogram
 
@@ -22,11 +21,10 @@ class BatchSizes:
         """Batches of one step: all rows of an exchange are in them."""
         found: Counter[tuple[str, str, str]] = Counter()
         for batch in batches:
-            alone = rows_are_alone(batch)
-            several = [] if alone else [name.partition("/")[0] for name in batch.prediction_ids if "/" in name]
+            several = [name.partition("/")[0] for name in batch.prediction_ids if "/" in name]
             found.update((batch.model, batch.version, name) for name in several)
-            if single := len(batch.prediction_ids) - len(several):
-                self._histogram(batch.model, batch.version).observe(1, single)
+            if alone := len(batch.prediction_ids) - len(several):
+                self._histogram(batch.model, batch.version).observe(1, alone)
         for (model, version, _), rows in found.items():
             self._histogram(model, version).observe(rows)
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.aggregate.panes import PIECES, VERSION, PaneBuilder, Pieces, finished
-from mlmon_sidecar.aggregate.traffic import Traffic, decoded_versions, without_bodies
+from mlmon_sidecar.aggregate.panes import VERSION, PaneBuilder
+from mlmon_sidecar.aggregate.traffic import decoded_versions, without_large_bodies
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.interfaces import Clock, Telling
-from mlmon_sidecar.recorder.batches import Gathered, join, part, units
+from mlmon_sidecar.pieces import finished
+from mlmon_sidecar.recorder.batches import Gathered, join, part
 from mlmon_sidecar.recorder.decoding import Decoding, Group
 from mlmon_sidecar.recorder.durations import Durations
 from mlmon_sidecar.recorder.generations import GenerationBook
 from mlmon_sidecar.recorder.minutes import Minutes
-from mlmon_sidecar.recorder.pace import Pace
+from mlmon_sidecar.recorder.pace import Pace, advance
 from mlmon_sidecar.recorder.sizes import BatchSizes
 from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
@@ -38,14 +39,12 @@ from mlmon_sidecar.statistics.schema import ExpectedSchema
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_TRAFFIC = 128  # exchanges counted as traffic in one step
-COUNT_NS_PER_UNIT = 100.0  # to begin with; measured from then on, as the next
-COUNT_FIXED = 2_500  # what a step of counting costs before the first row, in cells
-COUNT_LEAST = 3_000  # 51 rows of 50 features
-KEEP_NS_PER_ROW = 5_000.0
+COUNT_UNITS = 9_200  # counted in one go, in several steps: 158 rows of 50 features, 511 of 10
+KEEP_NS_PER_ROW = 5_000.0  # to begin with; measured from then on
 KEEP_FIXED = 10  # what a step of keeping costs before the first row, in rows
 KEEP_LEAST = 64
-Passed = tuple[Exchange, str | None]
-"""An exchange, and the version of one that was decoded."""
+Passed = dict[str | None, list[Exchange]]
+"""Exchanges by the version they were decoded under; None: under none."""
 NOTHING_KEPT = Redaction(RedactedRows(), 0)
 
 
@@ -91,17 +90,19 @@ class Stages:
         self._generations = generations
         self._sizes = sizes
         self._durations = durations
-        self._passed: dict[str, list[Passed]] = {}  # by model, not counted as traffic
+        self._passed: dict[str, Passed] = {}  # by model, not counted as traffic
+        self._passed_exchanges = 0
+        self._in_columns: Iterator[None] | None = None  # exchanges that are on their way to columns
         self._groups: deque[Group] = deque()  # columns, not looked at
         self._gathered = Gathered()  # rows, decoded and not counted
         self._decoding = Decoding(
             lambda name: self._models[name].decode, handoff, clock, telemetry, tracing, cpu_ns=cpu_ns
         )
-        self._counting: Pieces[PredictionBatch | None] | None = None  # rows on their way into panes
-        self._counting_units = 0
-        self._counted: PredictionBatch | None = None  # rows in panes, not redacted and kept yet
+        self._counting: Iterator[None] | None = None  # rows that are on their way into panes
+        self._counted: PredictionBatch | None = None  # rows in panes, not all redacted and kept yet
+        self._kept = 0  # of these
+        self._cpu_ns = cpu_ns
         self._keep_pace = Pace(KEEP_NS_PER_ROW, fixed=KEEP_FIXED, least=KEEP_LEAST, cpu_ns=cpu_ns)
-        self._count_pace = Pace(COUNT_NS_PER_UNIT, fixed=COUNT_FIXED, least=COUNT_LEAST, slices=PIECES, cpu_ns=cpu_ns)
 
     def panes(self, model: str | None = None) -> int:
         """Of one model or of all, not taken yet."""
@@ -121,10 +122,8 @@ class Stages:
         waits for more, until the next flush.
 
         A step costs much before its first row, so that who takes rows as they come does several times the work of who
-        lets some gather. To take rows in is short, and goes with what is due then: each pause costs as much.
+        lets some gather.
         """
-        if self._due() == self._take_in:
-            self._take_in()
         (self._due() or self._read_some)()
         return self._decoding.queued or self._due() is not None
 
@@ -136,17 +135,17 @@ class Stages:
             return self._count_rows
         if self._groups:
             return self._take_in
-        if self._decoding.is_full:
+        if self._in_columns is not None or self._decoding.is_full:
             return self._to_columns
-        if sum(map(len, self._passed.values())) >= MAX_TRAFFIC:
+        if self._passed_exchanges >= MAX_TRAFFIC:
             return self._count_traffic
-        return self._count_rows if self._gathered.units >= self._count_pace.units else None
+        return self._count_rows if self._gathered.units >= COUNT_UNITS else None
 
     @property
     def _holds_something(self) -> bool:
         """Whether anything was taken from the hand-off that is not in the panes, or in rows to keep."""
-        rows = self._gathered or self._counting or self._counted
-        return bool(self._decoding or self._groups or self._passed or rows)
+        in_hand = self._in_columns is not None or self._counting is not None or self._counted is not None
+        return bool(in_hand or self._decoding or self._groups or self._passed or self._gathered)
 
     def _read_some(self) -> None:
         begun = self._clock.monotonic_ns()
@@ -158,10 +157,19 @@ class Stages:
             self._settle()
 
     def _to_columns(self) -> None:
-        """Exchanges that were read to rows that wait to be counted."""
+        """Exchanges that were read to rows that wait to be counted, as far as one step goes."""
         with self._state:
-            self._groups.extend(self._decoding.columns())
+            if self._in_columns is None:
+                self._in_columns = self._read_to_columns()
+            advance(self._in_columns, self._cpu_ns)
             self._settle()
+
+    def _read_to_columns(self) -> Iterator[None]:
+        for group in self._decoding.columns():
+            if group is not None:
+                self._groups.append(group)
+            yield
+        self._in_columns = None
 
     def _take_in(self) -> None:
         """Rows of one model to those that wait to be counted, and its exchanges to those that wait to be."""
@@ -183,13 +191,22 @@ class Stages:
         self._generations.add(name, generated, self._versions)
         batches = [self.of_known_version(batch) for batch in decoded.batches]
         self._sizes.add(batches)
-        versions = decoded_versions(batches)
-        of = versions.get
-        passed = [(without_bodies(one), of(one.prediction_id)) for one in group.exchanges]
-        self._passed.setdefault(name, []).extend(passed)
+        self._pass_on(group, batches)
         for batch in batches:
             self.check(batch)
             self._gathered.add(batch)
+
+    def _pass_on(self, group: Group, batches: Sequence[PredictionBatch]) -> None:
+        """The exchanges to those that wait to be counted as traffic."""
+        passed = self._passed.setdefault(group.model, {})
+        self._passed_exchanges += len(group.exchanges)
+        exchanges = without_large_bodies(group.exchanges)
+        if len({batch.version for batch in batches}) == 1 and group.decoded.exchanges == len(exchanges):
+            passed.setdefault(batches[0].version, []).extend(exchanges)
+            return
+        versions = decoded_versions(batches)
+        for one in exchanges:
+            passed.setdefault(versions.get(one.prediction_id), []).append(one)
 
     def _tell_widths(self, model: str, wrong: Mapping[str, int]) -> None:
         for version, rows in wrong.items():
@@ -220,37 +237,34 @@ class Stages:
     def _count_traffic(self) -> None:
         """Exchanges to panes, whatever became of them."""
         with self._state:
-            passed, self._passed = self._passed, {}
+            passed, self._passed, self._passed_exchanges = self._passed, {}, 0
             for name, members in passed.items():
                 default = self._models[name].decode.constant_version
                 try:
-                    traffic = Traffic(members)
-                    self._builders[name].add_exchanges(traffic, default, self._clock.unix_at)
-                    for version, part_ in traffic.by_version().items():
-                        told = self._models[name].redactor.category(VERSION, default) if version is None else version
-                        self._durations.add(told, part_)
+                    self._builders[name].add_exchanges(members, default, self._clock.unix_at)
+                    self._time(name, members, default)
                 except Exception as error:  # The rows are still good.
                     self._telemetry.failed("aggregate", error)
             self._settle()
 
+    def _time(self, name: str, members: Passed, default: str) -> None:
+        for version, exchanges in members.items():
+            told = self._models[name].redactor.category(VERSION, default) if version is None else version
+            self._durations.add(told, exchanges)
+
     def _count_rows(self) -> None:
-        """A piece of counting decoded rows: with the last one they are in the panes."""
+        """Decoded rows to panes, as far as one step goes."""
         with self._state:
-            if self._counted is not None or not (self._counting or self._gathered):
-                return  # a flush counts at the same time
-            self._count_pace.begin()
             if self._counting is None:
-                taken = self._gathered.take(self._count_pace.units)
-                self._counting_units = sum(map(units, taken))
-                self._counting = self._count(taken)
-            try:
-                next(self._counting)
-            except StopIteration as done:
-                self._counted, self._counting = done.value, None
-                self._count_pace.end(self._counting_units)
-                self._settle()
-            else:
-                self._count_pace.pause()
+                if self._counted is not None or not self._gathered:
+                    return  # a flush counts at the same time
+                self._counting = self._count_taken(self._gathered.take(COUNT_UNITS))
+            advance(self._counting, self._cpu_ns)
+            self._settle()
+
+    def _count_taken(self, taken: Sequence[PredictionBatch]) -> Iterator[None]:
+        self._counted = yield from self._count(taken)
+        self._counting = None
 
     def _keep_some(self) -> None:
         """Counted rows to kept rows."""
@@ -259,10 +273,14 @@ class Stages:
             if batch is None:
                 return  # a flush has kept them meanwhile
             self._keep_pace.begin()
-            rows = min(batch.rows, self._keep_pace.units)
-            rows = -(-batch.rows // -(-batch.rows // rows))  # evenly, that the last part is not of a row or two
-            self._counted = part(batch, slice(rows, batch.rows)) if rows < batch.rows else None
-            self._keep(batch if self._counted is None else part(batch, slice(0, rows)))
+            left = batch.rows - self._kept
+            rows = min(left, self._keep_pace.units)
+            rows = -(-left // -(-left // rows))  # evenly, that the last part is not of a row or two
+            some = batch if rows == batch.rows else part(batch, slice(self._kept, self._kept + rows))
+            self._kept += rows
+            if rows == left:
+                self._counted, self._kept = None, 0
+            self._keep(some)
             self._keep_pace.end(rows)
             self._settle()
 
@@ -281,7 +299,7 @@ class Stages:
                 self._count_rows()
             elif self._groups:
                 self._take_in()
-            elif self._decoding:
+            elif self._in_columns is not None or self._decoding:
                 self._to_columns()
             elif self._passed:
                 self._count_traffic()
@@ -304,12 +322,13 @@ class Stages:
         if batch is not None:
             self._keep(batch)
 
-    def _count(self, batches: Sequence[PredictionBatch]) -> Pieces[PredictionBatch | None]:
-        """Into panes; all the rows in one, where that went well."""
+    def _count(self, batches: Sequence[PredictionBatch]) -> Generator[None, None, PredictionBatch | None]:
+        """Into panes, in pieces; all the rows in one, where that went well."""
         rows = sum(batch.rows for batch in batches)
         self._telemetry.add(names.ROWS, rows)
         try:
             batch = join(batches)
+            yield
             yield from self._builders[batch.model].adding(batch)
         except Exception as error:
             self._telemetry.failed("aggregate", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.records import DropReason, KeptRow, Pane
@@ -16,6 +17,7 @@ FLUSH_ROWS = 512  # of one flush: they become bytes in one call that holds the i
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 FLUSH_PANES = 1_024
 ROW_BYTES = 320  # ids, times and figures of one kept row
+_TEXTS = [itemgetter(KeptRow._fields.index(name)) for name in ("features", "alias", "predicted", "segment")]
 
 
 class _Bundle:
@@ -43,39 +45,30 @@ class Waiting:
         return len(self._panes)
 
     def keep(self, rows: Sequence[KeptRow]) -> None:
-        sizes = [
-            ROW_BYTES + len(features) + len(alias or "") + len(predicted or "") + len(segment)
-            for _, _, _, segment, _, _, predicted, _, alias, _, _, features in rows
-        ]
-        total, bundle = sum(sizes), self._bundles[-1] if self._bundles else None
-        if (
-            bundle is not None
-            and len(bundle.rows) + len(rows) <= FLUSH_ROWS
-            and bundle.size + total <= FLUSH_BYTES
-            and self.row_bytes + total < MAX_ROW_BYTES
-        ):
-            bundle.rows += rows
-            bundle.size += total
-            self.row_bytes += total
-            kept = len(rows)
-        else:
-            kept = self._keep_each(rows, sizes)
+        kept = 0
+        while kept < len(rows) and self.row_bytes < MAX_ROW_BYTES:
+            kept += self._keep_some(rows[kept:])
+        self._telemetry.rows_dropped(len(rows) - kept, DropReason.HUB_UNREACHABLE)
         self._telemetry.add(names.ROWS_KEPT, kept)
 
-    def _keep_each(self, rows: Sequence[KeptRow], sizes: Sequence[int]) -> int:
-        """How many of them there was room for."""
-        for index, (row, size) in enumerate(zip(rows, sizes, strict=True)):
-            if self.row_bytes >= MAX_ROW_BYTES:
-                self._telemetry.rows_dropped(len(rows) - index, DropReason.HUB_UNREACHABLE)
-                return index
-            bundle = self._bundles[-1] if self._bundles else None
-            if bundle is None or len(bundle.rows) >= FLUSH_ROWS or bundle.size + size > FLUSH_BYTES:
-                bundle = _Bundle()
-                self._bundles.append(bundle)
-            bundle.rows.append(row)
-            bundle.size += size
-            self.row_bytes += size
-        return len(rows)
+    def _keep_some(self, rows: Sequence[KeptRow]) -> int:
+        """The first of the rows into one bundle, as many as have room there: at least one, mostly all."""
+        if not self._bundles or len(self._bundles[-1].rows) >= FLUSH_ROWS:
+            self._bundles.append(_Bundle())
+        some = rows[: FLUSH_ROWS - len(self._bundles[-1].rows)]
+        size = rows_bytes(some)
+        while len(some) > 1 and self._exceeds(size):
+            some = some[: len(some) // 2]
+            size = rows_bytes(some)
+        if self._bundles[-1].rows and self._bundles[-1].size + size > FLUSH_BYTES:
+            self._bundles.append(_Bundle())
+        self._bundles[-1].rows += some
+        self._bundles[-1].size += size
+        self.row_bytes += size
+        return len(some)
+
+    def _exceeds(self, size: int) -> bool:
+        return self._bundles[-1].size + size > FLUSH_BYTES or self.row_bytes + size > MAX_ROW_BYTES
 
     def add(self, panes: Sequence[Pane]) -> None:
         self._panes += panes
@@ -108,3 +101,8 @@ class Waiting:
         surplus = len(self._panes) - self.least_pane_limit // 2
         self._telemetry.add(names.PANES_DROPPED_PREFIX + DropReason.HUB_UNREACHABLE, surplus)
         del self._panes[:surplus]
+
+
+def rows_bytes(rows: Sequence[KeptRow]) -> int:
+    """What kept rows cost here, and about what they cost on their way."""
+    return ROW_BYTES * len(rows) + sum(sum(map(len, filter(None, map(text, rows)))) for text in _TEXTS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import compress
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from mlmon_sidecar.redact.redactor import Redactor
 
 NO_FEATURES = "{}"
-Item = TypeVar("Item")
+_NUMBERS = frozenset({int, float, bool})
+_TEXTS = frozenset({str})
+_UNTRACED = (0, 0)
+_kept_row = partial(tuple.__new__, KeptRow)  # what ``KeptRow._make`` does, without a frame for each row
 
 
 class Redaction(NamedTuple):
@@ -27,16 +31,6 @@ class Redaction(NamedTuple):
     failed: int
 
 
-class _Kept:
-    """The rows of a batch that are kept. ``chosen`` (rows,) is None where all are."""
-
-    def __init__(self, batch: PredictionBatch, chosen: Sequence[bool] | None) -> None:
-        self.batch, self._chosen = batch, chosen
-
-    def of(self, column: Sequence[Item]) -> Sequence[Item]:
-        return column if self._chosen is None else list(compress(column, self._chosen))
-
-
 class RowRedactor:
     """Ids minted here, times and numbers are no text; versions, classes and segments are few; aliases are many."""
 
@@ -44,82 +38,112 @@ class RowRedactor:
         self._redactor = redactor
 
     def redact(self, batch: PredictionBatch, store_features: frozenset[str], keep: Sequence[bool]) -> Redaction:
+        kept = [at for at, chosen in enumerate(keep) if chosen]
         counts: Counter[str] = Counter()
-        kept = batch.rows if all(keep) else sum(keep)
         try:
-            columns = self._columns(_Kept(batch, keep if kept < batch.rows else None), store_features, counts)
+            columns = self._columns(batch, store_features, kept, counts)
         except Exception:  # whatever the fault, an unredacted row must not pass; the caller counts it
-            return Redaction(RedactedRows(), kept)
-        rows = [KeptRow._make(fields) for fields in zip(*columns, strict=True) if fields[-1] is not None]
-        return Redaction(RedactedRows(tuple(rows), dict(counts)), kept - len(rows))
+            return Redaction(RedactedRows(), len(kept))
+        if None in columns[-1]:
+            there = [text is not None for text in columns[-1]]
+            columns = [list(compress(column, there)) for column in columns]
+        rows = tuple(map(_kept_row, zip(*columns, strict=True)))
+        return Redaction(RedactedRows(rows, dict(counts)), len(kept) - len(rows))
 
-    def _columns(self, kept: _Kept, store_features: frozenset[str], counts: Counter[str]) -> list[Sequence[object]]:
+    def _columns(
+        self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
+    ) -> list[Sequence[object]]:
         """The fields of ``KeptRow`` in their order, each (kept rows,)."""
-        batch, prediction_ids = kept.batch, kept.of(kept.batch.prediction_ids)
-        rows = len(prediction_ids)
+        rows = len(kept)
+        event_ns, score, confidence = batch.event_ns, batch.score, batch.confidence
+        if rows < batch.rows:
+            event_ns, score, confidence = event_ns[kept], score[kept], confidence[kept]
+
+        def chosen(items: Sequence[Any]) -> Sequence[Any]:
+            return items if rows == batch.rows else [items[at] for at in kept]
+
         version = self._repeated([batch.version] * min(rows, 1), counts)[:1] * rows
-        trace_ids, span_ids = _hexadecimal(kept.of(batch.traces))
+        traces = chosen(batch.traces)
+        untraced = traces.count(_UNTRACED) == rows
         return [
-            prediction_ids,
+            chosen(batch.prediction_ids),
             [batch.model] * rows,
             version,
-            ["" if text is None else text for text in self._repeated(kept.of(batch.segments), counts)],
-            kept.of(batch.event_ns.tolist()),
-            kept.of(_finite(batch.score)),
-            self._repeated(kept.of(batch.predicted), counts),
-            kept.of(_finite(batch.confidence)),
-            self._many(kept.of(batch.aliases), counts),
-            trace_ids,
-            span_ids,
-            self._features(kept, store_features, rows, counts),
+            self._repeated(chosen(batch.segments), counts, nothing=""),
+            event_ns.tolist(),
+            _finite(score),
+            self._repeated(chosen(batch.predicted), counts),
+            _finite(confidence),
+            self._many(chosen(batch.aliases), counts),
+            [""] * rows if untraced else [f"{trace_id:032x}" if trace_id else "" for trace_id, _ in traces],
+            [""] * rows if untraced else [f"{span_id:016x}" if span_id else "" for _, span_id in traces],
+            self._features(batch, store_features, kept, counts),
         ]
 
-    def _repeated(self, texts: Sequence[str | None], counts: Counter[str]) -> list[str | None]:
-        clean: dict[str | None, str | None] = {None: None}
-        distinct = Counter(texts)
-        if distinct.keys() == clean.keys():
-            return list(texts)
-        for text, times in distinct.items():
+    def _repeated(
+        self, texts: Sequence[str | None], counts: Counter[str], nothing: str | None = None
+    ) -> list[str | None]:
+        """``nothing`` stands where there is no text."""
+        if texts.count(None) == len(texts):
+            return [nothing] * len(texts)
+        clean: dict[str | None, str | None] = {None: nothing}
+        for text, times in Counter(texts).items():
             if text is not None:
                 clean[text], found = self._redactor.short("", text)
                 for entity, matches in found.items():
                     counts[entity] += matches * times
-        return [clean[text] for text in texts]
+        return list(map(clean.__getitem__, texts))
 
     def _many(self, texts: Sequence[str | None], counts: Counter[str]) -> list[str | None]:
-        given = [text for text in texts if text is not None]
-        if not given:
-            return list(texts)
-        clean = iter(self._redactor.identifiers(given, counts))
+        if texts.count(None) == len(texts):
+            return [None] * len(texts)
+        clean = iter(self._redactor.identifiers([text for text in texts if text is not None], counts))
         return [None if text is None else next(clean) for text in texts]
 
     def _features(
-        self, kept: _Kept, store_features: frozenset[str], rows: int, counts: Counter[str]
+        self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
     ) -> Sequence[str | None]:
         """JSON of each row; None where it is none after all."""
+        whole = len(kept) == batch.rows
         columns = {
-            name: kept.of(values.tolist() if hasattr(values, "tolist") else values)  # JSON knows no numbers of an array
-            for name, values in kept.batch.features.items()
-            if name in store_features
+            name: values if whole else [values[at] for at in kept]
+            for name, values in (
+                (name, values.tolist() if hasattr(values, "tolist") else values)  # JSON knows no numbers of an array
+                for name, values in batch.features.items()
+                if name in store_features
+            )
         }
         if not columns:
-            return [NO_FEATURES] * rows
+            return [NO_FEATURES] * len(kept)
         clean = self._redactor.redact_columns(columns, counts)
         if clean is not None:
-            return list(map(_json, _rows_of(clean)))
+            return _texts_of(clean) or list(map(_json, _rows_of(clean)))
         redacted = self._redactor.redact_counted(_rows_of(columns), counts)
         assert isinstance(redacted, list)
         return list(map(_json, redacted))
 
 
-def _hexadecimal(traces: Sequence[tuple[int, int]]) -> tuple[list[str], list[str]]:
-    """Trace ids and span ids; "" where there is none."""
-    if not any(map(any, traces)):
-        return [""] * len(traces), [""] * len(traces)
-    return (
-        [f"{trace_id:032x}" if trace_id else "" for trace_id, _ in traces],
-        [f"{span_id:016x}" if span_id else "" for _, span_id in traces],
-    )
+def _texts_of(columns: Mapping[str, Sequence[object]]) -> list[str] | None:
+    """JSON of each row, as ``_json`` writes it; None where a column is neither of numbers nor of texts alone, and where
+    one of them is none after all."""
+    try:
+        written = [_column_texts(values) for values in columns.values()]
+        names = [orjson.dumps(name).decode().replace("%", "%%") for name in columns]
+    except TypeError:  # what orjson raises
+        return None
+    form = "{" + ",".join(f"{name}:%s" for name in names) + "}"
+    return list(map(form.__mod__, zip(*written, strict=True)))
+
+
+def _column_texts(values: Sequence[object]) -> Sequence[str]:
+    """JSON of each value. Raises ``TypeError``. No number is written with a comma, and few texts are distinct."""
+    kinds = set(map(type, values))
+    if kinds == _TEXTS:
+        texts = {text: orjson.dumps(text).decode() for text in set(values)}
+        return list(map(texts.__getitem__, values))
+    if kinds and kinds <= _NUMBERS:
+        return orjson.dumps(values)[1:-1].decode().split(",")
+    raise TypeError
 
 
 def _rows_of(columns: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import add
 
 from mlmon_sidecar.records import Distribution
 
@@ -30,9 +31,9 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += times
         self._total += value * times
 
-    def add(self, counts: Sequence[int], total: float) -> None:
-        """Values that were counted already: how many are in each bucket, and their sum."""
-        self._counts = [count + more for count, more in zip(self._counts, counts, strict=True)]
+    def observe_counted(self, counts: Sequence[int], total: float) -> None:
+        """Many values: how many are in each bucket, and their sum."""
+        self._counts = list(map(add, self._counts, counts))
         self._total += total
 
     def distribution(self, name: str, attributes: tuple[tuple[str, str], ...] = ()) -> Distribution:

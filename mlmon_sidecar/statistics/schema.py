@@ -7,7 +7,7 @@ known by its quartiles: both leave a column numeric, complete and, for a while, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -126,12 +126,12 @@ def exchanged(values: Mapping[str, FloatVector], expected: Mapping[str, Expected
     A column counts when it is far from itself and near exactly one other, and the columns so found are a permutation of
     each other: two that merely became alike are not.
     """
-    strange = [
-        name for name, found in values.items() if (column := expected[name]).quantiles and _ks(found, column) > STRANGE
-    ]
+    ordered = {name: np.sort(found) for name, found in values.items() if expected[name].quantiles}
+    strange = [name for name, found in ordered.items() if _ks(found, [expected[name]])[0] > STRANGE]
     holds: dict[str, str] = {}
     for name in strange:
-        near = [other for other in strange if other != name and _ks(values[name], expected[other]) < ALIKE]
+        distances = _ks(ordered[name], [expected[other] for other in strange])
+        near = [other for other, far in zip(strange, distances, strict=True) if other != name and far < ALIKE]
         if len(near) == 1:
             holds[name] = near[0]
     while holds.keys() != set(holds.values()):
@@ -142,13 +142,12 @@ def exchanged(values: Mapping[str, FloatVector], expected: Mapping[str, Expected
     return holds
 
 
-def _ks(values: FloatVector, expected: ExpectedColumn) -> float:
-    """Largest difference between the share of values up to each healthy quantile and its own share."""
-    assert expected.quantiles is not None
-    points = np.array(expected.quantiles)
-    ordered = np.sort(values)
+def _ks(ordered: FloatVector, expected: Sequence[ExpectedColumn]) -> list[float]:
+    """Of each column: the largest difference between the share of values up to each healthy quantile and its own
+    share."""
+    points = np.array([column.quantiles for column in expected])  # (columns, shares)
     up_to = np.searchsorted(ordered, points, side="right") / len(ordered)
     below = np.searchsorted(ordered, points, side="left") / len(ordered)
     shares = np.array(SHARES)
     # With ties the share at a point may be anything between the two.
-    return float(np.maximum(below - shares, shares - up_to).max(initial=0.0))
+    return np.maximum(below - shares, shares - up_to).max(axis=1, initial=0.0).tolist()  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 
 import apsw
 import orjson
@@ -12,6 +13,9 @@ import orjson
 from mlmon_sidecar.records import KeptRow
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, write_all
 
+_at = KeptRow._fields.index
+_ID, _EVENT_NS = itemgetter(_at("prediction_id")), itemgetter(_at("event_ns"))
+_KIND = itemgetter(_at("model"), _at("version"))
 MOST_ROWS = 256  # of one statement: about half a millisecond without the interpreter's lock
 
 
@@ -19,12 +23,15 @@ def insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
     """Each once, and counted by its day: a prediction that is here already counts and is written no second time."""
     if not rows:
         return
-    here = _here(db, [row.prediction_id for row in rows])
-    first: dict[str, KeptRow] = {}
-    for row in rows:
-        if row.prediction_id not in here:
-            first.setdefault(row.prediction_id, row)
-    fresh = list(first.values())
+    ids = list(map(_ID, rows))
+    here = _here(db, ids)
+    fresh = rows
+    if here or len(set(ids)) < len(ids):  # seldom
+        first: dict[str, KeptRow] = {}
+        for row in rows:
+            if row.prediction_id not in here:
+                first.setdefault(row.prediction_id, row)
+        fresh = list(first.values())
     _count_days(db, fresh)
     for part in _parts(fresh):
         db.execute(_insert(len(part)), tuple(chain.from_iterable(part))).fetchall()
@@ -41,18 +48,28 @@ def _here(db: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
 
 
 def _count_days(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
-    days: dict[tuple[str, str, int], tuple[int, int]] = {}
-    for row in rows:
-        key = (row.model, row.version, _day(row.event_ns))
-        count, newest_ns = days.get(key, (0, row.event_ns))
-        days[key] = (count + 1, max(newest_ns, row.event_ns))
     write_all(
         db,
         """INSERT INTO prediction_days
            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
            ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, newest_ns = max(newest_ns, excluded.newest_ns)""",
-        [(*key, *counted) for key, counted in days.items()],
+        [(*key, *counted) for key, counted in _days(rows).items()],
     )
+
+
+def _days(rows: Sequence[KeptRow]) -> dict[tuple[str, str, int], tuple[int, int]]:
+    """(model, version, day) to how many rows, and when the newest was."""
+    times = list(map(_EVENT_NS, rows))
+    kinds = set(map(_KIND, rows))
+    if len(kinds) == 1 and _day(min(times)) == _day(max(times)):  # as nearly all that come together
+        ((model, version),) = kinds
+        return {(model, version, _day(times[0])): (len(rows), max(times))}
+    days: dict[tuple[str, str, int], tuple[int, int]] = {}
+    for row in rows:
+        key = (row.model, row.version, _day(row.event_ns))
+        count, newest_ns = days.get(key, (0, row.event_ns))
+        days[key] = (count + 1, max(newest_ns, row.event_ns))
+    return days
 
 
 def _day(event_ns: int) -> int:

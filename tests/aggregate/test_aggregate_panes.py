@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlmon_sidecar.aggregate import categorical
-from mlmon_sidecar.aggregate.panes import PIECES, PaneBuilder, RowCounter
+from mlmon_sidecar.aggregate.panes import PaneBuilder, RowCounter
 from mlmon_sidecar.records import MINUTE_NS, Pane, PredictionBatch
 from mlmon_sidecar.statistics.layout import (
     CategoricalFeature,
@@ -324,19 +324,6 @@ def test_batch_sizes_do_not_show(layout: Layout, make_batch: Make, size: int) ->
     assert len(whole) == 50
     parts = [make_batch(rows[at : at + size]) for at in range(0, len(rows), size)]
     assert frozen(panes_of(layout, parts)) == whole
-
-
-def test_counting_in_pieces_shows_with_the_last_one(layout: Layout, make_batch: Make) -> None:
-    """Whatever is taken or added between two pieces."""
-    one, other = (make_batch(many_rows(300, seed), "v1") for seed in (1, 2))
-    builder = PaneBuilder(layout, redact)
-    work = builder.adding(one)
-    for _ in range(PIECES - 1):
-        next(work)
-        assert builder.take() == []
-    builder.add_batch(other)
-    assert next(work, "done") == "done"
-    assert frozen(builder.take()) == frozen(panes_of(layout, [one, other]))
 
 
 def test_wide_layouts_are_counted_in_smaller_chunks(make_batch: Make) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from mlmon_sidecar.aggregate.exemplars import error_samples
 from mlmon_sidecar.aggregate.panes import PaneBuilder
-from mlmon_sidecar.aggregate.traffic import Traffic
 from mlmon_sidecar.records import End, Exchange
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.samples import ERRORS, ERRORS_KEPT, merge_samples
@@ -20,7 +19,6 @@ def exchange(name: str, **changes: Any) -> Exchange:
     fields: dict[str, Any] = dict.fromkeys(Exchange._fields, ())
     fields |= {"prediction_id": name, "path": "/secret", "started_ns": 2_000_000, "ended_ns": 9_000_000, "status": 200}
     fields |= {"end": End.COMPLETE, "error_type": "", "first_byte_ns": 0, "request_bytes": 0, "response_bytes": 0}
-    fields["trace_sampled"] = False
     return Exchange(**{**fields, **changes})
 
 
@@ -55,7 +53,7 @@ def test_examples_are_few_and_do_not_depend_on_the_split() -> None:
 def test_a_failure_counts_once_and_as_no_prediction() -> None:
     panes = PaneBuilder(LAYOUT, lambda name, token: token)
     members = [exchange("a", status=500), exchange("b"), exchange("c", end=End.ERROR, error_type="E")]
-    panes.add_exchanges(Traffic([(members[0], None), (members[1], "v1"), (members[2], None)]), "v1", lambda ns: ns)
+    panes.add_exchanges({None: [members[0], members[2]], "v1": members[1:2]}, "v1", lambda ns: ns)
     (pane,) = panes.take()
     cells = LAYOUT.traffic
     assert (pane.vector[cells.requests], pane.vector[cells.server_error], pane.vector[cells.decoded]) == (3, 2, 1)

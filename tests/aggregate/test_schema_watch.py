@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlmon_sidecar.aggregate.schema import LEARNING_ROWS, MAX_NAMES, OTHER_NAME, PAUSE_ROWS, SchemaWatch, Wrong
+from mlmon_sidecar.aggregate.schema import (
+    LEARNING_ROWS,
+    MAX_NAMES,
+    OTHER_NAME,
+    PAUSE_ROWS,
+    SchemaWatch,
+    Wrong,
+    _numbers,
+)
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.statistics.schema import ExpectedColumn, ExpectedSchema, expected_schema
 
@@ -98,3 +106,9 @@ def test_values_are_looked_at_now_and_then(make_batch: Any) -> None:
     assert set(feed(100.0, 2 * PAUSE_ROWS)) == {(Wrong.RESCALED, "x", "by 10**2")}
     batch = make_batch([{"features": {"x": value}} for value in (1e308, -1e308, float("inf"), None, "x")] * 100)
     assert {violation.kind for violation in watch.look(batch)} == {Wrong.TYPE}
+
+
+def test_floats_of_a_window_are_those_found_one_by_one() -> None:
+    floats = [1.5, -0.0, float("nan"), float("inf"), -float("inf"), 1e300, -1e300, 9.9e299, 5e-324]
+    found = _numbers(floats)
+    assert found.tolist() == _numbers([*floats, "text"]).tolist() == [1.5, -0.0, 9.9e299, 5e-324]

@@ -10,6 +10,7 @@ from decode_run import GOOD, OPTIONS, Make, unix_at
 
 from mlmon_sidecar.decode import alike
 from mlmon_sidecar.decode.batch import decode
+from mlmon_sidecar.decode.json_predictions import FEW_MEMBERS, parts_alike, parts_of_one
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.records import Annotation, Decoded, End, Exchange
 from mlmon_sidecar.selectors import Selector
@@ -194,3 +195,41 @@ def test_a_fault_here_costs_no_row(exchange: Make, monkeypatch: pytest.MonkeyPat
     assert decode(usual, OPTIONS, unix_at).exchanges == 5
     monkeypatch.setattr(alike, "found_in", broken)
     assert decode(usual, OPTIONS, unix_at).exchanges == 5
+
+
+ANSWERS = (
+    [{"score": 0.5}, {"score": None}, {"score": "x"}],
+    [{"prediction": 1, "score": 0.5, "confidence": 2}, {"prediction": None, "score": 1, "confidence": None}],
+    [{"version": "v1"}, {"version": {"a": 1}}],
+    [{}, {}],
+)
+
+
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_answers_of_one_form_hold_what_each_holds(answers: list[object]) -> None:
+    found = parts_alike(answers)
+    assert found is not None
+    assert list(zip(*found, strict=True)) == [parts_of_one(answer) for answer in answers]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"score": 0.5}, {"label": "a"}],
+        [{"score": 0.5}, {"score": [0.5]}],
+        [{"score": 0.5, "probability": 0.5}, {"score": None, "probability": 0.5}],
+        [{"score": 0.5}, 0.5],
+        [0.5, 0.5],
+        [{f"x{at}": 1 for at in range(FEW_MEMBERS + 1)}],
+        [],
+    ],
+)
+def test_other_answers_are_looked_at_one_by_one(answers: list[object]) -> None:
+    assert parts_alike(answers) is None
+
+
+def test_a_flat_object_is_no_row_where_a_selector_says_where_rows_are(exchange: Make) -> None:
+    options = DecodeOptions("m", decoder="json", features=Selector.compile("request.features"))
+    made = [exchange({"amount": number, "country": "PT"}, GOOD) for number in range(3)]
+    decoded = decode(made, options, unix_at)
+    assert not decoded.batches and decoded.dropped == {"wrong_shape": 3}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from mlmon_sidecar.export import figures as module
 from mlmon_sidecar.export.catalog import FEATURE, MODEL_NAME, WINDOW
 from mlmon_sidecar.export.figures import Buckets, Collector, Figures
 from mlmon_sidecar.export.own import TelemetrySource
@@ -110,3 +111,25 @@ def test_own_counters_under_their_catalogue_names() -> None:
     assert of("mlmon.self.errors") == {("ValueError", "decode"): 1}
     assert of("mlmon.self.export.failures") == {("503", "metrics"): 6}
     assert set(telemetry.snapshot()) & {"errors.export.unknown_attribute", "errors.export.unknown_metric"} == set()
+
+
+def test_attributes_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TOLD", 3)
+    given: list[Figure] = []
+    collector = Collector([lambda: given], Telemetry())
+    for round_ in range(3):
+        given[:] = [Measurement("mlmon.predictions", at, ((MODEL_NAME, f"{round_}\n{at}"),)) for at in range(5)]
+        for _ in range(2):
+            assert collector.collect()["mlmon.predictions"] == {
+                ((MODEL_NAME, f"{round_} {at}"),): at for at in range(5)
+            }
+        assert len(collector._told) <= 3
+
+
+def test_attributes_of_one_metric_are_remembered_for_no_other() -> None:
+    of_a_feature = ((FEATURE, "age"), (WINDOW, "60m"))
+    figures, counted = collect(
+        Measurement("mlmon.feature.mean", 1.0, of_a_feature), Measurement("mlmon.predictions", 1, of_a_feature)
+    )
+    assert list(figures) == ["mlmon.feature.mean"]
+    assert counted == {"errors.export.unknown_attribute": 1}

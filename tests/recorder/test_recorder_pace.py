@@ -1,6 +1,8 @@
 """How much work fits into a slice, on a clock that the test moves."""
 
-from mlmon_sidecar.recorder.pace import SLICE_NS, Pace
+from collections.abc import Iterator
+
+from mlmon_sidecar.recorder.pace import SLICE_NS, Pace, advance
 
 
 class Machine:
@@ -50,16 +52,20 @@ def test_one_odd_piece_changes_little_and_a_lasting_change_is_learned() -> None:
     assert 0.8 * SLICE_NS <= settled(machine, pace) <= 1.2 * SLICE_NS
 
 
-def test_work_with_pauses_fills_as_many_slices_and_pauses_do_not_count() -> None:
-    machine = Machine(0, 400)
-    pace = Pace(100.0, fixed=0, least=1, slices=3, cpu_ns=machine.cpu_ns)
-    for _ in range(200):
-        units = pace.units
-        for piece in range(3):
-            pace.begin()
-            machine.now += units * 400 / 3
-            if piece < 2:
-                pace.pause()
-                machine.now += SLICE_NS  # something else
-        pace.end(units)
-    assert 0.8 * 3 * SLICE_NS <= units * 400 <= 1.2 * 3 * SLICE_NS
+def test_pieces_are_done_until_half_of_a_slice_is_spent() -> None:
+    machine = Machine(0, 1)
+    done: list[int] = []
+
+    def work() -> Iterator[None]:
+        for piece in range(7):
+            done.append(piece)
+            machine.now += SLICE_NS / 5
+            yield
+
+    pieces, steps = work(), []
+    while len(done) < 7:
+        advance(pieces, machine.cpu_ns)
+        steps.append(len(done))
+    assert steps == [3, 6, 7]
+    advance(pieces, machine.cpu_ns)  # to its end, and no further
+    assert len(done) == 7

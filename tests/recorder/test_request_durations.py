@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mlmon_sidecar.aggregate.traffic import Traffic
 from mlmon_sidecar.recorder.durations import DURATION, FIRST_BYTE, MAX_ERRORS, Durations
 from mlmon_sidecar.records import Distribution, End, Exchange, TraceExemplar
 
@@ -26,7 +25,7 @@ def exchange(seconds: float, trace: int = 0, **changes: Any) -> Exchange:
 def counted(*exchanges: Exchange) -> dict[tuple[str, ...], Distribution]:
     """Metric and the values of its attributes to the distribution."""
     durations = Durations(lambda monotonic_ns: UNIX + monotonic_ns)
-    durations.add("v1", Traffic([(one, "v1") for one in exchanges]))
+    durations.add("v1", exchanges)
     return {(one.name, *(value for _, value in one.attributes)): one for one in durations.measurements()}
 
 

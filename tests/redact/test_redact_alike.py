@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mlmon_sidecar.redact.policy import Action, RedactionPolicy
 from mlmon_sidecar.redact.redactor import Redactor
+from mlmon_sidecar.redact.rows import _json, _rows_of, _texts_of
 
 REDACTOR = Redactor(RedactionPolicy.of("default"))
 NAMES = ("x0", "country", "comment", "amount.eur", "email", "phone", "name", "data", "ann@example.com", "<email>")
@@ -65,3 +66,31 @@ def test_the_given_columns_stay_as_they_are() -> None:
     found = REDACTOR.redact_columns({"comment": values}, Counter())
     assert found == {"comment": ["<email>"]}
     assert values == ["ann@example.com"]
+
+
+numbers = st.one_of(st.floats(), st.integers(-(2**63), 2**64 - 1), st.booleans())
+texts = st.text(st.characters(codec="utf-8"))
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda rows: st.dictionaries(
+            texts,
+            st.one_of(st.lists(numbers, min_size=rows, max_size=rows), st.lists(texts, min_size=rows, max_size=rows)),
+            min_size=1,
+            max_size=4,
+        )
+    )
+)
+def test_columns_are_written_as_their_rows_are(columns: dict[str, list[object]]) -> None:
+    assert _texts_of(columns) == list(map(_json, _rows_of(columns)))
+
+
+@pytest.mark.parametrize("values", [[None, 1], ["a", 1], [2**64, 1], [[1], [2]], ["\ud800", "a"], []])
+def test_other_columns_are_written_row_by_row(values: list[object]) -> None:
+    assert _texts_of({"a": values}) is None
+
+
+def test_a_name_that_cannot_be_written_is_left_to_the_row() -> None:
+    assert _texts_of({"\ud800": [1]}) is None
+    assert _texts_of({"50%s": [1], 'a"b': ["x,y"]}) == ['{"50%s":1,"a\\"b":"x,y"}']
