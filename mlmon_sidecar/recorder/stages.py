@@ -165,11 +165,13 @@ class Stages:
             self._settle()
 
     def _read_to_columns(self) -> Iterator[None]:
-        for group in self._decoding.columns():
-            if group is not None:
-                self._groups.append(group)
-            yield
-        self._in_columns = None
+        try:
+            for group in self._decoding.columns():
+                if group is not None:
+                    self._groups.append(group)
+                yield
+        finally:  # whatever happened: work that is over is not waited for
+            self._in_columns = None
 
     def _take_in(self) -> None:
         """Rows of one model to those that wait to be counted, and its exchanges to those that wait to be."""
@@ -263,8 +265,10 @@ class Stages:
             self._settle()
 
     def _count_taken(self, taken: Sequence[PredictionBatch]) -> Iterator[None]:
-        self._counted = yield from self._count(taken)
-        self._counting = None
+        try:
+            self._counted = yield from self._count(taken)
+        finally:
+            self._counting = None
 
     def _keep_some(self) -> None:
         """Counted rows to kept rows."""
