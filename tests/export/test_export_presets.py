@@ -69,7 +69,7 @@ def test_without_credentials_nothing_is_sent_and_the_variable_is_named(
 ) -> None:
     made = options(preset, {"GRAFANA_CLOUD_INSTANCE_ID": "12345", "DD_API_KEY": " "})
     assert not made.enabled
-    (said,) = caplog.messages
+    (said,) = [one.getMessage() for one in caplog.records if one.name == "mlmon_sidecar"]
     assert ("GRAFANA_CLOUD_API_KEY" if preset == "grafana-cloud" else "DD_API_KEY") in said and "12345" not in said
 
 
