@@ -123,13 +123,13 @@ class Handoff(_Store):
         """Take up to ``limit`` exchanges, oldest first. For the recorder's thread alone."""
         return self.drain_within(limit, sys.maxsize)[0]
 
-    def drain_within(self, limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
-        """Exchanges as ``drain`` takes them until they have ``most_bytes``, as ``size_of`` says, and how many they
-        have: the last one may go beyond."""
+    def drain_within(self, limit: int, most_bytes: int) -> tuple[list[Exchange], int, bool]:
+        """Exchanges as ``drain`` takes them, as near to ``most_bytes`` as whole ones come, where the next is as large
+        as the last; at least one. Then how many bytes they have, as ``size_of`` says, and whether there are more."""
         taken: list[Exchange] = []
-        size = 0
+        size = bytes_queued = 0
         try:
-            while len(taken) < limit and size < most_bytes:
+            while len(taken) < limit and size + bytes_queued // 2 < most_bytes:
                 exchange, bytes_queued = self._queue.popleft()
                 taken.append(Exchange._make(exchange))
                 size += bytes_queued
@@ -137,7 +137,7 @@ class Handoff(_Store):
             pass  # empty
         self._drained_bytes += size
         self._drained += len(taken)
-        return taken, size
+        return taken, size, bool(self._queue)
 
     def stats(self) -> HandoffStats:
         """A consistent reading from any thread: what is being put or taken at this moment counts as queued."""

@@ -7,7 +7,7 @@ are taken apart column by column, all rows at once; only rows that differ are ta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ MAX_COLUMNS = 4096  # of one row
 MAX_CELLS = 4_000_000  # columns x rows of one block: 32 MB of references
 FEW_CELLS = 30_000  # a block this small may be as empty as it likes
 MOST_EMPTY = 4  # cells of a larger one for each value in it: rows that share no member must not fill the memory
+PIECE_CELLS = 2_000  # looked at before others may go on: about a tenth of a millisecond
 
 DEPTH, COLUMNS, LONG_ARRAY, UNREADABLE_VALUE, BAD_ROW = (
     "depth", "columns", "long_array", "unreadable_value", "bad_row",
@@ -42,17 +43,24 @@ Block = tuple[int, Mapping[str, "Column"]]
 """So many rows, and their columns."""
 
 
-def blocks_of(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> Iterator[Block]:
-    """Columns of the rows in their order: one block where all have the same members, else few enough to stay small."""
-    uniform = _uniform(records, skipped)
+def blocks_of(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> Iterator[Block | None]:
+    """Columns of the rows in their order: one block where all have the same members, else few enough to stay small.
+
+    None: nothing yet, and a place to let others go on.
+    """
+    uniform = yield from _uniform(records, skipped)
     if uniform is not None:
         yield len(records), uniform
         return
     rows: list[Row] = []
     names: dict[str, None] = {}
-    values = 0
+    values = looked_at = 0
     for record in records:
         row = flatten(record, skipped)
+        looked_at += len(row)
+        if looked_at >= PIECE_CELLS:
+            looked_at = 0
+            yield None
         wider = names if row.keys() <= names.keys() else names | dict.fromkeys(row)
         values += len(row)
         if rows and too_wide(len(wider), len(rows) + 1, MOST_EMPTY * values):
@@ -79,11 +87,11 @@ def flatten(row: Mapping[str, object], skipped: Counter[str]) -> Row:
     return flat
 
 
-def _uniform(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> Columns | None:
-    """Columns of rows that have the same members down to the last; None for any others."""
+def _uniform(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> Generator[None, None, Columns | None]:
+    """Columns of rows that have the same members down to the last; None for any others. In pieces, as all below."""
     columns: Columns = {}
     left_out: Counter[str] = Counter()
-    if not _take_objects(records, "", columns, left_out, 1):
+    if not (yield from _take_objects(records, "", columns, left_out, 1)):
         return None
     skipped.update(left_out)
     return columns
@@ -91,7 +99,7 @@ def _uniform(records: Sequence[Mapping[str, object]], skipped: Counter[str]) -> 
 
 def _take_objects(
     rows: Sequence[Mapping[str, object]], prefix: str, columns: Columns, skipped: Counter[str], depth: int
-) -> bool:
+) -> Generator[None, None, bool]:
     """Add the columns of objects; False where they differ, or where only ``flatten`` knows what to leave out."""
     names = tuple(rows[0])
     if not names or set(map(len, rows)) != {len(names)}:
@@ -101,30 +109,46 @@ def _take_objects(
         cells = list(zip(*map(pick, rows), strict=True)) if len(names) > 1 else [tuple(map(pick, rows))]
     except KeyError:
         return False
-    return all(
-        _take_values(prefix + name, column, columns, skipped, depth) for name, column in zip(names, cells, strict=True)
-    )
+    return (yield from _take_columns([prefix + name for name in names], cells, columns, skipped, depth))
 
 
-def _take_values(name: str, column: Sequence[Any], columns: Columns, skipped: Counter[str], depth: int) -> bool:
-    kinds = set(map(type, column))
-    if kinds <= FLAT_TYPES:  # floats alone are an array from here on: nobody asks again what they are
-        columns[name] = np.array(column) if kinds == _FLOATS else list(column)
-        return len(columns) <= MAX_COLUMNS
+def _take_columns(
+    names: Sequence[str], cells: Sequence[Sequence[Any]], columns: Columns, skipped: Counter[str], depth: int
+) -> Generator[None, None, bool]:
+    looked_at = len(names) * len(cells[0])  # to take them apart was half of the work
+    for name, column in zip(names, cells, strict=True):
+        if looked_at >= PIECE_CELLS:
+            looked_at = 0
+            yield
+        looked_at += len(column)
+        kinds = set(map(type, column))
+        if kinds <= FLAT_TYPES:  # floats alone are an array from here on: nobody asks again what they are
+            columns[name] = np.array(column) if kinds == _FLOATS else list(column)
+            if len(columns) > MAX_COLUMNS:
+                return False
+        elif not (yield from _take_nested(name, column, kinds, columns, skipped, depth)):
+            return False
+    return True
+
+
+def _take_nested(
+    name: str, column: Sequence[Any], kinds: set[type], columns: Columns, skipped: Counter[str], depth: int
+) -> Generator[None, None, bool]:
     if depth >= MAX_DEPTH:
         return False
     if kinds == {dict}:
-        return _take_objects(column, f"{name}.", columns, skipped, depth + 1)
+        return (yield from _take_objects(column, f"{name}.", columns, skipped, depth + 1))
     if kinds != {list}:
         return False
     widths = set(map(len, column))
     if min(widths) > MAX_ARRAY:
         skipped[LONG_ARRAY] += len(column)
         return True
-    return len(widths) == 1 and all(
-        _take_values(f"{name}.{at}", part, columns, skipped, depth + 1)
-        for at, part in enumerate(zip(*column, strict=True))
-    )
+    if len(widths) > 1:
+        return False
+    cells = list(zip(*column, strict=True))
+    names = [f"{name}.{at}" for at in range(len(cells))]
+    return not cells or (yield from _take_columns(names, cells, columns, skipped, depth + 1))
 
 
 def _flatten_into(flat: Row, name: str, value: object, depth: int, skipped: Counter[str]) -> None:

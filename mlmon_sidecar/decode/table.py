@@ -62,14 +62,18 @@ class Table:
         yield None
         hidden = None if options.id is None else options.id.member
         start = 0
-        for rows, columns in _parts(self._blocks(skipped)):
+        for block in _parts(self._blocks(skipped)):
+            if block is None:
+                yield None
+                continue
+            rows, columns = block
             shown = {name: column for name, column in columns.items() if name != hidden}
             yield None
             features = derived(shown, options.text, skipped, options.embedder)
             yield _cut(whole, start, start + rows, features)
             start += rows
 
-    def _blocks(self, skipped: Counter[str]) -> Iterator[Block]:
+    def _blocks(self, skipped: Counter[str]) -> Iterator[Block | None]:
         run: list[Mapping[str, object]] = []
         for member in self._members:
             if member.records:
@@ -108,12 +112,15 @@ class Table:
         )
 
 
-def _parts(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Neighbours joined, as long as the union of their columns stays small."""
+def _parts(blocks: Iterable[Block | None]) -> Iterator[Block | None]:
+    """Neighbours joined, as long as the union of their columns stays small. None goes through."""
     members: list[Block] = []
     names: dict[str, None] = {}
     rows = cells = 0
     for block in blocks:
+        if block is None:
+            yield None
+            continue
         cells += block[0] * len(block[1])
         wider = names if block[1].keys() <= names.keys() else names | dict.fromkeys(block[1])
         if members and too_wide(len(wider), rows + block[0], 3 * cells // 2):

@@ -66,9 +66,7 @@ class Decoding:
 
     def drain(self) -> tuple[list[Exchange], int]:
         """Exchanges for one step, and their bytes. ``queued`` says afterwards whether there may be more."""
-        limit = self._pace.units
-        taken, size = self._handoff.drain_within(MAX_EXCHANGES, limit)
-        self.queued = len(taken) == MAX_EXCHANGES or size >= limit
+        taken, size, self.queued = self._handoff.drain_within(MAX_EXCHANGES, self._pace.units)
         return taken, size
 
     def read(self, exchanges: list[Exchange], size: int) -> None:

@@ -63,6 +63,22 @@ def test_drain_gives_exchanges_in_order_and_no_more_than_asked() -> None:
     assert handoff.stats() == HandoffStats(5, 0, 5, 0, 0)
 
 
+def test_drain_within_bytes_ends_at_the_nearest_exchange_and_says_whether_there_are_more() -> None:
+    handoff, one = Handoff(), size_of(flat())
+    for number in range(10):
+        assert handoff.put(flat(number))
+    found = []
+    for most_bytes in (1, one, one + one // 2, 2 * one + 3 * one // 4, 100 * one):
+        taken, size, more = handoff.drain_within(64, most_bytes)
+        assert size == len(taken) * one
+        found.append((len(taken), more))
+    assert found == [(1, True), (1, True), (1, True), (3, True), (4, False)]
+    assert handoff.drain_within(64, one) == ([], 0, False)
+    assert handoff.put(flat(10)) and handoff.put(flat(11))
+    assert handoff.drain_within(1, 100 * one)[1:] == (one, True)
+    assert handoff.drain_within(1, 100 * one)[1:] == (one, False), "nothing is left, though as many came as were asked"
+
+
 def test_ten_times_too_much_on_one_loop_is_counted_exactly() -> None:
     handoff = Handoff(max_items=100)
 

@@ -206,7 +206,7 @@ def test_the_first_flush_registers_and_the_next_hold_everything_once(served: Ser
     served.drain()
     assert served.recorder.flush()
     first, second, third = served.hub.taken
-    assert (first.seq, first.panes, first.rows.rows, first.counters) == (1, (), (), {})
+    assert (first.seq, first.panes, list(first.rows.rows), first.counters) == (1, (), [], {})
     assert first.complete_through == {"m": -1, "n": -1}
     assert [f.seq for f in served.hub.taken] == [1, 2, 3] and len({f.recorder_id for f in served.hub.taken}) == 1
     assert sorted(served.hub.ids()) == sorted(f"p{n}" for n in range(42))
@@ -357,7 +357,7 @@ def test_exchanges_in_hand_hold_the_minute_back(served: Served, monkeypatch: pyt
     seen: list[int] = []
     drain = served.handoff.drain_within
 
-    def drain_and_flush(limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
+    def drain_and_flush(limit: int, most_bytes: int) -> tuple[list[Exchange], int, bool]:
         taken = drain(limit, most_bytes)
         thread = threading.Thread(target=served.recorder.flush)
         thread.start()
@@ -678,7 +678,7 @@ def test_the_thread_outlives_a_fault_anywhere(monkeypatch: pytest.MonkeyPatch) -
     raised = threading.Event()
     drain = Handoff.drain_within
 
-    def broken(self: Handoff, limit: int, most_bytes: int) -> tuple[list[Exchange], int]:
+    def broken(self: Handoff, limit: int, most_bytes: int) -> tuple[list[Exchange], int, bool]:
         if not raised.is_set():
             raised.set()
             raise MemoryError
