@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import os
 import threading
 import time
@@ -236,6 +237,7 @@ class MonitoredProcess(_Gate):
                     return
                 self._worker = worker
             worker.start()
+            gc.collect()  # what was loaded is looked at once now, and not for a tenth of a second while requests wait
         except Exception as error:  # The host serves on; what is captured meanwhile is bounded and counted.
             self._start_problem = str(error) if isinstance(error, MlmonError) else type(error).__name__
             logger.error("mlmon: not recording: %s", self._start_problem)
