@@ -10,6 +10,9 @@ sleep; so every hold longer than a tick shows, a tick too short at most. What el
 the same core, a timer that is late) shows as well: the same probe without the recorder says how much that is. Holds are
 those delays that are longer than the probe's own median tick; fewer than the recorder's steps show when many are
 shorter.
+
+On a machine that others use too, a hold that is interrupted from outside looks long. So the recorder's processor time
+from one rest to the next is told as well: it holds the interpreter for no more than that.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from recording import BytesHub
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.clock import SystemClock
 from mlmon_sidecar.recorder import RecordedModel, Recorder
+from mlmon_sidecar.recorder import recorder as its_module
 from mlmon_sidecar.records import Exchange
 from mlmon_sidecar.telemetry import Telemetry
 
@@ -57,6 +61,33 @@ class Probe:
             begun = now()
             sleep(TICK_SECONDS)
             note(1000 * (now() - begun - TICK_SECONDS))
+
+
+class Rests(threading.Event):
+    """Stands where the recorder rests (``time.sleep``, and the event that it waits for), and notes how much processor
+    time it took since it last did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worked: list[float] = []  # ms
+        self._went_on = 0
+
+    def sleep(self, seconds: float) -> None:
+        self._note()
+        time.sleep(seconds)
+        self._went_on = time.thread_time_ns()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._note()
+        ended = super().wait(timeout)
+        self._went_on = time.thread_time_ns()
+        return ended
+
+    def _note(self) -> None:
+        self.worked.append((time.thread_time_ns() - self._went_on) / 1e6)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
 
 
 def feed(handoff: Handoff | None, exchanges: list[Exchange], rate: float, seconds: float) -> None:
@@ -98,12 +129,21 @@ def main() -> None:
     handoff, telemetry = Handoff(), Telemetry()
     models = {MODEL: RecordedModel(OPTIONS, layout, REDACTOR)}
     recorder = Recorder(models, handoff, BytesHub(), SystemClock(), telemetry)
+    rests = Rests()
+    its_module.time = recorder._stopping = rests  # type: ignore[assignment]
     recorder.start()
     feed(handoff, exchanges, said.rate, 2.0)  # until it knows how much fits into a step
+    rests.worked.clear()
     with Probe() as probe:
         feed(handoff, exchanges, said.rate, said.seconds)
+    worked = [ms for ms in rests.worked if ms > EDGE_MS]
     recorder.stop()
     tell("with recorder", probe.delays, said.seconds)
+    cuts = statistics.quantiles(worked, n=1000)
+    print(
+        f"recorder's own processor time from one rest to the next, {len(worked) / said.seconds:,.0f} a second"
+        f"   ms: p50 {cuts[499]:.2f}  p99 {cuts[989]:.2f}  p99.9 {cuts[998]:.2f}  max {max(worked):.2f}"
+    )
     counts = telemetry.snapshot()
     print(f"rows recorded {counts['rows.decoded']:,} of {int(said.rate * (said.seconds + 2)) * said.rows:,}")
 

@@ -2,6 +2,7 @@
 
 python -m benchmarks.overhead                    # about five minutes
 python -m benchmarks.overhead --rounds 9 --only raw
+python -m benchmarks.overhead --rounds 60 --share .3    # shorter rounds, and more of them: for a machine in use
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class Measured:
         if self._told.recv() != "ready":
             raise RuntimeError(f"{self.name} did not start")
 
-    def round(self, payload: str) -> Cost:
-        self._told.send(("round", payload))
+    def round(self, payload: str, share: float) -> Cost:
+        self._told.send(("round", payload, share))
         return self._told.recv()  # type: ignore[no-any-return]
 
     def profile(self, payload: str) -> dict[str, float]:
-        self._told.send(("profile", payload))
+        self._told.send(("profile", payload, 1.0))
         return self._told.recv()  # type: ignore[no-any-return]
 
     def abandon(self) -> None:
@@ -56,31 +57,38 @@ class Measured:
 
     def close(self) -> None:
         """Raises ``RuntimeError`` where something was not recorded."""
-        self._told.send(("stop", ""))
+        self._told.send(("stop", "", 1.0))
         verdict = self._told.recv()
         self._process.join(30)
         if verdict != "recorded":
             raise RuntimeError(f"{self.name}: {verdict}")
 
 
-def measure(framework: str, names: Sequence[str], rounds: int) -> tuple[Costs, dict[str, float]]:
-    """The costs of every variant, one a round, and the profile of everything on (of rows)."""
+def measure(
+    framework: str, names: Sequence[str], rounds: int, payloads: Sequence[str], share: float
+) -> tuple[Costs, dict[str, float]]:
+    """The costs of every variant, one a round, and the profile of everything on (of rows).
+
+    ``share``: of the usual number of requests, in each round.
+    """
     running = [Measured(name, framework) for name in ("bare", *names)]
     try:
-        return _rounds(running, rounds)
+        return _rounds(running, rounds, payloads, share)
     finally:
         for process in running:
             process.abandon()
 
 
-def _rounds(running: Sequence[Measured], rounds: int) -> tuple[Costs, dict[str, float]]:
+def _rounds(
+    running: Sequence[Measured], rounds: int, payloads: Sequence[str], share: float
+) -> tuple[Costs, dict[str, float]]:
     for process in running:
         process.ready()
     costs: Costs = defaultdict(list)
     for number in range(rounds):
-        for payload in PAYLOADS:
+        for payload in payloads:
             for process in running if number % 2 == 0 else reversed(running):
-                costs[process.name, payload].append(process.round(payload))
+                costs[process.name, payload].append(process.round(payload, share))
     profile: dict[str, float] = {}
     for process in running:
         if process.name == "mlmon, everything on":
@@ -94,15 +102,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31, help="rounds of every variant")
     parser.add_argument("--only", choices=FRAMEWORKS, help="one framework")
     parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
+    parser.add_argument("--payloads", default="", help=f"only these, by commas: {','.join(PAYLOADS)}")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the usual requests in a round; below .1 caches stay cold"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     said = parser.parse_args()
     wanted = said.variants.split(",")
     chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
+    payloads = [name for name in PAYLOADS if not said.payloads or name in said.payloads.split(",")]
     how = f"{said.rounds} interleaved rounds, medians of the differences within a round"
     written = [f"Python {platform.python_version()}; {how}.\n"]
     for framework in (said.only,) if said.only else FRAMEWORKS:
         names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
-        costs, profile = measure(framework, names, said.rounds)
+        costs, profile = measure(framework, names, said.rounds, payloads, said.share)
         print(text(framework, costs))
         print(ratios(costs))
         if profile:

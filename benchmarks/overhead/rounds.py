@@ -24,7 +24,7 @@ class Cost(NamedTuple):
 
 
 def serve(name: str, framework: str, told: Connection) -> None:
-    """Answer ``("round", payload)`` with a ``Cost``, until told to stop; then say whether all was recorded.
+    """Answer ``("round", payload, share)`` with a ``Cost``, until told to stop; then say whether all was recorded.
 
     A process is one variant: the interpreter adapts the code of application and framework to what calls it.
     """
@@ -40,10 +40,10 @@ def serve(name: str, framework: str, told: Connection) -> None:
         spend(payload, WARM_UP)
     told.send("ready")
     while True:
-        order, payload = told.recv()
+        order, payload, share = told.recv()
         if order == "stop":
             break
-        requests = PAYLOADS[payload].per_round
+        requests = max(BURSTS, int(PAYLOADS[payload].per_round * share) // BURSTS * BURSTS)
         if order == "profile":
             with Profile() as profile:
                 spend(payload, requests)

@@ -40,36 +40,43 @@ def _differences(costs: Costs, key: tuple[str, str]) -> list[Cost]:
     return [Cost(ours.loop - bare.loop, ours.total - bare.total) for ours, bare in pairs]
 
 
+def _payloads(costs: Costs) -> list[str]:
+    """That were measured, in their order."""
+    return [payload for payload in PAYLOADS if ("bare", payload) in costs]
+
+
 def _rows(costs: Costs) -> list[tuple[str, list[float]]]:
-    found = added(costs)
+    found, payloads = added(costs), _payloads(costs)
     return [
-        (name, [getattr(found[name, payload], head) for head in HEADS for payload in PAYLOADS])
+        (name, [getattr(found[name, payload], head) for head in HEADS for payload in payloads])
         for name in VARIANTS
-        if (name, "row") in found
+        if (name, payloads[0]) in found
     ]
 
 
 def text(framework: str, costs: Costs) -> str:
-    columns = "".join(f"{payload:>9}" for payload in PAYLOADS)
+    payloads = _payloads(costs)
+    width = 9 * len(payloads)
+    columns = "".join(f"{payload:>9}" for payload in payloads)
     lines = [
         f"\n{framework}: microseconds of CPU added to a request",
         f"row: 10 features; batch: 16 rows of {FEATURES}, {KILOBYTES:.0f} KB of JSON; stream: {CHUNKS} chunks",
-        f"{'':<36}{'event loop':>27}   {'whole process':>27}",
+        f"{'':<36}{'event loop':>{width}}   {'whole process':>{max(width, 13)}}",
         f"{'':<36}{columns}   {columns}",
     ]
     for name, figures in _rows(costs):
         cells = [f"{figure:9.1f}" for figure in figures]
-        lines.append(f"{name:<36}{''.join(cells[:3])}   {''.join(cells[3:])}")
+        lines.append(f"{name:<36}{''.join(cells[: len(payloads)])}   {''.join(cells[len(payloads) :])}")
     lines.append("95 % intervals on the event loop")
     ranges = intervals(costs)
     for name, _ in _rows(costs):
-        cells = ["{:.1f} to {:.1f}".format(*ranges[name, payload]) for payload in PAYLOADS]
+        cells = ["{:.1f} to {:.1f}".format(*ranges[name, payload]) for payload in payloads]
         lines.append(f"{name:<36}{''.join(f'{cell:>20}' for cell in cells)}")
     return "\n".join(lines)
 
 
 def markdown(framework: str, costs: Costs) -> str:
-    names = [*PAYLOADS]
+    names = _payloads(costs)
     lines = [
         f"| added to a request on {framework}, µs of CPU | "
         + " | ".join([*(f"loop, {name}" for name in names), *(f"total, {name}" for name in names)])
@@ -83,16 +90,16 @@ def markdown(framework: str, costs: Costs) -> str:
 
 def ratios(costs: Costs) -> str:
     """The two comparisons that matter, within one run."""
-    found = added(costs)
+    found, payloads = added(costs), _payloads(costs)
     lines = []
     for ours in ("mlmon, tap alone", "mlmon, everything on"):
         for other in ("minimal capture", "prometheus-fastapi-instrumentator"):
-            if (ours, "row") not in found or (other, "row") not in found:
+            if (ours, payloads[0]) not in found or (other, payloads[0]) not in found:
                 continue
             for head in HEADS if "everything" in ours else HEADS[:1]:
                 cells = [
                     f"{payload} {getattr(found[ours, payload], head) / getattr(found[other, payload], head):.3f}"
-                    for payload in PAYLOADS
+                    for payload in payloads
                 ]
                 lines.append(f"{ours} / {other}, {head}: {', '.join(cells)}")
     return "\n".join(lines)
