@@ -33,7 +33,7 @@ import uuid_utils
 
 from mlmon_sidecar.client import FeedbackClient, Label
 from mlmon_sidecar.errors import FeedbackError
-from mlmon_sidecar.records import Flush, KeptRow, RedactedRows
+from mlmon_sidecar.records import Flush, KeptRow, KeptRows, RedactedRows
 from mlmon_sidecar.records import Label as StoredLabel
 from mlmon_sidecar.store import open_store
 
@@ -74,7 +74,9 @@ def predict(url: str, count: int) -> list[str]:
                     "{}",
                 )
             )
-        store.commit_flush(Flush("r", seq, (), RedactedRows(tuple(rows), {}), {}, {}, NOW_NS, False, "b:1"), NOW_NS)
+        store.commit_flush(
+            Flush("r", seq, (), RedactedRows(KeptRows.of(rows), {}), {}, {}, NOW_NS, False, "b:1"), NOW_NS
+        )
     store.close()
     return ids
 

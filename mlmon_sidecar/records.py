@@ -7,10 +7,10 @@ Importing this module loads neither numpy nor OpenTelemetry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -218,11 +218,55 @@ class KeptRow(NamedTuple):
     features: str  # JSON object of the features named in store_features; "{}" by default
 
 
+class KeptRows(Sequence[KeptRow]):
+    """Kept rows column by column: thousands wait at a time, and what waits as an object for each row is walked over by
+    every full garbage collection, with all threads at a stand."""
+
+    __slots__ = ("columns",)
+    __hash__ = None  # type: ignore[assignment]  # columns are lists as a rule
+
+    def __init__(self, columns: Iterable[Sequence[Any]] = ((),) * len(KeptRow._fields)) -> None:
+        """``columns``: in the order of ``KeptRow``'s fields, each (rows,)."""
+        self.columns = tuple(columns)
+
+    @classmethod
+    def of(cls, rows: Iterable[KeptRow]) -> KeptRows:
+        columns = list(zip(*rows, strict=True))
+        return cls(columns) if columns else cls()
+
+    def column(self, name: str) -> Sequence[Any]:
+        return self.columns[KeptRow._fields.index(name)]
+
+    def picked(self, at: Sequence[int]) -> KeptRows:
+        """The rows at these places, in their order."""
+        return KeptRows([column[row] for row in at] for column in self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __iter__(self) -> Iterator[KeptRow]:
+        return map(KeptRow._make, zip(*self.columns, strict=True))
+
+    @overload
+    def __getitem__(self, at: int) -> KeptRow: ...
+    @overload
+    def __getitem__(self, at: slice) -> KeptRows: ...
+    def __getitem__(self, at: int | slice) -> KeptRow | KeptRows:
+        chosen = (column[at] for column in self.columns)
+        return KeptRows(chosen) if isinstance(at, slice) else KeptRow._make(chosen)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeptRows) and list(map(list, self.columns)) == list(map(list, other.columns))
+
+    def __repr__(self) -> str:
+        return f"KeptRows.of({list(self)!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class RedactedRows:
     """Rows that passed the redactor. Only ``mlmon_sidecar.redact`` makes them: a privacy rule as a type."""
 
-    rows: tuple[KeptRow, ...] = ()
+    rows: KeptRows = field(default_factory=KeptRows)
     redactions: Mapping[str, int] = field(default_factory=dict)  # entity -> matches replaced
 
 

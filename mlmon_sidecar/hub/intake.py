@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
 
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import WireError
 from mlmon_sidecar.hub.label_privacy import LabelPrivacy
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.interfaces import Clock
-from mlmon_sidecar.records import MINUTE_NS, DropReason, Flush, FlushReceipt, KeptRow, Label, LabelReceipt, Pane
+from mlmon_sidecar.records import MINUTE_NS, DropReason, Flush, FlushReceipt, Label, LabelReceipt, Pane
 from mlmon_sidecar.store import Store
 from mlmon_sidecar.store.label_rules import LabelRule
 from mlmon_sidecar.telemetry import Telemetry
 
 AHEAD_MINUTES = 2  # clocks of one fleet may differ by so much; a pane dated later is not taken
-_EVENT_NS = itemgetter(KeptRow._fields.index("event_ns"))
 LAYOUTS_KNOWN = 1_024  # sizes remembered of layouts that recorders brought
 
 
@@ -68,8 +66,9 @@ class Intake:
         last = now_ns // MINUTE_NS + AHEAD_MINUTES
         panes = tuple(pane for pane in flush.panes if pane.key.minute <= last)
         rows = flush.rows.rows
-        if max(map(_EVENT_NS, rows), default=0) // MINUTE_NS > last:
-            rows = tuple(row for row in rows if row.event_ns // MINUTE_NS <= last)
+        times = rows.column("event_ns")
+        if max(times, default=0) // MINUTE_NS > last:
+            rows = rows.picked([at for at, event_ns in enumerate(times) if event_ns // MINUTE_NS <= last])
         lost: Mapping[str, int] = {
             names.PANES_DROPPED_PREFIX: len(flush.panes) - len(panes),
             names.ROWS_DROPPED_PREFIX: len(flush.rows.rows) - len(rows),

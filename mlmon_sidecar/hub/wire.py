@@ -1,8 +1,8 @@
 """What recorder and hub say to each other, as bytes, and back.
 
 A message is ``b"MLMN", u16 version, u16 kind, u32 header length``, a JSON header, and for a flush the packed vectors
-and samples of its panes in the order of the header. Everything little-endian. Rows and panes go by position: another
-field means another ``WIRE_VERSION``.
+and samples of its panes in the order of the header. Everything little-endian. Rows go by columns, panes by position:
+another field means another ``WIRE_VERSION``.
 
 Decoding trusts nothing: declared lengths are compared with what is there before anything is allocated, every field
 has its type checked, and whatever is wrong raises ``WireError``, which holds no byte of the message.
@@ -11,7 +11,7 @@ has its type checked, and whatever is wrong raises ``WireError``, which holds no
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import NoneType
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from mlmon_sidecar.records import (
     FlushReceipt,
     FlushStatus,
     HeldBaseline,
-    KeptRow,
+    KeptRows,
     Label,
     LabelReceipt,
     LabelStatus,
@@ -76,7 +76,7 @@ __all__ = [
     "encode_vector",
 ]  # fmt: skip
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 16 * 1024 * 1024  # about 50,000 kept rows; as Python objects JSON takes up to 25 times its bytes
 MAX_PANES = 16_384  # of one flush
@@ -96,7 +96,6 @@ _PANE = (_TEXT, _TEXT, _TEXT, _TEXT, _INT, _INT, _INT)  # the key, bytes of the 
 _LABEL = (_TEXT, _TEXT, _INT, _TEXT, _TEXT, frozenset({float, int}))
 _RECEIPT = (_TEXT, _TEXT, _TEXT)
 
-Record = TypeVar("Record", KeptRow, Label)
 Status = TypeVar("Status", BaselineState, FlushStatus, LabelStatus)
 
 
@@ -134,7 +133,7 @@ def encode_flush(flush: Flush) -> bytes:
         "recorder_id": flush.recorder_id,
         "seq": flush.seq,
         "panes": panes,
-        "rows": [list(row) for row in flush.rows.rows],
+        "rows": flush.rows.rows.columns,
         "redactions": flush.rows.redactions,
         "counters": flush.counters,
         "complete_through": flush.complete_through,
@@ -148,7 +147,7 @@ def encode_flush(flush: Flush) -> bytes:
 def decode_flush(data: bytes | bytearray) -> Flush:
     """Vectors are (n,) int64. Whether n is the layout's size is for the hub to check."""
     header, body = _open(Kind.FLUSH, data)
-    rows = RedactedRows(tuple(_records(KeptRow, header, "rows", _KEPT_ROW)), _integers(header, "redactions"))
+    rows = RedactedRows(KeptRows(_columns(header, "rows", _KEPT_ROW)), _integers(header, "redactions"))
     return Flush(
         recorder_id=_field(header, "recorder_id", _TEXT),
         seq=_field(header, "seq", _INT),
@@ -178,7 +177,7 @@ def encode_labels(labels: Sequence[Label], key: str = "") -> bytes:
 def decode_labels(data: bytes | bytearray) -> tuple[list[Label], str]:
     """Labels, and the key of their request."""
     header = _open_header(Kind.LABELS, data)
-    return _records(Label, header, "labels", _LABEL), _field(header, "key", _TEXT)
+    return [Label(*item) for item in _tuples(header, "labels", _LABEL)], _field(header, "key", _TEXT)
 
 
 def encode_label_receipts(receipts: Sequence[LabelReceipt]) -> bytes:
@@ -337,10 +336,22 @@ def _tuples(header: Mapping[str, Any], name: str, shape: Sequence[_Types]) -> li
     return items
 
 
-def _records(
-    make: Callable[..., Record], header: Mapping[str, Any], name: str, shape: Sequence[_Types]
-) -> list[Record]:
-    return [make(*item) for item in _tuples(header, name, shape)]
+def _columns(header: Mapping[str, Any], name: str, shape: Sequence[_Types]) -> list[list[Any]]:
+    """As long as each other, and every item of its column's types."""
+    columns = header.get(name)
+    if type(columns) is not list or len(columns) != len(shape) or any(type(column) is not list for column in columns):
+        raise _malformed(f"has no valid {name}")
+    if len(set(map(len, columns))) != 1 or not all(map(_all_fit, columns, shape)):
+        raise _malformed(f"has no valid {name}")
+    return columns
+
+
+def _all_fit(column: list[Any], kinds: _Types) -> bool:
+    found = set(map(type, column))
+    if int not in found:
+        return found <= kinds
+    integers = column if len(found) == 1 else [item for item in column if type(item) is int]
+    return found <= kinds and _fits(min(integers), kinds) and _fits(max(integers), kinds)
 
 
 def _status(statuses: type[Status], text: str) -> Status:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.errors import HubUnavailable, WireError
 from mlmon_sidecar.interfaces import Clock, HubClient
-from mlmon_sidecar.records import DropReason, Flush, FlushStatus, KeptRow, Pane, RedactedRows
+from mlmon_sidecar.records import DropReason, Flush, FlushStatus, KeptRows, Pane, RedactedRows
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_RENEWALS = 3  # fresh identities in one delivery: a hub that forgets each at once gets no fourth
@@ -27,7 +27,7 @@ class Contents(NamedTuple):
     """What goes into one flush."""
 
     panes: tuple[Pane, ...]
-    rows: tuple[KeptRow, ...]
+    rows: KeptRows
     counters: Mapping[str, int]
     through: Mapping[str, int]
     more: bool  # another has to follow at once
@@ -106,7 +106,7 @@ class Flushing:
 
     def _registration(self) -> Flush:
         self._seq = 1
-        return self._flush(Contents((), (), {}, dict.fromkeys(self._models, -1), more=False), closing=False)
+        return self._flush(Contents((), KeptRows(), {}, dict.fromkeys(self._models, -1), more=False), closing=False)
 
     def _freeze(self, contents: Contents, closing: bool) -> None:
         self._seq += 1

@@ -30,7 +30,7 @@ from mlmon_sidecar.recorder.telling import prediction_event
 from mlmon_sidecar.recorder.versions import OTHER_VERSION, Versions
 from mlmon_sidecar.recorder.violations import Violations
 from mlmon_sidecar.recorder.waiting import Waiting
-from mlmon_sidecar.records import DropReason, Exchange, KeptRow, Pane, PredictionBatch, RedactedRows
+from mlmon_sidecar.records import DropReason, Exchange, KeptRows, Pane, PredictionBatch, RedactedRows
 from mlmon_sidecar.redact.redactor import Redactor
 from mlmon_sidecar.redact.rows import Redaction
 from mlmon_sidecar.redact.sampling import keep_rows
@@ -350,7 +350,7 @@ class Stages:
         self._waiting.keep(kept)
         self._tell(kept)
 
-    def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> Sequence[KeptRow]:
+    def _redacted(self, model: RecordedModel, batch: PredictionBatch) -> KeptRows:
         counted_only = batch.version in model.shadow
         keep = [] if counted_only else keep_rows(batch.prediction_ids, batch.exemplar, model.keep)
         kept, failed = model.redactor.redact_batch(batch, model.store_features, keep) if any(keep) else NOTHING_KEPT
@@ -362,7 +362,7 @@ class Stages:
             self._telemetry.add(names.REDACTIONS_PREFIX + entity, matches)
         return kept.rows
 
-    def _tell(self, rows: Sequence[KeptRow]) -> None:
+    def _tell(self, rows: KeptRows) -> None:
         if self._telling is None:
             return
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
+from typing import Any
 
 from mlmon_sidecar import telemetry as names
-from mlmon_sidecar.records import DropReason, KeptRow, Pane
+from mlmon_sidecar.records import DropReason, KeptRow, KeptRows, Pane
 from mlmon_sidecar.telemetry import Telemetry
 
 MAX_ROW_BYTES = 32 * 1024 * 1024  # while no hub answers; beyond it new rows are counted and dropped
@@ -17,17 +17,25 @@ FLUSH_ROWS = 512  # of one flush: they become bytes in one call that holds the i
 FLUSH_BYTES = 4 * 1024 * 1024  # of rows in one flush
 FLUSH_PANES = 1_024
 ROW_BYTES = 320  # ids, times and figures of one kept row
-_TEXTS = [itemgetter(KeptRow._fields.index(name)) for name in ("features", "alias", "predicted", "segment")]
+_TEXTS = ("features", "alias", "predicted", "segment")
 
 
 class _Bundle:
     """The rows of one flush."""
 
-    __slots__ = ("rows", "size")
+    __slots__ = ("columns", "size")
 
     def __init__(self) -> None:
-        self.rows: list[KeptRow] = []
+        self.columns: tuple[list[Any], ...] = tuple([] for _ in KeptRow._fields)
         self.size = 0  # bytes
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def add(self, rows: KeptRows, size: int) -> None:
+        for column, more in zip(self.columns, rows.columns, strict=True):
+            column += more
+        self.size += size
 
 
 class Waiting:
@@ -44,26 +52,26 @@ class Waiting:
     def panes(self) -> int:
         return len(self._panes)
 
-    def keep(self, rows: Sequence[KeptRow]) -> None:
+    def keep(self, rows: KeptRows) -> None:
         kept = 0
         while kept < len(rows) and self.row_bytes < MAX_ROW_BYTES:
-            kept += self._keep_some(rows[kept:])
+            kept += self._keep_some(rows[kept:] if kept else rows)
         self._telemetry.rows_dropped(len(rows) - kept, DropReason.HUB_UNREACHABLE)
         self._telemetry.add(names.ROWS_KEPT, kept)
 
-    def _keep_some(self, rows: Sequence[KeptRow]) -> int:
+    def _keep_some(self, rows: KeptRows) -> int:
         """The first of the rows into one bundle, as many as have room there: at least one, mostly all."""
-        if not self._bundles or len(self._bundles[-1].rows) >= FLUSH_ROWS:
+        if not self._bundles or len(self._bundles[-1]) >= FLUSH_ROWS:
             self._bundles.append(_Bundle())
-        some = rows[: FLUSH_ROWS - len(self._bundles[-1].rows)]
+        room = FLUSH_ROWS - len(self._bundles[-1])
+        some = rows if len(rows) <= room else rows[:room]
         size = rows_bytes(some)
         while len(some) > 1 and self._exceeds(size):
             some = some[: len(some) // 2]
             size = rows_bytes(some)
-        if self._bundles[-1].rows and self._bundles[-1].size + size > FLUSH_BYTES:
+        if len(self._bundles[-1]) and self._bundles[-1].size + size > FLUSH_BYTES:
             self._bundles.append(_Bundle())
-        self._bundles[-1].rows += some
-        self._bundles[-1].size += size
+        self._bundles[-1].add(some, size)
         self.row_bytes += size
         return len(some)
 
@@ -73,12 +81,12 @@ class Waiting:
     def add(self, panes: Sequence[Pane]) -> None:
         self._panes += panes
 
-    def take(self) -> tuple[tuple[Pane, ...], tuple[KeptRow, ...], bool]:
+    def take(self) -> tuple[tuple[Pane, ...], KeptRows, bool]:
         """What goes into one flush, and whether there is more."""
-        rows: tuple[KeptRow, ...] = ()
+        rows = KeptRows()
         if self._bundles:
             bundle = self._bundles.popleft()
-            rows = tuple(bundle.rows)
+            rows = KeptRows(bundle.columns)
             self.row_bytes -= bundle.size
         panes, self._panes = tuple(self._panes[:FLUSH_PANES]), self._panes[FLUSH_PANES:]
         return panes, rows, bool(self._bundles or self._panes)
@@ -103,6 +111,6 @@ class Waiting:
         del self._panes[:surplus]
 
 
-def rows_bytes(rows: Sequence[KeptRow]) -> int:
+def rows_bytes(rows: KeptRows) -> int:
     """What kept rows cost here, and about what they cost on their way."""
-    return ROW_BYTES * len(rows) + sum(sum(map(len, filter(None, map(text, rows)))) for text in _TEXTS)
+    return ROW_BYTES * len(rows) + sum(sum(map(len, filter(None, rows.column(name)))) for name in _TEXTS)

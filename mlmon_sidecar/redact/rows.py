@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from mlmon_sidecar.records import KeptRow, PredictionBatch, RedactedRows
+from mlmon_sidecar.records import KeptRows, PredictionBatch, RedactedRows
 
 if TYPE_CHECKING:
     from mlmon_sidecar.records import FloatVector
@@ -21,7 +20,6 @@ NO_FEATURES = "{}"
 _NUMBERS = frozenset({int, float, bool})
 _TEXTS = frozenset({str})
 _UNTRACED = (0, 0)
-_kept_row = partial(tuple.__new__, KeptRow)  # what ``KeptRow._make`` does, without a frame for each row
 
 
 class Redaction(NamedTuple):
@@ -47,13 +45,13 @@ class RowRedactor:
         if None in columns[-1]:
             there = [text is not None for text in columns[-1]]
             columns = [list(compress(column, there)) for column in columns]
-        rows = tuple(map(_kept_row, zip(*columns, strict=True)))
+        rows = KeptRows(columns)
         return Redaction(RedactedRows(rows, dict(counts)), len(kept) - len(rows))
 
     def _columns(
         self, batch: PredictionBatch, store_features: frozenset[str], kept: Sequence[int], counts: Counter[str]
     ) -> list[Sequence[object]]:
-        """The fields of ``KeptRow`` in their order, each (kept rows,)."""
+        """As ``KeptRows`` has them."""
         rows = len(kept)
         event_ns, score, confidence = batch.event_ns, batch.score, batch.confidence
         if rows < batch.rows:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlmon_sidecar.records import Flush, FlushReceipt, FlushStatus, Incident, KeptRow, Pane, PaneKey
+from mlmon_sidecar.records import Flush, FlushReceipt, FlushStatus, Incident, KeptRows, Pane, PaneKey
 from mlmon_sidecar.statistics.packing import decode_samples, decode_vector, encode_samples, encode_vector
 from mlmon_sidecar.store.contract import Point, StoredPane
 from mlmon_sidecar.store.losses import losses_in
-from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, clean, columns, packed_columns, rows_of, write, write_all
+from mlmon_sidecar.store.postgres_sql import DAY_NS, EACH, clean, columns, packed, rows_of, write, write_all
 from mlmon_sidecar.store.rows import INCIDENT_COLUMNS, incident_row, json_text
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def insert_flush(db: psycopg.Connection[Any], flush: Flush, seen_ns: int) -> Non
         )
 
 
-def _insert_predictions(db: psycopg.Connection[Any], rows: Sequence[KeptRow]) -> None:
+def _insert_predictions(db: psycopg.Connection[Any], rows: KeptRows) -> None:
     if rows:
-        write(db, _PREDICTIONS, packed_columns(rows))
+        write(db, _PREDICTIONS, list(map(packed, rows.columns)))
 
 
 def _add_counters(db: psycopg.Connection[Any], counters: Mapping[str, int]) -> None:

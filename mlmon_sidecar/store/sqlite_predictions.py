@@ -5,36 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 
 import apsw
 import orjson
 
-from mlmon_sidecar.records import KeptRow
+from mlmon_sidecar.records import KeptRow, KeptRows
 from mlmon_sidecar.store.sqlite_labels import DAY_NS, write_all
 
-_at = KeptRow._fields.index
-_ID, _EVENT_NS = itemgetter(_at("prediction_id")), itemgetter(_at("event_ns"))
-_KIND = itemgetter(_at("model"), _at("version"))
 MOST_ROWS = 256  # of one statement: about half a millisecond without the interpreter's lock
 
 
-def insert_predictions(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+def insert_predictions(db: apsw.Connection, rows: KeptRows) -> None:
     """Each once, and counted by its day: a prediction that is here already counts and is written no second time."""
     if not rows:
         return
-    ids = list(map(_ID, rows))
+    ids = rows.column("prediction_id")
     here = _here(db, ids)
-    fresh = rows
     if here or len(set(ids)) < len(ids):  # seldom
-        first: dict[str, KeptRow] = {}
-        for row in rows:
-            if row.prediction_id not in here:
-                first.setdefault(row.prediction_id, row)
-        fresh = list(first.values())
-    _count_days(db, fresh)
-    for part in _parts(fresh):
-        db.execute(_insert(len(part)), tuple(chain.from_iterable(part))).fetchall()
+        first: dict[str, int] = {}
+        for at, id_ in enumerate(ids):
+            if id_ not in here:
+                first.setdefault(id_, at)
+        rows = rows.picked(list(first.values()))
+    _count_days(db, rows)
+    for part in _parts(rows):
+        db.execute(_insert(len(part)), tuple(chain.from_iterable(zip(*part.columns, strict=True)))).fetchall()
 
 
 def _here(db: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
@@ -47,7 +42,7 @@ def _here(db: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
     return frozenset(orjson.loads(str(found)))
 
 
-def _count_days(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
+def _count_days(db: apsw.Connection, rows: KeptRows) -> None:
     write_all(
         db,
         """INSERT INTO prediction_days
@@ -57,18 +52,19 @@ def _count_days(db: apsw.Connection, rows: Sequence[KeptRow]) -> None:
     )
 
 
-def _days(rows: Sequence[KeptRow]) -> dict[tuple[str, str, int], tuple[int, int]]:
+def _days(rows: KeptRows) -> dict[tuple[str, str, int], tuple[int, int]]:
     """(model, version, day) to how many rows, and when the newest was."""
-    times = list(map(_EVENT_NS, rows))
-    kinds = set(map(_KIND, rows))
+    times = rows.column("event_ns")
+    of_rows = rows.column("model"), rows.column("version")
+    kinds = set(zip(*of_rows, strict=True))
     if len(kinds) == 1 and _day(min(times)) == _day(max(times)):  # as nearly all that come together
         ((model, version),) = kinds
         return {(model, version, _day(times[0])): (len(rows), max(times))}
     days: dict[tuple[str, str, int], tuple[int, int]] = {}
-    for row in rows:
-        key = (row.model, row.version, _day(row.event_ns))
-        count, newest_ns = days.get(key, (0, row.event_ns))
-        days[key] = (count + 1, max(newest_ns, row.event_ns))
+    for model, version, event_ns in zip(*of_rows, times, strict=True):
+        key = (model, version, _day(event_ns))
+        count, newest_ns = days.get(key, (0, event_ns))
+        days[key] = (count + 1, max(newest_ns, event_ns))
     return days
 
 
@@ -77,7 +73,7 @@ def _day(event_ns: int) -> int:
     return event_ns // DAY_NS if event_ns >= 0 else -(-event_ns // DAY_NS)
 
 
-def _parts(rows: Sequence[KeptRow]) -> Iterator[Sequence[KeptRow]]:
+def _parts(rows: KeptRows) -> Iterator[KeptRows]:
     """Of so many rows as powers of two, that few statements are ever prepared."""
     at = 0
     while at < len(rows):

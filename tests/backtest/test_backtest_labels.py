@@ -8,7 +8,7 @@ from backtest_parts import REDACTOR
 from mlmon_sidecar.backtest.labels import Said, gains
 from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
-from mlmon_sidecar.records import MINUTE_NS, Flush, KeptRow, Label, OutcomeCell, RedactedRows
+from mlmon_sidecar.records import MINUTE_NS, Flush, KeptRow, KeptRows, Label, OutcomeCell, RedactedRows
 from mlmon_sidecar.store import open_store
 
 DAY_NS = 86_400_000_000_000
@@ -36,7 +36,7 @@ def test_numbers_are_counted_by_the_size_of_their_errors_as_in_the_store(tmp_pat
     ]
     for seq, kept in ((1, []), (2, rows)):
         store.commit_flush(
-            Flush("r", seq, (), RedactedRows(tuple(kept)), {}, {"m": 3 * DAY_NS // MINUTE_NS}, 0, False, "h:1"), 0
+            Flush("r", seq, (), RedactedRows(KeptRows.of(kept)), {}, {"m": 3 * DAY_NS // MINUTE_NS}, 0, False, "h:1"), 0
         )
     for part in (labels[:400], labels[400:]):
         store.commit_labels([Label(f"p{item.row}", item.label, item.observed_ns) for item in part], 9 * DAY_NS)

@@ -13,7 +13,7 @@ from mlmon_sidecar.hub.embedded import HubHost
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.hub.socket_path import socket_path_for
-from mlmon_sidecar.records import Flush, KeptRow, RedactedRows
+from mlmon_sidecar.records import Flush, KeptRow, KeptRows, RedactedRows
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 from mlmon_sidecar.telemetry import Telemetry
@@ -28,7 +28,7 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 
 def flush_of(*ids: str) -> Flush:
     rows = tuple(KeptRow(id_, "default", "v", "", 0, 0.5, "yes", None, "a", "", "", "{}") for id_ in ids)
-    return Flush("r1", 1, (), RedactedRows(rows), {}, {}, 0)
+    return Flush("r1", 1, (), RedactedRows(KeptRows.of(rows)), {}, {}, 0)
 
 
 def test_forget_erases_with_and_without_a_running_hub(

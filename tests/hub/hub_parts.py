@@ -14,7 +14,7 @@ from mlmon_sidecar.decode.frames import batch_from_columns
 from mlmon_sidecar.decode.options import DecodeOptions
 from mlmon_sidecar.hub.hub import Hub, HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.records import MINUTE_NS, Event, Flush, KeptRow, Pane, PredictionBatch, RedactedRows
+from mlmon_sidecar.records import MINUTE_NS, Event, Flush, KeptRow, KeptRows, Pane, PredictionBatch, RedactedRows
 from mlmon_sidecar.statistics.layout import CategoricalFeature, Layout, NumericFeature, PredictionSpace
 from mlmon_sidecar.statistics.reference import Reference
 from mlmon_sidecar.store import Store, open_store
@@ -148,7 +148,7 @@ class Watched:
                     recorder,
                     seq,
                     tuple(panes_),
-                    RedactedRows(tuple(rows) if last else ()),
+                    RedactedRows(KeptRows.of(rows if last else ())),
                     counters or {} if last else {},
                     complete if last else dict.fromkeys(complete, -1),
                     0,

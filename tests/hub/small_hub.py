@@ -9,7 +9,7 @@ import numpy as np
 
 from mlmon_sidecar.hub.hub import Hub, HubOptions
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.records import MINUTE_NS, Flush, KeptRow, Pane, PaneKey, RedactedRows, Sample
+from mlmon_sidecar.records import MINUTE_NS, Flush, KeptRow, KeptRows, Pane, PaneKey, RedactedRows, Sample
 from mlmon_sidecar.statistics.layout import DURATION_EDGES, Layout
 from mlmon_sidecar.statistics.samples import INPUTS
 from mlmon_sidecar.store.sqlite import SqliteStore
@@ -75,7 +75,7 @@ def flush(
 ) -> Flush:
     models = {pane.key.model for pane in panes} or {MODEL}
     return Flush(
-        recorder, seq, tuple(panes), RedactedRows(tuple(rows)), counters or {}, dict.fromkeys(models, through), 0,
+        recorder, seq, tuple(panes), RedactedRows(KeptRows.of(rows)), counters or {}, dict.fromkeys(models, through), 0,
         closing, f"host:{recorder}",
     )  # fmt: skip
 

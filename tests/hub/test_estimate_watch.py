@@ -21,7 +21,7 @@ from mlmon_sidecar.hub.estimate import estimate, why_not
 from mlmon_sidecar.hub.estimate_watch import EstimateWatch
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.records import MINUTE_NS, Flush, Label, Pane, RedactedRows
+from mlmon_sidecar.records import MINUTE_NS, Flush, KeptRows, Label, Pane, RedactedRows
 from mlmon_sidecar.store import open_store
 from mlmon_sidecar.telemetry import Telemetry
 
@@ -104,7 +104,7 @@ class Days:
                 )
             seq = self.hub.store.recorders()[0].last_seq + 1
             pane_ = pane(self.kind, minute, columns)
-            self.hub.flush(Flush("r", seq, (pane_,), RedactedRows(tuple(rows)), {}, {"m": minute}, 0))
+            self.hub.flush(Flush("r", seq, (pane_,), RedactedRows(KeptRows.of(rows)), {}, {"m": minute}, 0))
             if self.due.get(self.day):
                 self.hub.labels(self.due.pop(self.day))
             for _ in range(3):

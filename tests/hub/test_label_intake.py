@@ -11,7 +11,7 @@ from small_hub import MODEL, NOON, ManualClock, open_hub, traffic
 
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.records import MINUTE_NS, Assumption, Flush, KeptRow, Label, LabelStatus, RedactedRows
+from mlmon_sidecar.records import MINUTE_NS, Assumption, Flush, KeptRow, KeptRows, Label, LabelStatus, RedactedRows
 from mlmon_sidecar.statistics.layout import Layout
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -39,7 +39,7 @@ def kept(name: str, event_ns: int, model: str, predicted: str = "yes") -> KeptRo
 
 
 def predict(hub: Hub, *rows: KeptRow, recorder: str = "r") -> None:
-    hub.flush(Flush(recorder, 1, (), RedactedRows(rows), {}, {}, 0))
+    hub.flush(Flush(recorder, 1, (), RedactedRows(KeptRows.of(rows)), {}, {}, 0))
 
 
 def test_the_layouts_classes_and_the_horizon_are_the_rules(judged: Hub) -> None:
@@ -88,7 +88,7 @@ def test_silence_is_heard_by_the_models_own_time(tmp_path: Path, clock: ManualCl
     later = NOON + 1_441
     for seq, (minute, given) in enumerate(((NOON, rows), (later, ())), start=1):
         clock.now_ns = minute * MINUTE_NS
-        hub.flush(Flush("r", seq, (traffic(minute),), RedactedRows(given), {}, {MODEL: minute}, 0))
+        hub.flush(Flush("r", seq, (traffic(minute),), RedactedRows(KeptRows.of(given)), {}, {MODEL: minute}, 0))
         for _ in range(3):
             hub.tick()
         cells = [(cell.age, cell.actual, cell.rows) for cell in hub.store.outcome_cells(MODEL, 0, NOON)]

@@ -19,6 +19,7 @@ from mlmon_sidecar.records import (
     FlushReceipt,
     FlushStatus,
     KeptRow,
+    KeptRows,
     Label,
     LabelReceipt,
     LabelStatus,
@@ -44,7 +45,7 @@ FLUSH = st.builds(
     recorder_id=TEXT,
     seq=INT,
     panes=st.lists(PANE, max_size=3).map(tuple),
-    rows=st.builds(RedactedRows, st.lists(ROW, max_size=3).map(tuple), st.dictionaries(TEXT, INT, max_size=3)),
+    rows=st.builds(RedactedRows, st.lists(ROW, max_size=3).map(KeptRows.of), st.dictionaries(TEXT, INT, max_size=3)),
     counters=st.dictionaries(TEXT, INT, max_size=3),
     complete_through=st.dictionaries(TEXT, INT, max_size=3),
     sent_ns=INT,
@@ -62,6 +63,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "query": wire.decode_query,
     "error": wire.decode_error,
 }
+KEPT = KeptRows.of([KeptRow("a", "fraud", "v1", "", 5, 0.5, "yes", None, None, "", "", "{}")])
 VECTOR = np.array([0, 1, 300, -5, 2**40], dtype=np.int64)
 EXAMPLE = Flush(
     recorder_id="0197",
@@ -70,7 +72,7 @@ EXAMPLE = Flush(
         Pane(PaneKey("fraud", "v1", "", "abcd", 29_000_000), VECTOR, {"new": (Sample(2**64 - 1, "x"),)}),
         Pane(PaneKey("fraud", "v1", "", "abcd", 29_000_001), VECTOR[::-1].copy()),
     ),
-    rows=RedactedRows((KeptRow("a", "fraud", "v1", "", 5, 0.5, "yes", None, None, "", "", "{}"),), {"email": 2}),
+    rows=RedactedRows(KEPT, {"email": 2}),
     counters={"exchanges.accepted": 3},
     complete_through={"fraud": 29_000_000},
     sent_ns=1,
@@ -189,6 +191,11 @@ def put_together(message: bytes, header: dict[str, Any], body: bytes) -> bytes:
     return message[:8] + struct.pack("<I", len(packed)) + packed + body
 
 
+def columns(**others: object) -> list[object]:
+    """Of the example's rows, some replaced."""
+    return [others.get(name, list(KEPT.column(name))) for name in KeptRow._fields]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -201,8 +208,16 @@ def put_together(message: bytes, header: dict[str, Any], body: bytes) -> bytes:
         ("counters", {"a": "1"}),
         ("counters", [["a", 1]]),
         ("complete_through", {"fraud": None}),
+        ("rows", None),
+        ("rows", []),
         ("rows", [["a"]]),
-        ("rows", [["a", "fraud", "v1", "", 5, "0.5", "yes", None, None, "", "", "{}"]]),
+        ("rows", columns(prediction_id="a")),
+        ("rows", columns(score=["0.5"])),
+        ("rows", columns(score=[2**63])),
+        ("rows", columns(event_ns=[2**63])),
+        ("rows", columns(event_ns=[True])),
+        ("rows", columns(predicted=[])),
+        ("rows", columns(predicted=["yes", "no"])),
         ("panes", [["fraud", "v1", "", "abcd", 1, -8, 8]]),
         ("panes", []),
     ],

@@ -9,7 +9,7 @@ import pytest
 from mlmon_sidecar import telemetry as names
 from mlmon_sidecar.recorder import waiting
 from mlmon_sidecar.recorder.waiting import ROW_BYTES, Waiting, rows_bytes
-from mlmon_sidecar.records import DropReason, KeptRow
+from mlmon_sidecar.records import DropReason, KeptRow, KeptRows
 from mlmon_sidecar.telemetry import Telemetry
 
 
@@ -18,8 +18,8 @@ def row(number: int, size: int, *, texts: str | None = None) -> KeptRow:
 
 
 def test_what_a_row_costs_is_its_texts_and_a_share() -> None:
-    assert rows_bytes([row(1, 10), row(2, 20, texts="abc")]) == 2 * ROW_BYTES + 10 + 20 + 3 * 3
-    assert rows_bytes([]) == 0
+    assert rows_bytes(KeptRows.of([row(1, 10), row(2, 20, texts="abc")])) == 2 * ROW_BYTES + 10 + 20 + 3 * 3
+    assert rows_bytes(KeptRows()) == 0
 
 
 def one_by_one(rows: list[KeptRow]) -> list[list[KeptRow]]:
@@ -30,10 +30,14 @@ def one_by_one(rows: list[KeptRow]) -> list[list[KeptRow]]:
         if held >= waiting.MAX_ROW_BYTES:
             break
         last = bundles[-1] if bundles else None
-        if last is None or len(last) >= waiting.FLUSH_ROWS or rows_bytes([*last, each]) > waiting.FLUSH_BYTES:
+        if (
+            last is None
+            or len(last) >= waiting.FLUSH_ROWS
+            or rows_bytes(KeptRows.of([*last, each])) > waiting.FLUSH_BYTES
+        ):
             bundles.append([])
         bundles[-1].append(each)
-        held += rows_bytes([each])
+        held += rows_bytes(KeptRows.of([each]))
     return bundles
 
 
@@ -50,14 +54,14 @@ def test_many_rows_at_once_go_where_each_alone_would(seed: int, monkeypatch: pyt
     left = rows
     while left:
         count = dice.randrange(1, 40)
-        found.keep(left[:count])
+        found.keep(KeptRows.of(left[:count]))
         left = left[count:]
     expected = one_by_one(rows)
     kept = sum(map(len, expected))
     counts = telemetry.snapshot()
     assert counts[names.ROWS_KEPT] == kept
     assert counts.get(names.ROWS_DROPPED_PREFIX + DropReason.HUB_UNREACHABLE, 0) == len(rows) - kept
-    assert found.row_bytes == sum(map(rows_bytes, expected))
+    assert found.row_bytes == sum(rows_bytes(KeptRows.of(each)) for each in expected)
     taken = []
     more = bool(rows)
     while more:

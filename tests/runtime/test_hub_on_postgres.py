@@ -21,7 +21,7 @@ from runtime_serving import TOKEN, configure, environment, eventually
 
 from mlmon_sidecar import FeedbackClient, Label
 from mlmon_sidecar.errors import FeedbackError
-from mlmon_sidecar.records import Flush, KeptRow, RedactedRows
+from mlmon_sidecar.records import Flush, KeptRow, KeptRows, RedactedRows
 from mlmon_sidecar.store import open_store
 
 KILLS = 3  # the long form is ``python benchmarks/labels.py kill --postgres``
@@ -94,7 +94,7 @@ def predict(url: str, ids: Sequence[str]) -> None:
     rows = [KeptRow(id_, "loans", "v7", "", at_ns, 0.9, "repaid", None, None, "", "", "{}") for id_ in ids]
     with closing(open_store(url)) as store:
         store.take_over()
-        store.commit_flush(Flush("r", 1, (), RedactedRows(tuple(rows), {}), {}, {}, 0, True, "host:7"), at_ns)
+        store.commit_flush(Flush("r", 1, (), RedactedRows(KeptRows.of(rows), {}), {}, {}, 0, True, "host:7"), at_ns)
 
 
 def kept(url: str) -> list[str]:

@@ -22,7 +22,7 @@ from mlmon_sidecar.export.otel import Exporter
 from mlmon_sidecar.hub.embedded import HubHost
 from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
-from mlmon_sidecar.records import Flush, KeptRow, Label, RedactedRows
+from mlmon_sidecar.records import Flush, KeptRow, KeptRows, Label, RedactedRows
 from mlmon_sidecar.runtime.assembly import make_redactor, pull_orders, watched_models
 from mlmon_sidecar.runtime.label_pull import LabelPull
 from mlmon_sidecar.runtime.pull_sources import MOST_TIED, QUIET_NS, PullOrder
@@ -67,7 +67,7 @@ class Pulled:
             for n in range(1_000)
         )
         for seq, kept in ((1, ()), (2, rows)):
-            self.hub.flush(Flush("r1", seq, (), RedactedRows(kept), {}, {}, 0))
+            self.hub.flush(Flush("r1", seq, (), RedactedRows(KeptRows.of(kept)), {}, {}, 0))
 
     def open(self) -> None:
         self.telemetry = Telemetry()

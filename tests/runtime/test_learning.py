@@ -11,7 +11,7 @@ from runtime_serving import Served, configure, eventually, mlmon, serving
 
 from mlmon_sidecar.baseline.document import Baseline
 from mlmon_sidecar.errors import BaselineError, StoreError
-from mlmon_sidecar.records import MINUTE_NS, Flush, Incident, KeptRow, Label, Layer, RedactedRows, Tier
+from mlmon_sidecar.records import MINUTE_NS, Flush, Incident, KeptRow, KeptRows, Label, Layer, RedactedRows, Tier
 from mlmon_sidecar.runtime.baselines import build_baseline
 from mlmon_sidecar.runtime.learning import learn_baseline
 from mlmon_sidecar.store.sqlite import SqliteStore
@@ -38,7 +38,7 @@ def stored_service(folder: Path, rows: int = ROWS, hours: float = HOURS) -> dict
     ]  # fmt: skip
     store = SqliteStore(folder / "mlmon.db")
     store.take_over()
-    store.commit_flush(Flush("r", 1, (), RedactedRows(tuple(kept)), {}, {}, 0), now)
+    store.commit_flush(Flush("r", 1, (), RedactedRows(KeptRows.of(kept)), {}, {}, 0), now)
     labels = [Label(ids[at], "yes" if at % 3 else "no", now) for at in range(0, rows, 2)]
     store.commit_labels(labels, now)
     while store.join_labels(2_000):

@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mlmon_sidecar.records import Flush, Incident, KeptRow, Label, Layer, Pane, PaneKey, RedactedRows, Sample, Tier
+from mlmon_sidecar.records import (
+    Flush,
+    Incident,
+    KeptRow,
+    KeptRows,
+    Label,
+    Layer,
+    Pane,
+    PaneKey,
+    RedactedRows,
+    Sample,
+    Tier,
+)
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -39,7 +51,15 @@ def flush(
     closing: bool = False,
 ) -> Flush:
     return Flush(
-        recorder, seq, tuple(panes), RedactedRows(tuple(rows)), counters or {}, through or {}, 0, closing, "host:7"
+        recorder,
+        seq,
+        tuple(panes),
+        RedactedRows(KeptRows.of(rows)),
+        counters or {},
+        through or {},
+        0,
+        closing,
+        "host:7",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmon_sidecar.records import KeptRow
+from mlmon_sidecar.records import KeptRow, KeptRows
 from mlmon_sidecar.store.sqlite_predictions import MOST_ROWS, insert_predictions
 
 DAY_NS = 86_400 * 10**9
@@ -41,7 +41,7 @@ def held(db: apsw.Connection) -> list[KeptRow]:
 @pytest.mark.parametrize("count", [0, 1, 2, 255, MOST_ROWS, MOST_ROWS + 1, 3 * MOST_ROWS + 77])
 def test_every_row_is_written_whatever_their_number(count: int) -> None:
     db, rows = empty(), [row(number) for number in range(count)]
-    insert_predictions(db, rows)
+    insert_predictions(db, KeptRows.of(rows))
     assert sorted(held(db)) == sorted(rows)
 
 
@@ -50,7 +50,7 @@ def test_a_field_comes_back_as_it_was() -> None:
     odd = row(
         1, score=None, predicted="caf\u00e9 '\u0000", confidence=1.0, alias="", features='{"a":[1,null]}', segment="x"
     )
-    insert_predictions(db, [odd])
+    insert_predictions(db, KeptRows.of([odd]))
     assert held(db) == [odd]
 
 
@@ -59,7 +59,7 @@ def test_days_count_what_is_written_and_nothing_twice(flushes: list[list[tuple[i
     db, expected = empty(), dict[str, KeptRow]()
     for flush in flushes:
         rows = [row(*one) for one in flush]
-        insert_predictions(db, rows)
+        insert_predictions(db, KeptRows.of(rows))
         for one in rows:
             expected.setdefault(one.prediction_id, one)
     assert {one.prediction_id: one for one in held(db)} == expected
