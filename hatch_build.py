@@ -18,6 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("mlmon_sidecar", "capture")
 COMPILE_SECONDS = 120
+FLAGS = ("-O3", "-g0", "-fno-plt", "-fno-semantic-interposition")
 
 
 class BuildHook(BuildHookInterface):
@@ -51,7 +52,7 @@ def compile_tap(root: Path) -> Path:
     linking = shlex.split(said["LDSHARED"]) or [*usual, "-shared"]
     if "CC" in os.environ and linking[: len(usual)] == usual:
         linking[: len(usual)] = shlex.split(os.environ["CC"])
-    flags = [*shlex.split(said["CFLAGS"]), *shlex.split(said["CCSHARED"] or "-fPIC"), "-O2", "-g0"]
+    flags = [*shlex.split(said["CFLAGS"]), *shlex.split(said["CCSHARED"] or "-fPIC"), *FLAGS]
     command = [*linking, *flags, f"-I{sysconfig.get_path('include')}", str(source), "-o", str(built)]
     built.unlink(missing_ok=True)  # one that is loaded somewhere keeps its file
     found = subprocess.run(  # noqa: S603 - the compiler Python was built with, and our own paths, no shell

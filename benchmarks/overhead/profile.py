@@ -67,7 +67,7 @@ class Profile:
 
 def _waits(frame: FrameType) -> bool:
     code = frame.f_code
-    return code.co_name in WAITING or SLEEPING in linecache.getline(code.co_filename, frame.f_lineno)
+    return code.co_name in WAITING or SLEEPING in linecache.getline(code.co_filename, frame.f_lineno or 0)
 
 
 def _stage(frame: FrameType | None) -> str:

@@ -37,7 +37,7 @@ static int point(void)
 #define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(root_path) \
     X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(plan) X(_known) \
     X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(headers_in_any_case) \
-    X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(gi_code) \
+    X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(_send_watching) X(message) X(gi_code) \
     X(co_flags)
 #define DECLARE(name) static PyObject *s_##name;
 NAMES(DECLARE)
@@ -45,7 +45,7 @@ static PyObject *s_throw, *s_http, *s_request, *s_response_body, *s_response_sta
 static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 
 /* Given by exchange_tap.py. */
-static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER, *SEND, *SEND_WATCHED;
+static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER;
 static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
 static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks;
 
@@ -78,17 +78,48 @@ static unsigned char pool[256]; /* as much as getentropy gives at once */
 static size_t pool_left = 0;
 static long own_pid = 0;
 
+static char pairs[256][2]; /* hexadecimal digits */
+
 static void in_child(void)
 {
     pool_left = 0; /* a child must not draw what its parent draws too */
     own_pid = (long)getpid();
 }
 
-/* 48 bits of milliseconds, 12 of their fraction (section 6.2, method 3), 62 drawn. */
-static PyObject *new_id(void)
+static void set_pairs(void)
 {
     static const char digits[] = "0123456789abcdef";
+    for (int at = 0; at < 256; at++) {
+        pairs[at][0] = digits[at >> 4];
+        pairs[at][1] = digits[at & 15];
+    }
+}
+
+#define SECOND_NS 1000000000LL
+
+/* Unix ns at the reading ``monotonic_ns`` of this moment, 0 for none: where the two clocks were compared within a second,
+ * by that, so that a second reading is saved. -1: raised. */
+static long long unix_ns(long long monotonic_ns)
+{
+    static long long compared_ns = 0, ahead_ns = 0;
     struct timespec now;
+    if (monotonic_ns != 0 && compared_ns <= monotonic_ns && monotonic_ns < compared_ns + SECOND_NS)
+        return monotonic_ns + ahead_ns;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    long long found = (long long)now.tv_sec * SECOND_NS + now.tv_nsec;
+    if (monotonic_ns != 0) {
+        compared_ns = monotonic_ns;
+        ahead_ns = found - monotonic_ns;
+    }
+    return found;
+}
+
+/* 48 bits of milliseconds, 12 of their fraction (section 6.2, method 3), 62 drawn. */
+static PyObject *new_id(long long monotonic_ns)
+{
     unsigned char raw[16];
     if (POINT())
         return NULL;
@@ -97,10 +128,11 @@ static PyObject *new_id(void)
             return PyErr_SetFromErrno(PyExc_OSError);
         pool_left = sizeof pool;
     }
-    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    unsigned long long ms = (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000;
-    unsigned fraction = (unsigned)((unsigned long long)(now.tv_nsec % 1000000) * 4096 / 1000000);
+    long long now = unix_ns(monotonic_ns);
+    if (now < 0)
+        return NULL;
+    unsigned long long ms = (unsigned long long)now / 1000000;
+    unsigned fraction = (unsigned)((unsigned long long)(now % 1000000) * 4096 / 1000000);
     for (int at = 0; at < 6; at++)
         raw[at] = (unsigned char)(ms >> (40 - 8 * at));
     raw[6] = (unsigned char)(0x70 | fraction >> 8);
@@ -112,13 +144,11 @@ static PyObject *new_id(void)
     PyObject *text = PyUnicode_New(36, 127);
     if (text == NULL)
         return NULL;
+    static const char starts[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
     Py_UCS1 *to = PyUnicode_1BYTE_DATA(text);
-    for (int at = 0; at < 16; at++) {
-        if (at == 4 || at == 6 || at == 8 || at == 10)
-            *to++ = '-';
-        *to++ = (Py_UCS1)digits[raw[at] >> 4];
-        *to++ = (Py_UCS1)digits[raw[at] & 15];
-    }
+    to[8] = to[13] = to[18] = to[23] = '-';
+    for (int at = 0; at < 16; at++)
+        memcpy(to + starts[at], pairs[raw[at]], 2);
     return text;
 }
 
@@ -418,13 +448,13 @@ static PyTypeObject FuseType = {
 
 #define MOST_NAMES 64
 
-/* Header names: few, so that looking through them costs less than a hash of each header of a request. */
+/* Header names, by their length: few have the same, so that looking for one costs less than its hash. */
 typedef struct {
     PyObject *set;
     PyObject *names[MOST_NAMES];
     char upper[MOST_NAMES]; /* whether it has such letters: the lower case is kept */
     int count; /* -1: too many, or not of bytes: the set is asked */
-    unsigned long long lengths; /* a bit for each length modulo 64 */
+    signed char first[64], next[MOST_NAMES]; /* of a length modulo 64; -1: no other */
 } Names;
 
 /* What is asked of ``Capture`` and its options on each request, read once: they never change. */
@@ -468,6 +498,7 @@ static int has_upper(PyObject *name)
 
 static int read_names(PyObject *options, PyObject *attribute, Names *into)
 {
+    memset(into->first, -1, sizeof into->first);
     if ((into->set = PyObject_GetAttr(options, attribute)) == NULL)
         return -1;
     if (!PyFrozenSet_CheckExact(into->set) || PySet_GET_SIZE(into->set) > MOST_NAMES) {
@@ -486,7 +517,9 @@ static int read_names(PyObject *options, PyObject *attribute, Names *into)
     for (; into->count < PyTuple_GET_SIZE(all); into->count++) {
         into->names[into->count] = Py_NewRef(PyTuple_GET_ITEM(all, into->count));
         into->upper[into->count] = (char)has_upper(into->names[into->count]);
-        into->lengths |= 1ULL << (PyBytes_GET_SIZE(into->names[into->count]) & 63);
+        signed char *first = &into->first[PyBytes_GET_SIZE(into->names[into->count]) & 63];
+        into->next[into->count] = *first;
+        *first = (signed char)into->count;
     }
     Py_DECREF(all);
     return 0;
@@ -500,12 +533,10 @@ static int is_one_of(Names *names, PyObject *name)
         int is_in = PySet_Contains(names->set, name);
         return is_in > 0 ? 1 + has_upper(name) : is_in;
     }
-    if ((names->lengths >> (length & 63) & 1) == 0)
-        return 0;
     const char *text = PyBytes_AS_STRING(name);
-    for (int at = 0; at < names->count; at++) {
+    for (int at = names->first[length & 63]; at >= 0; at = names->next[at]) {
         const char *mine = PyBytes_AS_STRING(names->names[at]);
-        if (PyBytes_GET_SIZE(names->names[at]) == length && *mine == *text && memcmp(mine, text, (size_t)length) == 0)
+        if (*mine == *text && PyBytes_GET_SIZE(names->names[at]) == length && memcmp(mine, text, (size_t)length) == 0)
             return 1 + names->upper[at];
     }
     return 0;
@@ -593,16 +624,37 @@ static PyTypeObject PlanType = {
     .tp_traverse = (traverseproc)plan_traverse,
 };
 
+/* Whether no module of that name was imported: 1, 0, or -1 raised. Asked again only where one was since. */
+static int not_imported(PyObject *name)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+#if PY_VERSION_HEX < 0x030C0000 /* PEP 509, withdrawn in 3.12 */
+    static PyObject *sought = NULL;
+    static uint64_t in_version = 0;
+    uint64_t version = ((PyDictObject *)modules)->ma_version_tag;
+    if (name == sought && version == in_version)
+        return 1;
+#endif
+    if (PyDict_GetItemWithError(modules, name) != NULL)
+        return 0;
+    if (PyErr_Occurred())
+        return -1;
+#if PY_VERSION_HEX < 0x030C0000
+    put_in(&sought, Py_NewRef(name));
+    in_version = version;
+#endif
+    return 1;
+}
+
 /* Whether the hook finds nothing, without asking it: 1, 0, or -1 raised. */
 static int nothing_traces(Plan *plan, int at_start)
 {
     if (plan->idle_variable == NULL)
         return 0;
-    PyObject *modules = PyImport_GetModuleDict(), *value = NULL;
-    if (PyDict_GetItemWithError(modules, plan->idle_module) != NULL)
-        return 0;
-    if (PyErr_Occurred())
-        return -1;
+    PyObject *value = NULL;
+    int absent = not_imported(plan->idle_module);
+    if (absent <= 0)
+        return absent;
     if (!at_start)
         return 1;
     if (PyContextVar_Get(plan->idle_variable, NULL, &value) < 0) /* NULL: its own default is wanted */
@@ -616,17 +668,52 @@ static int nothing_traces(Plan *plan, int at_start)
 #define STATE(X) X(_capture) X(_first_byte_ns) X(_flowing) X(_receive) X(_request) X(_request_headers) \
     X(_request_tap) X(_response) X(_response_headers) X(_scope) X(_send) X(_send_raises) X(_span) X(_started_ns) \
     X(_status) X(_stream) X(model) X(prediction_id)
+typedef struct Tap Tap;
+
+/* The taps whose application is called, in a list through themselves: a set costs ten times as much. Not theirs to
+ * keep: a tap holds this object while it is in here, and leaves when it goes. */
 typedef struct {
+    PyObject_HEAD
+    Tap *first;
+    Py_ssize_t count;
+} Active;
+
+struct Tap {
     PyObject_HEAD
     STATE(FIELD)
     Plan *plan;
     PyObject *token; /* of CURRENT, while the application is called */
-    PyObject *active; /* the set it is in meanwhile, if any */
+    Active *active; /* where it is meanwhile, if anywhere */
+    Tap *before, *after; /* in there */
     PyObject *method, *path; /* of the scope, where they were read as it opened */
     PyObject *annotations; /* NULL until asked for */
     Py_ssize_t _size;
     char _open, _disconnected;
-} Tap;
+};
+
+static void enter(Active *active, Tap *tap)
+{
+    tap->active = (Active *)Py_NewRef(active);
+    tap->before = NULL;
+    tap->after = active->first;
+    if (tap->after != NULL)
+        tap->after->before = tap;
+    active->first = tap;
+    active->count++;
+}
+
+static void leave(Tap *tap)
+{
+    Active *active = tap->active;
+    if (active == NULL)
+        return;
+    if (tap->after != NULL)
+        tap->after->before = tap->before;
+    *(tap->before != NULL ? &tap->before->after : &active->first) = tap->after;
+    active->count--;
+    tap->active = NULL;
+    Py_DECREF(active);
+}
 
 #define MEMBER(name) {#name, T_OBJECT_EX, offsetof(Tap, name), 0, NULL},
 static PyMemberDef tap_members[] = {
@@ -642,7 +729,6 @@ static int tap_traverse(Tap *self, visitproc visit, void *arg)
     STATE(VISIT)
     Py_VISIT(self->plan);
     Py_VISIT(self->token);
-    Py_VISIT(self->active);
     Py_VISIT(self->annotations);
     return 0;
 }
@@ -654,7 +740,6 @@ static int tap_clear(Tap *self)
     self->_open = 0;
     STATE(LET_GO)
     Py_CLEAR(self->token);
-    Py_CLEAR(self->active);
     Py_CLEAR(self->annotations);
     return 0;
 }
@@ -662,10 +747,10 @@ static int tap_clear(Tap *self)
 static void tap_dealloc(Tap *self)
 {
     PyObject_GC_UnTrack(self);
+    leave(self);
     STATE(CLEAR)
     Py_CLEAR(self->plan);
     Py_CLEAR(self->token);
-    Py_CLEAR(self->active);
     Py_CLEAR(self->method);
     Py_CLEAR(self->path);
     Py_CLEAR(self->annotations);
@@ -746,14 +831,21 @@ static int count(Tap *self, const char *component)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static PyObject *now(Tap *self)
+/* ``ns``, where it is asked for: the reading as a number, 0 where it is another clock's. */
+static PyObject *now(Tap *self, long long *ns)
 {
+    if (ns != NULL)
+        *ns = 0;
     if (POINT())
         return NULL;
 #ifdef __linux__
     struct timespec reading;
-    if (self->plan->now == NULL && clock_gettime(CLOCK_MONOTONIC, &reading) == 0)
-        return PyLong_FromLongLong((long long)reading.tv_sec * 1000000000 + reading.tv_nsec);
+    if (self->plan->now == NULL && clock_gettime(CLOCK_MONOTONIC, &reading) == 0) {
+        long long found = (long long)reading.tv_sec * SECOND_NS + reading.tv_nsec;
+        if (ns != NULL)
+            *ns = found;
+        return PyLong_FromLongLong(found);
+    }
 #endif
     return PyObject_CallNoArgs(self->plan->now);
 }
@@ -767,8 +859,10 @@ static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
         return NULL;
     if (!PyList_CheckExact(headers) && !PyTuple_CheckExact(headers))
         goto leave;
-    for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(headers); at++) {
-        PyObject *pair = PySequence_Fast_GET_ITEM(headers, at);
+    /* Bytes are compared without any code of others: the list stays as it is. */
+    PyObject **pairs_of = PySequence_Fast_ITEMS(headers), **last = pairs_of + PySequence_Fast_GET_SIZE(headers);
+    for (; pairs_of < last; pairs_of++) {
+        PyObject *pair = *pairs_of;
         if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2)
             goto leave;
         PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
@@ -781,7 +875,7 @@ static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
             continue;
         if (found == 16 || is_in == 2)
             goto leave;
-        kept[found++] = Py_NewRef(pair); /* bytes are compared without any code of others: the list stays as it is */
+        kept[found++] = Py_NewRef(pair);
         size += header_bytes + PyBytes_GET_SIZE(value);
     }
     if (found == 0)
@@ -842,18 +936,16 @@ static int send_raises(PyObject *scope)
 }
 
 /* ``_begin`` for an ordinary scope that no outer tap watches. NULL: raised. */
-static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
+static PyObject *begin(Tap *self, PyObject *receive, PyObject *send, int alone)
 {
-    PyObject *outer = NULL, *headers, *value, *scope = self->_scope;
-    if (POINT() || PyContextVar_Get(CURRENT, Py_None, &outer) < 0)
-        return NULL;
-    int usual = IS_NONE(outer) && PyDict_CheckExact(scope), raises = usual ? send_raises(scope) : 2;
-    Py_DECREF(outer);
+    PyObject *headers, *value, *scope = self->_scope;
+    int raises = POINT() ? -1 : alone && PyDict_CheckExact(scope) ? send_raises(scope) : 2;
     if (raises < 0)
         return NULL;
     if (raises == 2)
         return PyObject_CallMethodObjArgs((PyObject *)self, s__begin, scope, receive, send, NULL);
-    if ((value = now(self)) == NULL)
+    long long started_ns;
+    if ((value = now(self, &started_ns)) == NULL)
         return NULL;
     put_in(&self->_started_ns, value);
     SET(self->_first_byte_ns, zero);
@@ -873,7 +965,7 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
     if (value == NULL)
         return NULL;
     put_in(&self->_request_headers, value);
-    if ((value = new_id()) == NULL)
+    if ((value = new_id(started_ns)) == NULL)
         return NULL;
     put_in(&self->prediction_id, value);
     value = IS_NONE(self->plan->span_hook) ? Py_NewRef(NO_SPAN) : span_of(self, s_current);
@@ -886,8 +978,18 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send)
     return token;
 }
 
-/* Whether it watches from here on: 1, 0, or -1 with what is no Exception. */
-static int tap_began(Tap *self, PyObject *receive, PyObject *send)
+/* Whether no tap is open in this context: 1, 0, or -1 raised. */
+static int none_open(void)
+{
+    PyObject *outer;
+    if (POINT() || PyContextVar_Get(CURRENT, Py_None, &outer) < 0)
+        return -1;
+    Py_DECREF(outer);
+    return IS_NONE(outer);
+}
+
+/* Whether it watches from here on: 1, 0, or -1 with what is no Exception. ``alone``: what ``none_open`` said. */
+static int tap_began(Tap *self, PyObject *receive, PyObject *send, int alone)
 {
     if (IS_NONE(self->_scope)) {
         PyErr_SetString(PyExc_AssertionError, "a tap serves one request");
@@ -895,7 +997,7 @@ static int tap_began(Tap *self, PyObject *receive, PyObject *send)
     }
     SET(self->_receive, receive);
     SET(self->_send, send);
-    PyObject *token = begin(self, receive, send);
+    PyObject *token = alone < 0 ? NULL : begin(self, receive, send, alone);
     if (token == NULL)
         return abandon(self, "begin");
     if (IS_NONE(token)) {
@@ -912,16 +1014,16 @@ static PyObject *tap_begin(Tap *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "begin() takes receive and send");
         return NULL;
     }
-    int began = tap_began(self, args[0], args[1]);
+    int began = tap_began(self, args[0], args[1], IS_NONE(self->_scope) ? 0 : none_open());
     return began < 0 ? NULL : PyBool_FromLong(began);
 }
 
 /* The call is over, by ``error`` or None. NULL only with what is no Exception, out of code of ours: an interrupt. */
 static PyObject *tap_end(Tap *self, PyObject *error)
 {
-    PyObject *active = self->active, *token = self->token;
+    PyObject *token = self->token;
     int failed = 0;
-    self->active = self->token = NULL;
+    self->token = NULL;
     if (token != NULL) {
         failed = (POINT() || PyContextVar_Reset(CURRENT, token) < 0) && count(self, "context") < 0;
         Py_DECREF(token);
@@ -932,15 +1034,7 @@ static PyObject *tap_end(Tap *self, PyObject *error)
         }
         SET(self->_scope, Py_None);
     }
-    if (active != NULL) {
-        Raised raised;
-        keep(&raised);
-        if ((POINT() || PySet_Discard(active, (PyObject *)self) < 0) && count(self, "active") < 0)
-            failed = 1;
-        if (raised.type != NULL)
-            restore(&raised);
-        Py_DECREF(active);
-    }
+    leave(self);
     if (failed)
         return NULL;
     Py_RETURN_NONE;
@@ -1023,10 +1117,14 @@ static int complete(Tap *self, PyObject *now)
     return 0;
 }
 
-/* Literals of a module are the very same object, as a rule. */
+/* ``name`` is ASCII. Literals of a module are the very same object where they look like a name, which those with a dot
+ * do not. */
 static int is_text(PyObject *text, PyObject *name)
 {
-    return text == name || (PyUnicode_CheckExact(text) && PyUnicode_Compare(text, name) == 0);
+    return text == name
+        || (PyUnicode_CheckExact(text) && PyUnicode_GET_LENGTH(text) == PyUnicode_GET_LENGTH(name)
+            && PyUnicode_IS_COMPACT_ASCII(text)
+            && memcmp(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(name), (size_t)PyUnicode_GET_LENGTH(name)) == 0);
 }
 
 enum { TYPE, BODY, MORE, STATUS, HEADERS, PARTS };
@@ -1036,21 +1134,27 @@ enum { TYPE, BODY, MORE, STATUS, HEADERS, PARTS };
 static int parts_of(PyObject *message, PyObject **parts)
 {
     PyObject *const names[PARTS] = {s_type, s_body, s_more_body, s_status, s_headers}, *key, *value;
-    Py_ssize_t at = 0, found = 0;
+    Py_ssize_t at = 0, left, others = 0;
     if (!PyDict_CheckExact(message))
         return 0;
     memset(parts, 0, PARTS * sizeof *parts);
-    while (PyDict_Next(message, &at, &key, &value)) {
-        if (!PyUnicode_CheckExact(key))
+    for (left = PyDict_GET_SIZE(message); left > 0 && PyDict_Next(message, &at, &key, &value); left--) {
+        if (key == s_type)
+            parts[TYPE] = value;
+        else if (key == s_body)
+            parts[BODY] = value;
+        else if (key == s_more_body)
+            parts[MORE] = value;
+        else if (key == s_status)
+            parts[STATUS] = value;
+        else if (key == s_headers)
+            parts[HEADERS] = value;
+        else if (!PyUnicode_CheckExact(key))
             return 0; /* one that may run code when it is compared */
-        for (int name = 0; name < PARTS; name++)
-            if (key == names[name]) {
-                parts[name] = value;
-                found++;
-                break;
-            }
+        else
+            others++;
     }
-    for (int name = 0; name < PARTS && found != PyDict_GET_SIZE(message); name++)
+    for (int name = 0; name < PARTS && others > 0; name++)
         if (parts[name] == NULL && (parts[name] = PyDict_GetItemWithError(message, names[name])) == NULL && PyErr_Occurred())
             return -1;
     return 1;
@@ -1089,7 +1193,7 @@ static int answered(Tap *self, PyObject **parts)
         || (parts[MORE] != NULL && parts[MORE] != Py_False))
         return 0;
     Py_INCREF(body);
-    PyObject *reading = now(self);
+    PyObject *reading = now(self, NULL);
     int seen = -1;
     if (reading != NULL) {
         SET(self->_first_byte_ns, reading);
@@ -1121,14 +1225,23 @@ static PyObject *one_longer(PyObject *headers, PyObject *pair)
     return longer;
 }
 
+static PyObject *ascii_of(PyObject *text)
+{
+    if (PyUnicode_CheckExact(text) && PyUnicode_IS_COMPACT_ASCII(text))
+        return PyBytes_FromStringAndSize((const char *)PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text));
+    return PyUnicode_AsASCIIString(text);
+}
+
 /* The same answer start with our header behind, on a copy. New reference, or NULL: raised. */
 static PyObject *with_id(Tap *self, PyObject *message, PyObject *headers, PyObject *name)
 {
     PyObject *value = NULL, *pair = NULL, *longer = NULL, *copy = NULL;
-    if (POINT() || (value = PyUnicode_AsASCIIString(self->prediction_id)) == NULL)
+    if (POINT() || (value = ascii_of(self->prediction_id)) == NULL)
         goto end;
-    if (POINT() || (pair = PyTuple_Pack(2, name, value)) == NULL)
+    if (POINT() || (pair = PyTuple_New(2)) == NULL)
         goto end;
+    PyTuple_SET_ITEM(pair, 0, Py_NewRef(name));
+    PyTuple_SET_ITEM(pair, 1, Py_NewRef(value));
     if (POINT() || (longer = one_longer(headers, pair)) == NULL)
         goto end;
     if (POINT() || (copy = PyDict_Copy(message)) == NULL)
@@ -1200,7 +1313,7 @@ static int timed(Tap *self, Body *stream, PyObject *chunk)
     Py_INCREF(stream);
     Py_INCREF(times);
     Py_INCREF(chunks);
-    reading = now(self);
+    reading = now(self, NULL);
     size = reading == NULL || POINT() ? NULL : PyLong_FromSsize_t(looked + PyBytes_GET_SIZE(chunk));
     if (size != NULL && PyList_Append(times, reading) == 0 && PyList_Append(chunks, chunk) == 0) {
         put_in(&stream->_looked, Py_NewRef(size));
@@ -1221,7 +1334,7 @@ static int flowed(Tap *self, PyObject *message)
 {
     PyObject *body = NULL, *more = NULL, *key, *value;
     Py_ssize_t at = 0;
-    while (PyDict_Next(message, &at, &key, &value)) {
+    while ((body == NULL || more == NULL) && PyDict_Next(message, &at, &key, &value)) {
         if (key == s_body)
             body = value;
         else if (key == s_more_body)
@@ -1279,6 +1392,11 @@ typedef struct {
     char begun, done, running;
 } Wait;
 
+/* Each request makes one or two and lets go of them before the next: kept for that, as the interpreter keeps its own. */
+#define MOST_FREE 16
+static Wait *waits[MOST_FREE];
+static int free_waits = 0;
+
 static int wait_traverse(Wait *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->tap);
@@ -1298,7 +1416,10 @@ static void wait_dealloc(Wait *self)
 {
     PyObject_GC_UnTrack(self);
     wait_clear(self);
-    PyObject_GC_Del(self);
+    if (free_waits < MOST_FREE)
+        waits[free_waits++] = self;
+    else
+        PyObject_GC_Del(self);
 }
 
 /* What ``await`` takes of an object (PEP 492). Steals it; NULL: raised. */
@@ -1543,7 +1664,8 @@ static PyTypeObject WaitType = {
 
 static Wait *new_wait(Tap *tap, PyObject *inner)
 {
-    Wait *wait = PyObject_GC_New(Wait, &WaitType);
+    Wait *wait = free_waits > 0 ? (Wait *)PyObject_Init((PyObject *)waits[--free_waits], &WaitType)
+                                                 : PyObject_GC_New(Wait, &WaitType);
     if (wait == NULL)
         return NULL;
     wait->tap = (Tap *)Py_NewRef(tap);
@@ -1553,34 +1675,64 @@ static Wait *new_wait(Tap *tap, PyObject *inner)
     return wait;
 }
 
-/* ---------------------------------------------------------------- ``receive`` as the application has it */
+/* ---------------------------------------------------------------- ``receive`` and ``send`` as the application has them */
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc call;
     Tap *tap; /* no tp_clear: every cycle through here goes through the tap, which has one */
-} Receive;
+} Door;
 
-static int receive_traverse(Receive *self, visitproc visit, void *arg)
+static Door *doors[MOST_FREE];
+static int free_doors = 0;
+
+static int door_traverse(Door *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->tap);
     return 0;
 }
 
-static void receive_dealloc(Receive *self)
+static void door_dealloc(Door *self)
 {
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->tap);
-    PyObject_GC_Del(self);
+    if (free_doors < MOST_FREE)
+        doors[free_doors++] = self;
+    else
+        PyObject_GC_Del(self);
 }
 
-static PyObject *call_receive(Receive *self, PyObject *const *args, size_t flags, PyObject *names)
+static PyTypeObject DoorType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Door",
+    .tp_basicsize = sizeof(Door),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_doc = "The application's receive or send, for one exchange.",
+    .tp_dealloc = (destructor)door_dealloc,
+    .tp_traverse = (traverseproc)door_traverse,
+    .tp_vectorcall_offset = offsetof(Door, call),
+    .tp_call = PyVectorcall_Call,
+};
+
+static PyObject *new_door(Tap *tap, vectorcallfunc call)
+{
+    Door *door = free_doors > 0 ? (Door *)PyObject_Init((PyObject *)doors[--free_doors], &DoorType)
+                                : PyObject_GC_New(Door, &DoorType);
+    if (door == NULL)
+        return NULL;
+    door->call = call;
+    door->tap = (Tap *)Py_NewRef(tap);
+    PyObject_GC_Track(door);
+    return (PyObject *)door;
+}
+
+static PyObject *call_receive(PyObject *self, PyObject *const *args, size_t flags, PyObject *names)
 {
     if (PyVectorcall_NARGS(flags) != 0 || (names != NULL && PyTuple_GET_SIZE(names) != 0)) {
         PyErr_SetString(PyExc_TypeError, "receive() takes no arguments");
         return NULL;
     }
-    Tap *tap = (Tap *)Py_NewRef(self->tap);
+    Tap *tap = (Tap *)Py_NewRef(((Door *)self)->tap);
     PyObject *receive = Py_NewRef(tap->_receive), *inner = PyObject_CallNoArgs(receive), *wait = NULL;
     Py_DECREF(receive);
     if (inner != NULL && tap->_open) {
@@ -1594,27 +1746,38 @@ static PyObject *call_receive(Receive *self, PyObject *const *args, size_t flags
     return wait;
 }
 
-static PyTypeObject ReceiveType = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mlmon_sidecar.capture._tap.Receive",
-    .tp_basicsize = sizeof(Receive),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_doc = "The application's receive, for one exchange.",
-    .tp_dealloc = (destructor)receive_dealloc,
-    .tp_traverse = (traverseproc)receive_traverse,
-    .tp_vectorcall_offset = offsetof(Receive, call),
-    .tp_call = PyVectorcall_Call,
-};
+/* Gives what the server's ``send`` gives. Where that raises when the client is gone, ``_send_watching`` is told of it. */
+static PyObject *call_send(PyObject *self, PyObject *const *args, size_t flags, PyObject *names)
+{
+    Py_ssize_t by_name = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (PyVectorcall_NARGS(flags) + by_name != 1 || (by_name == 1 && !is_text(PyTuple_GET_ITEM(names, 0), s_message))) {
+        PyErr_SetString(PyExc_TypeError, "send() takes a message");
+        return NULL;
+    }
+    Tap *tap = (Tap *)Py_NewRef(((Door *)self)->tap);
+    PyObject *message = tap_see(tap, args[0]), *sent = NULL;
+    if (message != NULL) {
+        if (tap->_open && tap->_send_raises == Py_True)
+            sent = PyObject_CallMethodOneArg((PyObject *)tap, s__send_watching, message);
+        else {
+            PyObject *send = Py_NewRef(tap->_send);
+            sent = PyObject_CallOneArg(send, message);
+            Py_DECREF(send);
+        }
+        Py_DECREF(message);
+    }
+    Py_DECREF(tap);
+    return sent;
+}
 
 static PyObject *tap_receive(Tap *self, void *Py_UNUSED(none))
 {
-    Receive *receive = PyObject_GC_New(Receive, &ReceiveType);
-    if (receive == NULL)
-        return NULL;
-    receive->call = (vectorcallfunc)call_receive;
-    receive->tap = (Tap *)Py_NewRef(self);
-    PyObject_GC_Track(receive);
-    return (PyObject *)receive;
+    return new_door(self, call_receive);
+}
+
+static PyObject *tap_send(Tap *self, void *Py_UNUSED(none))
+{
+    return new_door(self, call_send);
 }
 
 /* ---------------------------------------------------------------- the type */
@@ -1623,11 +1786,6 @@ static PyMethodDef tap_methods[] = {
     {"begin", (PyCFunction)(void (*)(void))tap_begin, METH_FASTCALL, "begin(receive, send): whether it watches from here on."},
     {NULL},
 };
-
-static PyObject *tap_send(Tap *self, void *Py_UNUSED(none))
-{
-    return PyMethod_New(self->_send_raises == Py_True ? SEND_WATCHED : SEND, (PyObject *)self);
-}
 
 /* Handlers that say nothing need no list. Here and not in ``annotate``, which any thread may call. */
 static PyObject *tap_annotations(Tap *self, void *Py_UNUSED(none))
@@ -1655,6 +1813,71 @@ static PyGetSetDef tap_getset[] = {
     {"receive", (getter)tap_receive, NULL, "The application's receive.", NULL},
     {"send", (getter)tap_send, NULL, "The application's send.", NULL},
     {NULL},
+};
+
+static PyTypeObject TapType; /* below */
+
+static PyObject *active_add(Active *self, PyObject *tap)
+{
+    if (!PyObject_TypeCheck(tap, &TapType)) {
+        PyErr_SetString(PyExc_TypeError, "only a tap is active");
+        return NULL;
+    }
+    if (((Tap *)tap)->active != self) {
+        leave((Tap *)tap);
+        enter(self, (Tap *)tap);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *active_discard(Active *self, PyObject *tap)
+{
+    if (PyObject_TypeCheck(tap, &TapType) && ((Tap *)tap)->active == self)
+        leave((Tap *)tap);
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t active_length(Active *self)
+{
+    return self->count;
+}
+
+/* Over those that are in here now. Between the list and its items nothing else can run. */
+static PyObject *active_iterator(Active *self)
+{
+    PyObject *found = PyList_New(self->count);
+    while (found != NULL && PyList_GET_SIZE(found) != self->count) /* changed by a collection in the allocation */
+        Py_SETREF(found, PyList_New(self->count));
+    if (found == NULL)
+        return NULL;
+    Py_ssize_t at = 0;
+    for (Tap *tap = self->first; tap != NULL; tap = tap->after)
+        if (Py_REFCNT(tap) > 0) /* else it is about to go */
+            PyList_SET_ITEM(found, at++, Py_NewRef(tap));
+    Py_SET_SIZE(found, at);
+    PyObject *iterator = PyObject_GetIter(found);
+    Py_DECREF(found);
+    return iterator;
+}
+
+static PyMethodDef active_methods[] = {
+    {"add", (PyCFunction)active_add, METH_O, "A tap begins."},
+    {"discard", (PyCFunction)active_discard, METH_O, "A tap ends. Without effect on one that is not in here."},
+    {NULL},
+};
+
+static PySequenceMethods active_sequence = {.sq_length = (lenfunc)active_length};
+
+static PyTypeObject ActiveType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mlmon_sidecar.capture._tap.Active",
+    .tp_basicsize = sizeof(Active),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "The taps whose application is called.",
+    .tp_new = PyType_GenericNew,
+    .tp_as_sequence = &active_sequence,
+    .tp_iter = (getiterfunc)active_iterator,
+    .tp_methods = active_methods,
 };
 
 static PyTypeObject TapType = {
@@ -1801,21 +2024,19 @@ static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *met
     SET(tap->model, model);
     tap->method = Py_NewRef(method);
     tap->path = Py_NewRef(path);
-    tap->active = Py_NewRef(gate->active);
-    if (POINT() || PySet_Add(tap->active, (PyObject *)tap) < 0)
-        goto end;
-    if (tap_began(tap, receive, send) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
+    enter((Active *)gate->active, tap);
+    if (tap_began(tap, receive, send, 1) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
         && (their_send = tap_send(tap, NULL)) != NULL)
         opened = PyTuple_Pack(3, tap, their_receive, their_send);
     if (opened == NULL) { /* an interrupt, or no memory: as if it had not begun */
         Raised raised;
         keep(&raised);
-        if (PySet_Discard(tap->active, (PyObject *)tap) < 0 || (tap->token != NULL && PyContextVar_Reset(CURRENT, tap->token) < 0))
+        leave(tap);
+        if (tap->token != NULL && PyContextVar_Reset(CURRENT, tap->token) < 0)
             PyErr_Clear();
         tap->_open = 0;
         restore(&raised);
     }
-end:
     Py_XDECREF(their_receive);
     Py_XDECREF(their_send);
     Py_DECREF(tap);
@@ -1823,7 +2044,7 @@ end:
 }
 
 /* ``opened(process, scope, receive, send)``: the tap of a request that is watched from here on, and what its application
- * is called with; the process's set of requests has it. None: nothing was changed, and ``MonitorMiddleware`` decides. */
+ * is called with; the process counts it as active. None: nothing was changed, and ``MonitorMiddleware`` decides. */
 static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 4 || EXCHANGE_TAP == NULL || !PyObject_TypeCheck(args[0], &GateType)) {
@@ -1831,18 +2052,17 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
         return NULL;
     }
     Gate *gate = (Gate *)args[0];
-    PyObject *outer = NULL, *model = NULL, *method = NULL, *path = NULL, *scope = args[1];
-    PyObject *opened = NULL;
+    PyObject *model = NULL, *method = NULL, *path = NULL, *scope = args[1], *opened = NULL;
     if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
+        || !Py_IS_TYPE(gate->active, &ActiveType)
         || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
         PyErr_Clear(); /* no number of a process */
         Py_RETURN_NONE;
     }
     Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
     if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope, &method, &path)) != NULL
-        && PyContextVar_Get(CURRENT, Py_None, &outer) == 0 && IS_NONE(outer))
+        && none_open() > 0)
         opened = open_tap(gate, plan, model, method, path, scope, args[2], args[3]);
-    Py_XDECREF(outer);
     Py_XDECREF(model);
     Py_XDECREF(method);
     Py_XDECREF(path);
@@ -1856,8 +2076,8 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
 
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
-    PyObject *type, *stream, *sends, *watches, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "O!O!OOOO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &sends, &watches, &current, &PyType_Type, &handoff, &PyTuple_Type,
+    PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
                           &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &marker_name, &marker,
                           &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks))
         return NULL;
@@ -1866,8 +2086,6 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "setup() takes the types that are made of the ones here");
         return NULL;
     }
-    SET(SEND, sends);
-    SET(SEND_WATCHED, watches);
     SET(CURRENT, current);
     SET(HANDOFF, handoff);
     SET(NO_SPAN, no_span);
@@ -1876,24 +2094,15 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
     SET(SEND_IS_SILENT, silent);
     SET(IGNORE_HEADER, ignore);
     /* The result of a call is awaited: asgiref asks. */
-    if (PyDict_SetItem(ReceiveType.tp_dict, marker_name, marker) < 0)
+    if (PyDict_SetItem(DoorType.tp_dict, marker_name, marker) < 0)
         return NULL;
-    PyType_Modified(&ReceiveType);
+    PyType_Modified(&DoorType);
     EXCHANGE_TAP = (PyTypeObject *)Py_NewRef(type);
     STREAM_TAP = (PyTypeObject *)Py_NewRef(stream);
     Py_RETURN_NONE;
 }
 
-/* Functions and not methods: the interpreter calls those of a type faster for its own objects, but not its heirs'. */
-static PyObject *module_see(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
-        PyErr_SetString(PyExc_TypeError, "see() takes a tap and a message");
-        return NULL;
-    }
-    return tap_see((Tap *)args[0], args[1]);
-}
-
+/* A function and not a method: the interpreter calls those of a type faster for its own objects, but not its heirs'. */
 static PyObject *module_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     if (count != 2 || !Py_IS_TYPE(args[0], EXCHANGE_TAP)) {
@@ -1918,7 +2127,6 @@ static PyObject *module_inject(PyObject *module, PyObject *target)
 static PyMethodDef module_methods[] = {
     {"opened", (PyCFunction)(void (*)(void))module_opened, METH_FASTCALL, "(tap, receive, send) of a usual request, or None."},
     {"ended", (PyCFunction)(void (*)(void))module_ended, METH_FASTCALL, "ended(tap, error): the call is over, by it or None."},
-    {"see", (PyCFunction)(void (*)(void))module_see, METH_FASTCALL, "see(tap, message): what the server gets of it."},
     {"setup", module_setup, METH_VARARGS, "What exchange_tap.py defines and the usual path needs. Once."},
 #ifdef MLMON_TAP_INJECT
     {"inject", module_inject, METH_O, "Fail at this point from now on (-1: at none); how many there were before."},
@@ -1946,11 +2154,12 @@ static int module_exec(PyObject *module)
         || (empty_text = PyUnicode_FromString("")) == NULL)
         return -1;
     own_pid = (long)getpid();
+    set_pairs();
     if (pthread_atfork(NULL, NULL, in_child) != 0) {
         PyErr_NoMemory();
         return -1;
     }
-    PyTypeObject *types[] = {&LaneType, &KeptType, &StoreType, &FuseType, &BodyType, &PlanType, &TapType, &GateType, &WaitType, &ReceiveType};
+    PyTypeObject *types[] = {&ActiveType, &LaneType, &KeptType, &StoreType, &FuseType, &BodyType, &PlanType, &TapType, &GateType, &WaitType, &DoorType};
     for (size_t at = 0; at < sizeof types / sizeof *types; at++)
         if (PyModule_AddType(module, types[at]) < 0)
             return -1;

@@ -492,19 +492,10 @@ if TYPE_CHECKING or compiled.tap is None:
     ExchangeTap = PureExchangeTap
     opened: Callable[[object, Scope, Receive, Send], tuple[_Exchange, Receive, Send] | None] | None = None
     ended = _Exchange._end_with
+    Active = set[_Exchange]
 else:
-    opened, see, ended = compiled.tap.opened, compiled.tap.see, compiled.tap.ended
-
-    @_as_coroutine_function
-    def _send(tap: Any, message: Message) -> Any:
-        """The application's ``send``, as a method. In as few steps as it can be: each chunk of a stream takes them."""
-        return (_server_s := tap._send)(see(tap, message))  # by way of a local: looked up as a method it costs more
-
-    @_as_coroutine_function
-    def _send_watched(tap: Any, message: Message) -> Any:
-        """The same where the server raises when the client is gone."""
-        message = see(tap, message)
-        return tap._send_watching(message) if tap._open else tap._send(message)
+    Active = compiled.tap.Active
+    opened, ended = compiled.tap.opened, compiled.tap.ended
 
     class ExchangeTap(compiled.tap.Tap, _Exchange):  # type: ignore[no-redef]
         """The usual path in C, the rest as above, on one state.
@@ -530,8 +521,6 @@ else:
     compiled.tap.setup(
         ExchangeTap,
         StreamTap,
-        _send,
-        _send_watched,
         CURRENT,
         Handoff,
         NO_SPAN,

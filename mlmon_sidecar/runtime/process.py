@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmon_sidecar.after_fork import abandon_in_children
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.exchange_tap import CURRENT, ExchangeTap
+from mlmon_sidecar.capture.exchange_tap import CURRENT, Active
 from mlmon_sidecar.capture.faults import Faults
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.capture.selection import Selection, app_path
@@ -89,7 +89,7 @@ class HubSlot:
 
 
 class _PureGate:
-    active: set[ExchangeTap]
+    active: Active
     capture: Capture
     endpoints: str
     pid: int
@@ -175,7 +175,7 @@ class MonitoredProcess(_Gate):
         self.telemetry = Telemetry()
         self.faults = Faults()
         allowed = self.settings.queue_max_bytes
-        self.active = set()  # written by event loops, one operation at a time
+        self.active = Active()  # written by event loops, one operation at a time
         self.handoff = Handoff(max_bytes=allowed - window_of(allowed) if self._raw else allowed)
         self.capture = Capture(
             handoff=self.handoff,

@@ -17,6 +17,7 @@ from mlmon_sidecar.capture.selection import Selection, SelectionOptions
 from mlmon_sidecar.capture.wiring import ASGIApp, Capture, CaptureOptions, Message, Receive, Scope, Send
 from mlmon_sidecar.records import Exchange
 from mlmon_sidecar.runtime import middleware as middleware_module
+from mlmon_sidecar.runtime import process as process_module
 from mlmon_sidecar.runtime.process import MonitoredProcess
 
 pytest.register_assert_rewrite("transparency")
@@ -44,6 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def tap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(middleware_module, "ExchangeTap", TAPS[request.param])
     monkeypatch.setattr(middleware_module, "opened", exchange_tap.opened if request.param == "compiled" else None)
+    monkeypatch.setattr(process_module, "Active", exchange_tap.Active if request.param == "compiled" else set)
     return str(request.param)
 
 
