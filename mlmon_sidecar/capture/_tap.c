@@ -1,5 +1,5 @@
 /* The usual path of ``exchange_tap.py`` in C: which requests are watched, one request and one answer, each in one piece,
- * and plain chunks of a stream.
+ * and streams of plain chunks that are kept whole.
  *
  * ``exchange_tap.py`` states the semantics. The state of an exchange lies here as members of the same names, so whatever
  * is not the usual path is left to the methods there, which go on from the very same state. A path in here decides
@@ -36,7 +36,7 @@ static int point(void)
 
 #define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(root_path) \
     X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(plan) X(_known) \
-    X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(headers_in_any_case) \
+    X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(max_stream_bytes) X(headers_in_any_case) \
     X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(_send_watching) X(message) X(gi_code) \
     X(co_flags)
 #define DECLARE(name) static PyObject *s_##name;
@@ -45,9 +45,9 @@ static PyObject *s_throw, *s_http, *s_request, *s_response_body, *s_response_sta
 static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 
 /* Given by exchange_tap.py. */
-static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER;
+static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER, *EVENT_STREAMS;
 static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
-static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks;
+static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks, max_chunks, bytes_a_chunk;
 
 /* ---------------------------------------------------------------- errors, kept while ours are dealt with */
 
@@ -269,16 +269,19 @@ static Lane *lane_of(Store *store)
     return (Lane *)store->lane;
 }
 
-/* An entry of the queue: an exchange in single pieces, whose flat tuple is made by who takes it out. Texts, numbers and
- * headers are in no cycle, and exchanges wait in numbers: the collector has nothing to look at here. */
+/* An entry of the queue: an exchange whose flat tuple is made by who takes it out. Texts, numbers, headers and chunks are in
+ * no cycle, and exchanges wait in numbers: the collector has nothing to look at here.
+ *
+ * ``response`` is bytes, or of a stream the list of them. */
 #define KEPT(X) X(prediction_id) X(model) X(method) X(path) X(started_ns) X(first_byte_ns) X(ended_ns) X(status) X(end) \
-    X(request_headers) X(request) X(response_headers) X(response) X(trace_id) X(span_id) X(sampled)
+    X(request_headers) X(request) X(response_headers) X(response) X(trace_id) X(span_id) X(sampled) X(times)
 #define FIELD(name) PyObject *name;
+#define VISIT(name) Py_VISIT(self->name);
 #define CLEAR(name) Py_CLEAR(self->name);
 typedef struct {
     PyObject_HEAD
     KEPT(FIELD)
-    long long size;
+    long long size, response_bytes;
 } Kept;
 
 static void kept_dealloc(Kept *self)
@@ -295,20 +298,40 @@ static int one_piece(PyObject *body, PyObject **chunks, PyObject **length)
     return POINT() || *chunks == NULL || *length == NULL ? -1 : 0;
 }
 
+/* The chunks of a stream, the times of the first of them where there are several, their bytes and their number. */
+static int many_pieces(Kept *self, PyObject **chunks, PyObject **times, PyObject **length, PyObject **number)
+{
+    *chunks = PyList_AsTuple(self->response);
+    *number = PyLong_FromSsize_t(PyList_GET_SIZE(self->response));
+    *length = PyLong_FromLongLong(self->response_bytes);
+    *times = PyList_GET_SIZE(self->response) > 1 ? PyList_AsTuple(self->times) : Py_NewRef(empty_tuple);
+    return POINT() || *chunks == NULL || *number == NULL || *length == NULL || *times == NULL ? -1 : 0;
+}
+
 /* The flat tuple, in the order of ``Exchange``'s fields. */
 static PyObject *flat(Kept *self)
 {
-    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *exchange = NULL;
-    if (one_piece(self->request, &request, &request_bytes) == 0 && one_piece(self->response, &response, &response_bytes) == 0)
+    PyObject *request = NULL, *request_bytes = NULL, *response = NULL, *response_bytes = NULL, *times = NULL, *number = NULL;
+    PyObject *exchange = NULL;
+    int done = one_piece(self->request, &request, &request_bytes);
+    if (done == 0 && PyList_CheckExact(self->response))
+        done = many_pieces(self, &response, &times, &response_bytes, &number);
+    else if (done == 0 && (done = one_piece(self->response, &response, &response_bytes)) == 0) {
+        times = Py_NewRef(empty_tuple);
+        number = Py_NewRef(response == empty_tuple ? zero : one);
+    }
+    if (done == 0)
         exchange = PyTuple_Pack(23, self->prediction_id, self->model, self->method, self->path, self->started_ns,
                                 self->first_byte_ns, self->ended_ns, self->status, self->end, empty_text,
                                 self->request_headers, request, request_bytes, self->response_headers, response,
-                                response_bytes, self->trace_id, self->span_id, self->sampled, empty_tuple, empty_tuple,
-                                response == empty_tuple ? zero : one, empty_tuple);
+                                response_bytes, self->trace_id, self->span_id, self->sampled, empty_tuple, times, number,
+                                empty_tuple);
     Py_XDECREF(request);
     Py_XDECREF(request_bytes);
     Py_XDECREF(response);
     Py_XDECREF(response_bytes);
+    Py_XDECREF(times);
+    Py_XDECREF(number);
     return exchange;
 }
 
@@ -370,27 +393,26 @@ static int put_where_room(Store *store, Kept *kept)
     return done;
 }
 
-/* ---------------------------------------------------------------- what ``BodyTap`` keeps */
+/* ---------------------------------------------------------------- what ``BodyTap`` and ``StreamTap`` keep */
 
 typedef struct {
     PyObject_HEAD
-    PyObject *chunks, *times, *_looked;
-    Py_ssize_t room, _cap;
+    PyObject *chunks, *times, *_looked, *_now, *_tail;
+    Py_ssize_t room, _cap, _granted, _passed, _tail_bytes;
+    char _keeps_tail;
 } Body;
+
+#define KEEPS(X) X(chunks) X(times) X(_looked) X(_now) X(_tail)
 
 static int body_traverse(Body *self, visitproc visit, void *arg)
 {
-    Py_VISIT(self->chunks);
-    Py_VISIT(self->times);
-    Py_VISIT(self->_looked);
+    KEEPS(VISIT)
     return 0;
 }
 
 static int body_clear(Body *self)
 {
-    Py_CLEAR(self->chunks);
-    Py_CLEAR(self->times);
-    Py_CLEAR(self->_looked);
+    KEEPS(CLEAR)
     return 0;
 }
 
@@ -401,12 +423,12 @@ static void body_dealloc(Body *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
+#define BODY_OBJECT(name) {#name, T_OBJECT_EX, offsetof(Body, name), 0, NULL},
+#define BODY_SIZE(name) {#name, T_PYSSIZET, offsetof(Body, name), 0, NULL},
 static PyMemberDef body_members[] = {
-    {"chunks", T_OBJECT_EX, offsetof(Body, chunks), 0, NULL},
-    {"times", T_OBJECT_EX, offsetof(Body, times), 0, NULL},
-    {"_looked", T_OBJECT_EX, offsetof(Body, _looked), 0, NULL},
-    {"room", T_PYSSIZET, offsetof(Body, room), 0, NULL},
-    {"_cap", T_PYSSIZET, offsetof(Body, _cap), 0, NULL},
+    KEEPS(BODY_OBJECT)
+    BODY_SIZE(room) BODY_SIZE(_cap) BODY_SIZE(_granted) BODY_SIZE(_passed) BODY_SIZE(_tail_bytes)
+    {"_keeps_tail", T_BOOL, offsetof(Body, _keeps_tail), 0, NULL},
     {NULL},
 };
 
@@ -415,7 +437,7 @@ static PyTypeObject BodyType = {
     .tp_name = "mlmon_sidecar.capture._tap.Body",
     .tp_basicsize = sizeof(Body),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
-    .tp_doc = "The members of BodyTap that each chunk of a stream needs.",
+    .tp_doc = "The members of BodyTap and StreamTap.",
     .tp_new = PyType_GenericNew,
     .tp_dealloc = (destructor)body_dealloc,
     .tp_traverse = (traverseproc)body_traverse,
@@ -463,12 +485,12 @@ typedef struct {
     PyObject *handoff, *span_hook, *id_header, *now, *known, *faults, *may_ignore;
     PyObject *idle_variable, *idle_value, *idle_module; /* of the hook: how it says that there is nothing to ask */
     Names asked, answered;
-    long long max_body_bytes;
+    Py_ssize_t max_body_bytes, max_stream_bytes;
+    char monotonic; /* ``now`` is ``time.monotonic_ns``, the reading of a clock that C has too */
 } Plan;
 
 #define PLANNED(X) X(handoff) X(span_hook) X(id_header) X(now) X(known) X(faults) X(may_ignore) X(idle_variable) \
     X(idle_value) X(idle_module) X(asked.set) X(answered.set)
-#define VISIT(name) Py_VISIT(self->name);
 
 static int plan_traverse(Plan *self, visitproc visit, void *arg)
 {
@@ -542,24 +564,29 @@ static int is_one_of(Names *names, PyObject *name)
     return 0;
 }
 
-/* ``Capture.now``, NULL for ``time.monotonic_ns``, which is the reading of a clock that C has too. */
 static int read_clock(PyObject *capture, Plan *plan)
 {
-    PyObject *now = PyObject_GetAttr(capture, s_now);
+    if ((plan->now = PyObject_GetAttr(capture, s_now)) == NULL)
+        return -1;
 #ifdef __linux__
-    PyObject *module = now == NULL ? NULL : PyImport_ImportModule("time");
+    PyObject *module = PyImport_ImportModule("time");
     PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "monotonic_ns");
     Py_XDECREF(module);
     Py_XDECREF(usual);
     if (usual == NULL)
-        Py_CLEAR(now);
-    else if (now == usual) {
-        Py_DECREF(now);
-        return 0;
-    }
+        return -1;
+    plan->monotonic = plan->now == usual;
 #endif
-    plan->now = now;
-    return now == NULL ? -1 : 0;
+    return 0;
+}
+
+/* An option in bytes. -1: raised. */
+static Py_ssize_t read_most(PyObject *options, PyObject *name)
+{
+    PyObject *most = PyObject_GetAttr(options, name);
+    Py_ssize_t found = most == NULL ? -1 : PyLong_AsSsize_t(most);
+    Py_XDECREF(most);
+    return found;
 }
 
 static int read_idle(Plan *plan)
@@ -583,7 +610,7 @@ static int read_idle(Plan *plan)
 
 static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    PyObject *capture, *options = NULL, *selection = NULL, *most = NULL;
+    PyObject *capture, *options = NULL, *selection = NULL;
     if (!PyArg_UnpackTuple(args, "Plan", 1, 1, &capture))
         return NULL;
     Plan *self = (Plan *)type->tp_alloc(type, 0);
@@ -597,19 +624,14 @@ static PyObject *plan_new(PyTypeObject *type, PyObject *args, PyObject *keywords
         || (self->faults = PyObject_GetAttr(capture, s_faults)) == NULL
         || (self->may_ignore = PyObject_GetAttr(capture, s_may_ignore)) == NULL
         || (self->id_header = PyObject_GetAttr(options, s_prediction_id_header)) == NULL
-        || (most = PyObject_GetAttr(options, s_max_body_bytes)) == NULL
+        || (self->max_body_bytes = read_most(options, s_max_body_bytes)) < 0
+        || (self->max_stream_bytes = read_most(options, s_max_stream_bytes)) < 0
         || read_names(options, s_headers, &self->asked) < 0
         || read_names(options, s_headers_in_any_case, &self->answered) < 0
         || read_clock(capture, self) < 0 || read_idle(self) < 0)
         Py_CLEAR(self);
-    else {
-        self->max_body_bytes = PyLong_AsLongLong(most);
-        if (self->max_body_bytes == -1 && PyErr_Occurred())
-            Py_CLEAR(self);
-    }
     Py_XDECREF(options);
     Py_XDECREF(selection);
-    Py_XDECREF(most);
     return (PyObject *)self;
 }
 
@@ -840,7 +862,7 @@ static PyObject *now(Tap *self, long long *ns)
         return NULL;
 #ifdef __linux__
     struct timespec reading;
-    if (self->plan->now == NULL && clock_gettime(CLOCK_MONOTONIC, &reading) == 0) {
+    if (self->plan->monotonic && clock_gettime(CLOCK_MONOTONIC, &reading) == 0) {
         long long found = (long long)reading.tv_sec * SECOND_NS + reading.tv_nsec;
         if (ns != NULL)
             *ns = found;
@@ -1042,9 +1064,22 @@ static PyObject *tap_end(Tap *self, PyObject *error)
 
 /* ---------------------------------------------------------------- what goes by */
 
-/* What goes into the queue, and its size. */
-static Kept *kept_of(Tap *self, PyObject *now, PyObject *end)
+/* Bytes that went by, of which all were kept: -1 where not, or more than C counts. */
+static long long whole(Body *stream)
 {
+    if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->_passed != 0 || stream->chunks == NULL || !PyList_CheckExact(stream->chunks)
+        || stream->times == NULL || !PyList_CheckExact(stream->times) || stream->_looked == NULL
+        || !PyLong_CheckExact(stream->_looked))
+        return -1;
+    int overflow;
+    long long looked = PyLong_AsLongLongAndOverflow(stream->_looked, &overflow);
+    return overflow || looked < 0 ? -1 : looked + stream->_granted - stream->room;
+}
+
+/* What goes into the queue, and its size. ``streamed``: bytes of the stream, where there is one. */
+static Kept *kept_of(Tap *self, PyObject *now, PyObject *end, long long streamed)
+{
+    Body *stream = IS_NONE(self->_stream) ? NULL : (Body *)self->_stream;
     PyObject *path = NULL, *method = NULL;
     Kept *kept = NULL;
     path = self->path != NULL ? Py_NewRef(self->path) : item_of(self->_scope, s_path);
@@ -1059,17 +1094,21 @@ static Kept *kept_of(Tap *self, PyObject *now, PyObject *end)
         goto end;
     PyObject *span = self->_span, *fields[] = {
         self->prediction_id, self->model, method, path, self->_started_ns, self->_first_byte_ns, now, self->_status, end,
-        self->_request_headers, self->_request, self->_response_headers, self->_response,
+        self->_request_headers, self->_request, self->_response_headers, stream == NULL ? self->_response : stream->chunks,
         PyTuple_GET_ITEM(span, 1), PyTuple_GET_ITEM(span, 2), PyTuple_GET_ITEM(span, 3),
+        stream == NULL ? empty_tuple : stream->times,
     };
     PyObject **to = &kept->prediction_id;
     _Static_assert(offsetof(Kept, size) - offsetof(Kept, prediction_id) == sizeof fields, "the fields of Kept");
     for (size_t at = 0; at < sizeof fields / sizeof *fields; at++)
         to[at] = Py_NewRef(fields[at]);
-    kept->size = self->_size + length;
-    for (int at = 0; at < 2; at++) {
-        Py_ssize_t size = PyBytes_GET_SIZE(at == 0 ? kept->request : kept->response);
-        kept->size += size == 0 ? 0 : chunk_bytes + size;
+    kept->response_bytes = stream == NULL ? PyBytes_GET_SIZE(kept->response) : streamed;
+    Py_ssize_t pieces = stream == NULL ? kept->response_bytes > 0 : PyList_GET_SIZE(kept->response);
+    pieces += PyBytes_GET_SIZE(kept->request) > 0;
+    kept->size = self->_size + length + chunk_bytes * pieces + PyBytes_GET_SIZE(kept->request) + kept->response_bytes;
+    if (stream != NULL) {
+        PyObject_GC_UnTrack(kept->response);
+        PyObject_GC_UnTrack(kept->times);
     }
 end:
     Py_XDECREF(path);
@@ -1092,11 +1131,12 @@ static int hand_over(Tap *self, Kept *kept)
     return done < 0 ? -1 : 0;
 }
 
-/* ``_complete`` where nothing but single pieces was seen. 0, or -1 with what is no Exception. */
+/* ``_complete`` where all that was seen is kept, the request in one piece. 0, or -1 with what is no Exception. */
 static int complete(Tap *self, PyObject *now)
 {
     PyObject *end = self->_disconnected ? DISCONNECT : COMPLETE;
-    if (!PyDict_CheckExact(self->_scope) || !IS_NONE(self->_request_tap) || !PyTuple_CheckExact(self->_span)
+    long long streamed = IS_NONE(self->_stream) ? 0 : whole((Body *)self->_stream);
+    if (streamed < 0 || !PyDict_CheckExact(self->_scope) || !IS_NONE(self->_request_tap) || !PyTuple_CheckExact(self->_span)
         || PyTuple_GET_SIZE(self->_span) != 4
         || (self->annotations != NULL && (!PyList_CheckExact(self->annotations) || PyList_GET_SIZE(self->annotations) != 0))
         || !PyBytes_CheckExact(self->_request)
@@ -1106,7 +1146,7 @@ static int complete(Tap *self, PyObject *now)
         return offered == NULL ? -1 : 0;
     }
     self->_open = 0;
-    Kept *kept = kept_of(self, now, end);
+    Kept *kept = kept_of(self, now, end, streamed);
     int done = kept == NULL ? -1 : hand_over(self, kept);
     Py_XDECREF(kept);
     if (done < 0)
@@ -1114,6 +1154,8 @@ static int complete(Tap *self, PyObject *now)
     SET(self->_request, empty_bytes);
     SET(self->_response, empty_bytes);
     SET(self->_span, NO_SPAN);
+    SET(self->_stream, Py_None);
+    SET(self->_flowing, Py_None);
     return 0;
 }
 
@@ -1181,28 +1223,6 @@ static int received(Tap *self, PyObject *message)
         return abandon(self, "receive");
     Py_DECREF(done);
     return 0;
-}
-
-/* The whole answer in one message: 1 seen, 0 for ``_seen`` there, -1 raised. */
-static int answered(Tap *self, PyObject **parts)
-{
-    PyObject *body = parts[BODY] == NULL ? empty_bytes : parts[BODY];
-    if (POINT())
-        return -1;
-    if (!IS_NONE(self->_stream) || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) > self->plan->max_body_bytes
-        || (parts[MORE] != NULL && parts[MORE] != Py_False))
-        return 0;
-    Py_INCREF(body);
-    PyObject *reading = now(self, NULL);
-    int seen = -1;
-    if (reading != NULL) {
-        SET(self->_first_byte_ns, reading);
-        SET(self->_response, body);
-        seen = complete(self, reading) < 0 ? -1 : 1;
-    }
-    Py_XDECREF(reading);
-    Py_DECREF(body);
-    return seen;
 }
 
 /* ``headers``, a list or a tuple, and one more pair. */
@@ -1295,39 +1315,124 @@ end:
     return seen;
 }
 
-/* One of the first chunks, whose times are kept: 1 seen, 0 for ``StreamTap._look``, -1 raised. */
-static int timed(Tap *self, Body *stream, PyObject *chunk)
+/* Whether headers name a stream of events: 1, 0, -1 for the method there to say. */
+static int is_events(PyObject *headers)
 {
-    PyObject *times = stream->times, *chunks = stream->chunks, *reading, *size;
-    if (times == NULL || !PyList_CheckExact(times) || PyList_GET_SIZE(times) + 1 >= timed_chunks
-        || stream->_looked == NULL || !PyLong_CheckExact(stream->_looked))
-        return 0;
-    Py_ssize_t looked = PyLong_AsSsize_t(stream->_looked);
-    if (looked < 0) {
-        PyErr_Clear(); /* too many for C */
+    static const char type[] = "content-type";
+    const Py_ssize_t length = sizeof type - 1;
+    if (!PyTuple_CheckExact(headers))
+        return -1;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(headers); at++) {
+        PyObject *pair = PyTuple_GET_ITEM(headers, at), *name, *value;
+        if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyBytes_CheckExact(name = PyTuple_GET_ITEM(pair, 0))
+            || !PyBytes_CheckExact(value = PyTuple_GET_ITEM(pair, 1)))
+            return -1;
+        if (PyBytes_GET_SIZE(name) != length || memcmp(PyBytes_AS_STRING(name), type, (size_t)length) != 0)
+            continue;
+        for (Py_ssize_t kind = 0; kind < PyTuple_GET_SIZE(EVENT_STREAMS); kind++) {
+            PyObject *start = PyTuple_GET_ITEM(EVENT_STREAMS, kind);
+            if (PyOS_mystrnicmp(PyBytes_AS_STRING(value), PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start)) == 0)
+                return 1;
+        }
         return 0;
     }
-    if (PyBytes_GET_SIZE(chunk) > stream->_cap - looked)
+    return 0;
+}
+
+/* ``_begin_stream``: 1, 0 for the method there, -1 raised. */
+static int begin_stream(Tap *self)
+{
+    int events = is_events(self->_response_headers);
+    if (events < 0)
         return 0;
-    int seen = -1;
+    Body *stream = POINT() ? NULL : (Body *)STREAM_TAP->tp_alloc(STREAM_TAP, 0);
+    if (stream == NULL)
+        return -1;
+    stream->_cap = events ? self->plan->max_stream_bytes : self->plan->max_body_bytes;
+    stream->_keeps_tail = (char)events;
+    stream->room = stream->_granted = -1; /* until the first chunks are timed */
+    stream->_looked = Py_NewRef(zero);
+    stream->_now = Py_NewRef(self->plan->now);
+    stream->_tail = Py_NewRef(Py_None);
+    if ((stream->chunks = PyList_New(0)) == NULL || (stream->times = PyList_New(0)) == NULL) {
+        Py_DECREF(stream);
+        return -1;
+    }
+    if (self->_send_raises == Py_False)
+        SET(self->_flowing, (PyObject *)stream);
+    put_in(&self->_stream, (PyObject *)stream);
+    return 1;
+}
+
+/* A chunk beyond what was granted, while all are kept: 1 seen, 0 for ``StreamTap._look``, -1 raised. */
+static int looked(Tap *self, Body *stream, PyObject *chunk)
+{
+    long long size = whole(stream);
+    if (size < 0 || (size += PyBytes_GET_SIZE(chunk)) > stream->_cap || PyList_GET_SIZE(stream->chunks) >= max_chunks)
+        return 0;
+    PyObject *times = stream->times, *chunks = stream->chunks, *reading = NULL, *total;
+    int timing = PyList_GET_SIZE(times) < timed_chunks, seen = -1;
     Py_INCREF(stream);
     Py_INCREF(times);
     Py_INCREF(chunks);
-    reading = now(self, NULL);
-    size = reading == NULL || POINT() ? NULL : PyLong_FromSsize_t(looked + PyBytes_GET_SIZE(chunk));
-    if (size != NULL && PyList_Append(times, reading) == 0 && PyList_Append(chunks, chunk) == 0) {
-        put_in(&stream->_looked, Py_NewRef(size));
-        seen = 1;
+    if ((!timing || (reading = now(self, NULL)) != NULL) && !POINT() && (total = PyLong_FromLongLong(size)) != NULL) {
+        if ((!timing || PyList_Append(times, reading) == 0) && PyList_Append(chunks, chunk) == 0) {
+            seen = 1;
+            put_in(&stream->_looked, Py_NewRef(total));
+            Py_ssize_t most = bytes_a_chunk * (max_chunks - PyList_GET_SIZE(chunks)), rest = stream->_cap - (Py_ssize_t)size;
+            if (PyList_GET_SIZE(times) >= timed_chunks)
+                stream->room = stream->_granted = rest < most ? rest : most;
+        }
+        Py_DECREF(total);
     }
     Py_XDECREF(reading);
-    Py_XDECREF(size);
     Py_DECREF(chunks);
     Py_DECREF(times);
     Py_DECREF(stream);
     return seen;
 }
 
-/* A chunk of a stream that there is room for: 1 seen, 0 for ``_seen`` there, -1 raised.
+/* A chunk: 1 seen, 0 for ``StreamTap.add``, -1 raised. */
+static int add(Tap *self, Body *stream, PyObject *chunk)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(chunk);
+    if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
+        return 0;
+    if (stream->room < size)
+        return looked(self, stream, chunk);
+    stream->room -= size; /* before the append, which may run other code where it collects garbage */
+    return PyList_Append(stream->chunks, chunk) < 0 ? -1 : 1;
+}
+
+/* A body message: 1 seen, 0 for ``_seen`` there, which goes on from what is done by then, -1 raised. */
+static int answered(Tap *self, PyObject **parts)
+{
+    PyObject *body = parts[BODY] == NULL ? empty_bytes : parts[BODY], *reading = NULL;
+    int more = parts[MORE] == Py_True, first = IS_NONE(self->_stream), seen = 1;
+    if (POINT())
+        return -1;
+    if (!PyBytes_CheckExact(body) || (!more && parts[MORE] != NULL && parts[MORE] != Py_False)
+        || (first && !more && PyBytes_GET_SIZE(body) > self->plan->max_body_bytes))
+        return 0;
+    Py_INCREF(body);
+    if (first && more)
+        seen = begin_stream(self);
+    if (seen == 1 && (first || !more) && (reading = now(self, NULL)) == NULL)
+        seen = -1;
+    if (seen == 1 && first)
+        SET(self->_first_byte_ns, reading);
+    if (seen == 1 && first && !more)
+        SET(self->_response, body);
+    else if (seen == 1 && PyBytes_GET_SIZE(body) != 0)
+        seen = add(self, (Body *)self->_stream, body);
+    if (seen == 1 && !more)
+        seen = complete(self, reading) < 0 ? -1 : 1;
+    Py_XDECREF(reading);
+    Py_DECREF(body);
+    return seen;
+}
+
+/* A chunk of a stream: 1 seen, 0 for the longer way, -1 raised.
  *
  * One walk over the message instead of two look-ups: the names are those of a literal, as a rule, hence these objects. */
 static int flowed(Tap *self, PyObject *message)
@@ -1342,31 +1447,23 @@ static int flowed(Tap *self, PyObject *message)
     }
     if (more != Py_True || body == NULL || !PyBytes_CheckExact(body) || PyBytes_GET_SIZE(body) == 0)
         return 0;
-    Body *stream = (Body *)self->_flowing;
-    if (!Py_IS_TYPE(stream, STREAM_TAP) || stream->chunks == NULL || !PyList_CheckExact(stream->chunks))
-        return 0;
     if (POINT())
         return -1;
-    Py_ssize_t size = PyBytes_GET_SIZE(body);
-    if (stream->room < size) {
-        Py_INCREF(body);
-        int seen = timed(self, stream, body);
-        Py_DECREF(body);
-        return seen;
-    }
-    stream->room -= size; /* before the append, which may run other code where it collects garbage */
-    return PyList_Append(stream->chunks, body) < 0 ? -1 : 1;
+    Py_INCREF(body);
+    int seen = add(self, (Body *)self->_flowing, body);
+    Py_DECREF(body);
+    return seen;
 }
 
 /* See a message of the application's go by: what the server gets, the message itself or a copy with the id. */
 static PyObject *tap_see(Tap *self, PyObject *message)
 {
     PyObject *parts[PARTS];
-    int seen = 1;
+    int seen = !self->_open;
     Py_INCREF(message);
-    if (!IS_NONE(self->_flowing))
-        seen = PyDict_CheckExact(message) ? flowed(self, message) : 0;
-    else if (self->_open && (seen = parts_of(message, parts)) == 1) {
+    if (!IS_NONE(self->_flowing) && PyDict_CheckExact(message))
+        seen = flowed(self, message);
+    if (seen == 0 && self->_open && (seen = parts_of(message, parts)) == 1) {
         PyObject *kind = parts[TYPE];
         if (kind != s_response_start && kind != NULL && is_text(kind, s_response_body))
             seen = answered(self, parts);
@@ -2076,10 +2173,11 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
 
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
-    PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SUOnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
-                          &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &marker_name, &marker,
-                          &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks))
+    PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *events, *marker_name, *marker;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SO!UOnnnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
+                          &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &PyTuple_Type, &events,
+                          &marker_name, &marker, &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks, &max_chunks,
+                          &bytes_a_chunk))
         return NULL;
     if (!PyType_IsSubtype((PyTypeObject *)type, &TapType) || !PyType_IsSubtype((PyTypeObject *)stream, &BodyType)
         || !PyType_IsSubtype((PyTypeObject *)handoff, &StoreType)) {
@@ -2093,6 +2191,7 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
     SET(DISCONNECT, disconnect);
     SET(SEND_IS_SILENT, silent);
     SET(IGNORE_HEADER, ignore);
+    SET(EVENT_STREAMS, events);
     /* The result of a call is awaited: asgiref asks. */
     if (PyDict_SetItem(DoorType.tp_dict, marker_name, marker) < 0)
         return NULL;

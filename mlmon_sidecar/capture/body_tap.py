@@ -22,13 +22,31 @@ Chunk = bytes | bytearray | memoryview
 
 
 class _PureBody:
-    __slots__ = ("_cap", "_looked", "chunks", "room", "times")
+    __slots__ = (
+        "_cap",
+        "_granted",
+        "_keeps_tail",
+        "_looked",
+        "_now",
+        "_passed",
+        "_tail",
+        "_tail_bytes",
+        "chunks",
+        "room",
+        "times",
+    )
 
-    _cap: int
-    _looked: int
+    _cap: int  # bytes
+    _granted: int
+    _keeps_tail: bool
+    _looked: int  # bytes that had gone by at the last look
+    _now: Callable[[], int]
+    _passed: int  # chunks not kept
+    _tail: deque[bytes] | None
+    _tail_bytes: int
     chunks: list[bytes]
     room: int
-    times: list[int]
+    times: list[int]  # monotonic ns
 
 
 if TYPE_CHECKING or compiled.tap is None:
@@ -44,12 +62,11 @@ class BodyTap(_Body):
     chunk has a byte at least, so the grant bounds their number too, if loosely.
     """
 
-    __slots__ = ("_granted", "_passed")
+    __slots__ = ()
 
     def __init__(self, cap: int) -> None:
-        self._cap = cap  # bytes
-        self._looked = 0  # bytes that had gone by at the last look
-        self._passed = 0  # chunks not kept
+        self._cap = cap
+        self._looked = self._passed = 0
         self.chunks = []
         self.room = self._granted = min(cap, BYTES_A_CHUNK * MAX_CHUNKS)
 
@@ -116,15 +133,16 @@ class BodyTap(_Body):
 class StreamTap(BodyTap):
     """An answer in several pieces: when the first went out, and for event streams the last beside the head."""
 
-    __slots__ = ("_now", "_tail", "_tail_bytes")
+    __slots__ = ()
 
     def __init__(self, cap: int, now: Callable[[], int], *, keeps_tail: bool) -> None:
         super().__init__(cap)
         self._now = now
         self._grant(-1)  # until the first chunks are timed
-        self._tail: deque[bytes] | None = deque() if keeps_tail else None
+        self._keeps_tail = keeps_tail
+        self._tail = None
         self._tail_bytes = 0
-        self.times = []  # monotonic ns
+        self.times = []
 
     @property
     def tail(self) -> tuple[bytes, ...]:
@@ -143,11 +161,13 @@ class StreamTap(BodyTap):
         super()._look(chunk)
 
     def _overflow(self, chunk: bytes) -> None:
-        tail = self._tail
-        if tail is None:
+        if not self._keeps_tail:
             self._let_go()
             return
-        self._close()  # the head is complete
+        tail = self._tail
+        if tail is None:
+            self._close()  # the head is complete
+            tail = self._tail = deque()
         tail.append(chunk[-TAIL_BYTES:])
         self._tail_bytes += len(tail[-1])
         while len(tail) > TAIL_CHUNKS or self._tail_bytes > TAIL_BYTES:
@@ -155,6 +175,7 @@ class StreamTap(BodyTap):
 
     def _let_go(self) -> None:
         super()._let_go()
+        self._keeps_tail = False
         self._tail = None
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid_utils import uuid7
 
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.body_tap import TIMED_CHUNKS, BodyTap, Chunk, StreamTap
+from mlmon_sidecar.capture.body_tap import BYTES_A_CHUNK, MAX_CHUNKS, TIMED_CHUNKS, BodyTap, Chunk, StreamTap
 from mlmon_sidecar.capture.handoff import (
     CHUNK_BYTES,
     EXCHANGE_BYTES,
@@ -528,9 +528,12 @@ else:
         DISCONNECT,
         SEND_IS_SILENT,
         IGNORE_HEADER,
+        EVENT_STREAMS,
         *next(iter(vars(_Exchange.send).items())),  # what marks it as a coroutine function: each version has its own
         EXCHANGE_BYTES,
         HEADER_BYTES,
         CHUNK_BYTES,
         TIMED_CHUNKS,
+        MAX_CHUNKS,
+        BYTES_A_CHUNK,
     )

@@ -22,7 +22,7 @@ import pytest
 
 from mlmon_sidecar import annotate
 from mlmon_sidecar.capture import compiled
-from mlmon_sidecar.capture.exchange_tap import CURRENT, NO_SPAN, ExchangeTap
+from mlmon_sidecar.capture.exchange_tap import CURRENT, NO_SPAN, ExchangeTap, _Exchange
 from mlmon_sidecar.capture.handoff import Handoff
 from mlmon_sidecar.records import End
 
@@ -381,6 +381,28 @@ def test_called_again_from_within(monitored, http_scope, wire) -> None:
     asyncio.run(middleware(http_scope(), connection.receive, server_send))
     assert [message["type"] for message in connection.sent] == [START["type"], LAST["type"], LAST["type"]]
     assert middleware.exchange().response_body == (b"ok",)
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+def test_neither_a_request_nor_a_stream_of_chunks_needs_a_method(
+    spec_version, monitored, http_scope, wire, monkeypatch
+) -> None:
+    async def streams(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(dict(START))
+        for _ in range(200):
+            await send({**LAST, "more_body": True})
+        await send({**LAST, "body": b"end", "more_body": False})
+
+    called: list[str] = []
+    for name in ("_begin", "_received", "_seen", "_offer"):
+        monkeypatch.setattr(_Exchange, name, lambda *_, name=name: called.append(name))
+    for app, pieces in ((echo, [b"ok"]), (streams, [b"ok"] * 200 + [b"end"])):
+        middleware = monitored(app)
+        connection = wire({"type": "http.request", "body": b"asked"})
+        asyncio.run(middleware(http_scope(asgi={"spec_version": spec_version}), connection.receive, connection.send))
+        assert list(middleware.exchange().response_body) == pieces
+    assert called == []
 
 
 def test_ids_are_of_version_seven_and_in_order(monitored, http_scope, wire) -> None:

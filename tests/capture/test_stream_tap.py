@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -60,6 +61,38 @@ def test_first_chunks_are_timed_and_all_are_counted(run: Any) -> None:
     assert exchange.response_chunks == len(exchange.response_body) == 20
     assert exchange.first_byte_ns == 1001
     assert exchange.response_tail == ()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_what_is_kept_of_any_stream(seed: int, run: Any) -> None:
+    chance = random.Random(seed)
+    chunks = [b"x" * chance.choice([0, 1, 7, 40]) for _ in range(chance.choice([1, 2, 7, 8, 9, 10, 60]))]
+    cap = chance.choice([0, 30, 200, sum(map(len, chunks)), 1 << 20])
+    messages = streamed(chunks)
+    messages[-1]["body"] = last = b"y" * chance.choice([0, 3])
+    events = chance.random() < 0.5
+    if not events:
+        messages[0]["headers"] = []
+    exchange = run(messages, max_body_bytes=1 << 20 if events else cap, max_stream_bytes=cap if events else 1 << 20)
+
+    went_by = [chunk for chunk in (*chunks, last) if chunk]
+    whole = sum(map(len, went_by)) <= cap
+    fitting = next((at for at in range(len(went_by)) if sum(map(len, went_by[: at + 1])) > cap), len(went_by))
+    assert exchange.response_body == (tuple(went_by[:fitting]) if whole or events else ())
+    assert exchange.response_tail == (() if whole or not events else tuple(went_by[fitting:][-TAIL_CHUNKS:]))
+    assert (exchange.response_bytes, exchange.response_chunks) == (sum(map(len, went_by)), len(went_by))
+    ticks = [1001 + number for number, chunk in enumerate((*chunks, last)) if chunk]
+    assert exchange.chunk_ns == (tuple(ticks[:TIMED_CHUNKS]) if len(ticks) > 1 else ())
+    assert (exchange.first_byte_ns, exchange.ended_ns) == (1001, 1001 + len(chunks))
+
+
+@pytest.mark.parametrize("length", [1, BYTES_A_CHUNK, 3 * BYTES_A_CHUNK])
+def test_a_chunk_costs_an_object_so_their_number_is_bounded(length: int, run: Any) -> None:
+    chunks = [b"x" * length] * (BYTES_A_CHUNK * MAX_CHUNKS + 100)
+    exchange = run(streamed(chunks), max_stream_bytes=1 << 30)
+    assert MAX_CHUNKS <= len(exchange.response_body) <= BYTES_A_CHUNK * MAX_CHUNKS + TIMED_CHUNKS
+    assert exchange.response_tail == (chunks[0],) * TAIL_CHUNKS
+    assert (exchange.response_bytes, exchange.response_chunks) == (length * len(chunks), len(chunks))
 
 
 def test_empty_messages_are_no_chunks(run: Any) -> None:
