@@ -36,7 +36,7 @@ static int point(void)
 
 #define NAMES(X) X(type) X(body) X(more_body) X(status) X(headers) X(asgi) X(spec_version) X(method) X(path) X(root_path) \
     X(options) X(span_hook) X(faults) X(handoff) X(now) X(selection) X(may_ignore) X(idle) X(plan) X(_known) \
-    X(current) X(inside) X(put) X(append) X(send) X(close) X(max_body_bytes) X(max_stream_bytes) X(headers_in_any_case) \
+    X(current) X(inside) X(put) X(send) X(close) X(max_body_bytes) X(max_stream_bytes) X(headers_in_any_case) \
     X(prediction_id_header) X(_begin) X(_seen) X(_received) X(_end_with) X(_wanted) X(_offer) X(_join_span) X(_send_watching) X(message) X(gi_code) \
     X(co_flags)
 #define DECLARE(name) static PyObject *s_##name;
@@ -46,7 +46,8 @@ static PyObject *empty_bytes, *empty_tuple, *empty_text, *zero, *one;
 
 /* Given by exchange_tap.py. */
 static PyObject *CURRENT, *HANDOFF, *NO_SPAN, *COMPLETE, *DISCONNECT, *SEND_IS_SILENT, *IGNORE_HEADER, *EVENT_STREAMS;
-static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP;
+static PyTypeObject *EXCHANGE_TAP, *STREAM_TAP, *QUEUE;
+static PyObject *QUEUE_APPEND; /* looked up once */
 static Py_ssize_t exchange_bytes, header_bytes, chunk_bytes, timed_chunks, max_chunks, bytes_a_chunk;
 
 /* ---------------------------------------------------------------- errors, kept while ours are dealt with */
@@ -362,7 +363,7 @@ static int put_where_room(Store *store, Kept *kept)
     Lane *mine = POINT() ? NULL : lane_of(store);
     if (mine == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    if (store->_queue == NULL || store->_all_lanes == NULL || !PyTuple_CheckExact(store->_all_lanes))
+    if (store->_queue == NULL || !Py_IS_TYPE(store->_queue, QUEUE) || store->_all_lanes == NULL || !PyTuple_CheckExact(store->_all_lanes))
         return 0;
     long long queued = size - store->_drained_bytes;
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(store->_all_lanes); at++) {
@@ -380,7 +381,8 @@ static int put_where_room(Store *store, Kept *kept)
     PyObject *queue = Py_NewRef(store->_queue), *appended;
     Py_INCREF(mine);
     mine->accepted++; /* before the append: a reader must never see more drained than accepted */
-    appended = POINT() ? NULL : PyObject_CallMethodOneArg(queue, s_append, (PyObject *)kept);
+    PyObject *both[] = {queue, (PyObject *)kept};
+    appended = POINT() ? NULL : PyObject_Vectorcall(QUEUE_APPEND, both, 2, NULL);
     if (appended == NULL)
         mine->accepted--;
     else {
@@ -766,6 +768,11 @@ static int tap_clear(Tap *self)
     return 0;
 }
 
+/* Each request makes one, and lets go of it before the next, as a rule: kept for that, as the interpreter keeps its own. */
+#define MOST_FREE 16
+static Tap *taps[MOST_FREE];
+static int free_taps = 0;
+
 static void tap_dealloc(Tap *self)
 {
     PyObject_GC_UnTrack(self);
@@ -776,14 +783,24 @@ static void tap_dealloc(Tap *self)
     Py_CLEAR(self->method);
     Py_CLEAR(self->path);
     Py_CLEAR(self->annotations);
-    Py_TYPE(self)->tp_free((PyObject *)self);
+    if (Py_IS_TYPE(self, EXCHANGE_TAP) && free_taps < MOST_FREE)
+        taps[free_taps++] = self;
+    else
+        Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 #define START_EMPTY(name) self->name = Py_NewRef(Py_None);
 static PyObject *tap_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    Tap *self = (Tap *)type->tp_alloc(type, 0);
-    if (self != NULL) {
+    Tap *self;
+    if (type == EXCHANGE_TAP && free_taps > 0) {
+        self = (Tap *)PyObject_Init((PyObject *)taps[--free_taps], type);
+        self->_open = self->_disconnected = 0;
+        self->_size = 0;
+        STATE(START_EMPTY)
+        PyObject_GC_Track(self);
+    }
+    else if ((self = (Tap *)type->tp_alloc(type, 0)) != NULL) {
         STATE(START_EMPTY)
     }
     return (PyObject *)self;
@@ -888,14 +905,14 @@ static PyObject *wanted(Tap *self, PyObject *headers, Names *names)
         if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2)
             goto leave;
         PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value))
+        if (!PyBytes_CheckExact(name))
             goto leave;
         int is_in = is_one_of(names, name);
         if (is_in < 0)
             goto release;
         if (!is_in)
             continue;
-        if (found == 16 || is_in == 2)
+        if (found == 16 || is_in == 2 || !PyBytes_CheckExact(value))
             goto leave;
         kept[found++] = Py_NewRef(pair);
         size += header_bytes + PyBytes_GET_SIZE(value);
@@ -936,36 +953,64 @@ static PyObject *span_of(Tap *self, PyObject *which)
 }
 
 /* Whether ``send`` raises where the client is gone: 1, 0, -1 raised, 2 for the method there to say. */
-static int send_raises(PyObject *scope)
+static int send_raises(PyObject *asgi)
 {
-    PyObject *asgi = item_of(scope, s_asgi), *version = NULL;
-    int said = 2;
+    static PyObject *silent_one = NULL; /* a server says the very same object each time */
+    PyObject *key, *value, *version;
+    Py_ssize_t at = 0;
     if (asgi == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    if (PyDict_CheckExact(asgi)) {
-        static PyObject *silent_one = NULL; /* a server says the very same object each time */
-        if ((version = item_of(asgi, s_spec_version)) == silent_one && version != NULL)
-            said = 1;
-        else
-            said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
-        if (said == 1 && version != NULL && version != silent_one && PyUnicode_CheckExact(version))
-            put_in(&silent_one, Py_NewRef(version));
-        said = said < 0 ? -1 : !said;
-    }
+        return 0;
+    if (!PyDict_CheckExact(asgi))
+        return 2;
+    while (PyDict_Next(asgi, &at, &key, &value))
+        if (key == s_spec_version && value == silent_one && value != NULL)
+            return 0;
+    Py_INCREF(asgi);
+    version = item_of(asgi, s_spec_version);
+    int said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
+    if (said == 1 && version != NULL && PyUnicode_CheckExact(version))
+        put_in(&silent_one, Py_NewRef(version));
     Py_XDECREF(version);
     Py_DECREF(asgi);
-    return said;
+    return said < 0 ? -1 : !said;
 }
 
-/* ``_begin`` for an ordinary scope that no outer tap watches. NULL: raised. */
-static PyObject *begin(Tap *self, PyObject *receive, PyObject *send, int alone)
+/* What is asked of a scope, NULL where it says nothing. */
+#define ASKED(X) X(type) X(asgi) X(headers) X(method) X(path) X(root_path)
+typedef struct {
+    ASKED(FIELD)
+} Asked;
+
+#define ASK(name) \
+    if ((asked->name = item_of(scope, s_##name)) == NULL && PyErr_Occurred()) \
+        return -1;
+#define FORGET(name) Py_CLEAR(asked->name);
+
+static void forget(Asked *asked)
 {
-    PyObject *headers, *value, *scope = self->_scope;
-    int raises = POINT() ? -1 : alone && PyDict_CheckExact(scope) ? send_raises(scope) : 2;
+    ASKED(FORGET)
+}
+
+/* 1, 0 where it is not of an ordinary kind, or -1 raised; to ``forget`` in any case. Look-ups and no walk, as over messages:
+ * a scope has more than twice as many items as are asked for. */
+static int read_scope(PyObject *scope, Asked *asked)
+{
+    memset(asked, 0, sizeof *asked);
+    if (!PyDict_CheckExact(scope))
+        return 0;
+    ASKED(ASK)
+    return 1;
+}
+
+/* ``_begin`` for a scope of which ``asked`` was read and that no outer tap watches. NULL: raised. */
+static PyObject *begin(Tap *self, PyObject *receive, PyObject *send, const Asked *asked)
+{
+    PyObject *value;
+    int raises = POINT() ? -1 : asked != NULL ? send_raises(asked->asgi) : 2;
     if (raises < 0)
         return NULL;
     if (raises == 2)
-        return PyObject_CallMethodObjArgs((PyObject *)self, s__begin, scope, receive, send, NULL);
+        return PyObject_CallMethodObjArgs((PyObject *)self, s__begin, self->_scope, receive, send, NULL);
     long long started_ns;
     if ((value = now(self, &started_ns)) == NULL)
         return NULL;
@@ -979,11 +1024,7 @@ static PyObject *begin(Tap *self, PyObject *receive, PyObject *send, int alone)
     SET(self->_response, empty_bytes);
     SET(self->_response_headers, empty_tuple);
     Py_CLEAR(self->annotations);
-    headers = item_of(scope, s_headers);
-    if (headers == NULL && PyErr_Occurred())
-        return NULL;
-    value = headers == NULL ? Py_NewRef(empty_tuple) : wanted(self, headers, &self->plan->asked);
-    Py_XDECREF(headers);
+    value = asked->headers == NULL ? Py_NewRef(empty_tuple) : wanted(self, asked->headers, &self->plan->asked);
     if (value == NULL)
         return NULL;
     put_in(&self->_request_headers, value);
@@ -1010,8 +1051,9 @@ static int none_open(void)
     return IS_NONE(outer);
 }
 
-/* Whether it watches from here on: 1, 0, or -1 with what is no Exception. ``alone``: what ``none_open`` said. */
-static int tap_began(Tap *self, PyObject *receive, PyObject *send, int alone)
+/* Whether it watches from here on: 1, 0, or -1 with what is no Exception. ``alone``: what ``none_open`` said; then
+ * ``asked`` is what was read of the scope, or NULL. */
+static int tap_began(Tap *self, PyObject *receive, PyObject *send, int alone, const Asked *asked)
 {
     if (IS_NONE(self->_scope)) {
         PyErr_SetString(PyExc_AssertionError, "a tap serves one request");
@@ -1019,7 +1061,7 @@ static int tap_began(Tap *self, PyObject *receive, PyObject *send, int alone)
     }
     SET(self->_receive, receive);
     SET(self->_send, send);
-    PyObject *token = alone < 0 ? NULL : begin(self, receive, send, alone);
+    PyObject *token = alone < 0 ? NULL : begin(self, receive, send, alone ? asked : NULL);
     if (token == NULL)
         return abandon(self, "begin");
     if (IS_NONE(token)) {
@@ -1036,7 +1078,10 @@ static PyObject *tap_begin(Tap *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "begin() takes receive and send");
         return NULL;
     }
-    int began = tap_began(self, args[0], args[1], IS_NONE(self->_scope) ? 0 : none_open());
+    Asked asked;
+    int usual = read_scope(self->_scope, &asked), alone = usual < 0 ? -1 : IS_NONE(self->_scope) ? 0 : none_open();
+    int began = tap_began(self, args[0], args[1], alone, usual > 0 ? &asked : NULL);
+    forget(&asked);
     return began < 0 ? NULL : PyBool_FromLong(began);
 }
 
@@ -1489,8 +1534,6 @@ typedef struct {
     char begun, done, running;
 } Wait;
 
-/* Each request makes one or two and lets go of them before the next: kept for that, as the interpreter keeps its own. */
-#define MOST_FREE 16
 static Wait *waits[MOST_FREE];
 static int free_waits = 0;
 
@@ -2001,23 +2044,25 @@ typedef struct {
     PyObject *pid, *web, *endpoints, *capture, *active;
     PyObject *planned; /* the capture that ``plan`` is of */
     Plan *plan;
+    /* The request before this one, whose model was found by these: it depends on nothing else, and most are alike. */
+    Plan *last_plan;
+    PyObject *last_web, *last_endpoints, *last_method, *last_path, *last_model;
 } Gate;
 
 #define WATCHED(X) X(pid) X(web) X(endpoints) X(capture) X(active)
+#define FOUND(X) X(planned) X(plan) X(last_plan) X(last_web) X(last_endpoints) X(last_method) X(last_path) X(last_model)
 
 static int gate_traverse(Gate *self, visitproc visit, void *arg)
 {
     WATCHED(VISIT)
-    Py_VISIT(self->planned);
-    Py_VISIT(self->plan);
+    FOUND(VISIT)
     return 0;
 }
 
 static int gate_clear(Gate *self)
 {
     WATCHED(CLEAR)
-    Py_CLEAR(self->planned);
-    Py_CLEAR(self->plan);
+    FOUND(CLEAR)
     return 0;
 }
 
@@ -2063,30 +2108,39 @@ static int stays(PyObject *headers)
     return 1;
 }
 
-/* The model that a scope is for, and its method and path. NULL: the methods there decide, or raised. */
-static PyObject *model_of(Gate *gate, Plan *plan, PyObject *scope, PyObject **its_method, PyObject **its_path)
+static int same_text(PyObject *text, PyObject *other)
 {
-    PyObject *kind = PyDict_GetItemWithError(scope, s_type), *root, *known, *method = NULL, *path = NULL, *model = NULL;
-    if (kind == NULL || !is_text(kind, s_http))
+    return text == other
+        || (PyUnicode_IS_COMPACT_ASCII(text) && PyUnicode_IS_COMPACT_ASCII(other)
+            && PyUnicode_GET_LENGTH(text) == PyUnicode_GET_LENGTH(other)
+            && memcmp(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(other), (size_t)PyUnicode_GET_LENGTH(text)) == 0);
+}
+
+/* The model that a request is for. NULL: the methods there decide, or raised. */
+static PyObject *model_of(Gate *gate, Plan *plan, Asked *asked)
+{
+    PyObject *method = asked->method, *path = asked->path, *root = asked->root_path, *known, *model;
+    if (asked->type == NULL || !is_text(asked->type, s_http) || path == NULL || method == NULL
+        || !PyUnicode_CheckExact(path) || !PyUnicode_CheckExact(method)
+        || (root != NULL && (!PyUnicode_CheckExact(root) || PyUnicode_GET_LENGTH(root) != 0))
+        || (!IS_NONE(plan->may_ignore) && !stays(asked->headers)))
         return NULL;
-    root = PyDict_GetItemWithError(scope, s_root_path);
-    if (root == NULL ? PyErr_Occurred() != NULL : !PyUnicode_CheckExact(root) || PyUnicode_GET_LENGTH(root) != 0)
-        return NULL;
-    if (!IS_NONE(plan->may_ignore) && !stays(PyDict_GetItemWithError(scope, s_headers)))
-        return NULL;
-    if ((path = item_of(scope, s_path)) == NULL || (method = item_of(scope, s_method)) == NULL)
-        goto end;
-    if (!PyUnicode_CheckExact(path) || !PyUnicode_CheckExact(method) || !PyDict_CheckExact(plan->known))
-        goto end;
+    if (gate->last_plan == plan && gate->last_web == gate->web && gate->last_endpoints == gate->endpoints
+        && same_text(path, gate->last_path) && same_text(method, gate->last_method))
+        return Py_NewRef(gate->last_model);
     if (!IS_NONE(gate->web) && (!PyUnicode_CheckExact(gate->endpoints) || PyUnicode_Contains(path, gate->endpoints) != 0))
-        goto end;
-    known = PyDict_GetItemWithError(plan->known, method);
-    model = known == NULL || !PyDict_CheckExact(known) ? NULL : item_of(known, path);
-    if (model != NULL && !PyUnicode_CheckExact(model))
-        Py_CLEAR(model);
-end:
-    *its_method = method;
-    *its_path = path;
+        return NULL;
+    if (!PyDict_CheckExact(plan->known)
+        || (known = PyDict_GetItemWithError(plan->known, method)) == NULL || !PyDict_CheckExact(known)
+        || (model = PyDict_GetItemWithError(known, path)) == NULL || !PyUnicode_CheckExact(model))
+        return NULL;
+    Py_INCREF(model);
+    SET(gate->last_model, model);
+    SET(gate->last_path, path);
+    SET(gate->last_method, method);
+    SET(gate->last_endpoints, gate->endpoints);
+    SET(gate->last_web, gate->web);
+    put_in((PyObject **)&gate->last_plan, Py_NewRef(plan));
     return model;
 }
 
@@ -2100,6 +2154,7 @@ static Plan *plan_of(Gate *gate)
             Py_DECREF(capture);
             return NULL;
         }
+        Py_CLEAR(gate->last_plan);
         put_in((PyObject **)&gate->plan, plan);
         put_in(&gate->planned, capture);
     }
@@ -2107,8 +2162,8 @@ static Plan *plan_of(Gate *gate)
 }
 
 /* (tap, receive, send) of a request of ``model``, watched from here on. NULL: raised. */
-static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *method, PyObject *path, PyObject *scope,
-                          PyObject *receive, PyObject *send)
+static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, const Asked *asked, PyObject *scope, PyObject *receive,
+                          PyObject *send)
 {
     PyObject *opened = NULL, *their_receive = NULL, *their_send = NULL;
     Tap *tap = POINT() ? NULL : (Tap *)tap_new(EXCHANGE_TAP, NULL, NULL);
@@ -2119,10 +2174,10 @@ static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *met
     SET(tap->_scope, scope);
     SET(tap->_send_raises, Py_False);
     SET(tap->model, model);
-    tap->method = Py_NewRef(method);
-    tap->path = Py_NewRef(path);
+    tap->method = Py_NewRef(asked->method);
+    tap->path = Py_NewRef(asked->path);
     enter((Active *)gate->active, tap);
-    if (tap_began(tap, receive, send, 1) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
+    if (tap_began(tap, receive, send, 1, asked) >= 0 && (their_receive = tap_receive(tap, NULL)) != NULL
         && (their_send = tap_send(tap, NULL)) != NULL)
         opened = PyTuple_Pack(3, tap, their_receive, their_send);
     if (opened == NULL) { /* an interrupt, or no memory: as if it had not begun */
@@ -2144,25 +2199,27 @@ static PyObject *open_tap(Gate *gate, Plan *plan, PyObject *model, PyObject *met
  * is called with; the process counts it as active. None: nothing was changed, and ``MonitorMiddleware`` decides. */
 static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
+    if (count == 4 && IS_NONE(args[0]))
+        Py_RETURN_NONE;
     if (count != 4 || EXCHANGE_TAP == NULL || !PyObject_TypeCheck(args[0], &GateType)) {
         PyErr_SetString(PyExc_TypeError, "opened() takes the process, scope, receive and send");
         return NULL;
     }
     Gate *gate = (Gate *)args[0];
-    PyObject *model = NULL, *method = NULL, *path = NULL, *scope = args[1], *opened = NULL;
+    PyObject *model = NULL, *scope = args[1], *opened = NULL;
     if (gate->pid == NULL || gate->web == NULL || gate->endpoints == NULL || gate->capture == NULL || gate->active == NULL
-        || !Py_IS_TYPE(gate->active, &ActiveType)
-        || !PyDict_CheckExact(scope) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
+        || !Py_IS_TYPE(gate->active, &ActiveType) || !PyLong_CheckExact(gate->pid) || PyLong_AsLong(gate->pid) != own_pid) {
         PyErr_Clear(); /* no number of a process */
         Py_RETURN_NONE;
     }
-    Plan *plan = (Plan *)Py_XNewRef(plan_of(gate));
-    if (plan != NULL && !((Fuse *)plan->faults)->tripped && (model = model_of(gate, plan, scope, &method, &path)) != NULL
-        && none_open() > 0)
-        opened = open_tap(gate, plan, model, method, path, scope, args[2], args[3]);
+    Asked asked;
+    int usual = read_scope(scope, &asked);
+    Plan *plan = usual > 0 ? (Plan *)Py_XNewRef(plan_of(gate)) : NULL;
+    if (plan != NULL && !((Fuse *)plan->faults)->tripped && none_open() > 0
+        && (model = model_of(gate, plan, &asked)) != NULL)
+        opened = open_tap(gate, plan, model, &asked, scope, args[2], args[3]);
+    forget(&asked);
     Py_XDECREF(model);
-    Py_XDECREF(method);
-    Py_XDECREF(path);
     Py_XDECREF(plan);
     if (opened != NULL || PyErr_Occurred())
         return opened;
@@ -2173,9 +2230,9 @@ static PyObject *module_opened(PyObject *module, PyObject *const *args, Py_ssize
 
 static PyObject *module_setup(PyObject *module, PyObject *args)
 {
-    PyObject *type, *stream, *current, *handoff, *no_span, *complete_end, *disconnect, *silent, *ignore, *events, *marker_name, *marker;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!OOO!SO!UOnnnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyTuple_Type,
-                          &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &PyTuple_Type, &events,
+    PyObject *type, *stream, *current, *handoff, *queue, *no_span, *complete_end, *disconnect, *silent, *ignore, *events, *marker_name, *marker;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!O!OOO!SO!UOnnnnnn", &PyType_Type, &type, &PyType_Type, &stream, &current, &PyType_Type, &handoff, &PyType_Type, &queue,
+                          &PyTuple_Type, &no_span, &complete_end, &disconnect, &PyFrozenSet_Type, &silent, &ignore, &PyTuple_Type, &events,
                           &marker_name, &marker, &exchange_bytes, &header_bytes, &chunk_bytes, &timed_chunks, &max_chunks,
                           &bytes_a_chunk))
         return NULL;
@@ -2184,6 +2241,8 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "setup() takes the types that are made of the ones here");
         return NULL;
     }
+    if (QUEUE_APPEND == NULL && (QUEUE_APPEND = PyObject_GetAttrString(queue, "append")) == NULL)
+        return NULL;
     SET(CURRENT, current);
     SET(HANDOFF, handoff);
     SET(NO_SPAN, no_span);
@@ -2196,6 +2255,7 @@ static PyObject *module_setup(PyObject *module, PyObject *args)
     if (PyDict_SetItem(DoorType.tp_dict, marker_name, marker) < 0)
         return NULL;
     PyType_Modified(&DoorType);
+    QUEUE = (PyTypeObject *)Py_NewRef(queue);
     EXCHANGE_TAP = (PyTypeObject *)Py_NewRef(type);
     STREAM_TAP = (PyTypeObject *)Py_NewRef(stream);
     Py_RETURN_NONE;

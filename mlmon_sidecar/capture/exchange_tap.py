@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from itertools import chain
@@ -523,6 +524,7 @@ else:
         StreamTap,
         CURRENT,
         Handoff,
+        deque,
         NO_SPAN,
         COMPLETE,
         DISCONNECT,
