@@ -1,6 +1,6 @@
 """Rounds in turn over every process, then the tables.
 
-python -m benchmarks.overhead                    # about five minutes
+python -m benchmarks.overhead                    # about seven minutes
 python -m benchmarks.overhead --rounds 9 --only raw
 python -m benchmarks.overhead --rounds 60 --share .3    # shorter rounds, and more of them: for a machine in use
 """
@@ -65,18 +65,25 @@ class Measured:
 
 
 def measure(
-    framework: str, names: Sequence[str], rounds: int, payloads: Sequence[str], share: float
+    framework: str, names: Sequence[str], rounds: int, payloads: Sequence[str], share: float, processes: int
 ) -> tuple[Costs, dict[str, float]]:
     """The costs of every variant, one a round, and the profile of everything on (of rows).
 
-    ``share``: of the usual number of requests, in each round.
+    ``share``: of the usual number of requests, in each round. ``processes``: of each variant, one after another, which
+    share the rounds: where a process has its memory makes it faster or slower for good.
     """
-    running = [Measured(name, framework) for name in ("bare", *names)]
-    try:
-        return _rounds(running, rounds, payloads, share)
-    finally:
-        for process in running:
-            process.abandon()
+    costs: Costs = defaultdict(list)
+    profile: dict[str, float] = {}
+    for number in range(processes):
+        running = [Measured(name, framework) for name in ("bare", *names)]
+        try:
+            found, profile = _rounds(running, len(range(number, rounds, processes)), payloads, share)
+        finally:
+            for process in running:
+                process.abandon()
+        for key, each in found.items():
+            costs[key] += each
+    return costs, profile
 
 
 def _rounds(
@@ -106,16 +113,19 @@ def main() -> None:
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the usual requests in a round; below .1 caches stay cold"
     )
+    parser.add_argument("--processes", type=int, default=3, help="of every variant, one after another")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     said = parser.parse_args()
     wanted = said.variants.split(",")
     chosen = [name for name in VARIANTS if name != "bare" and any(part in name for part in wanted)]
     payloads = [name for name in PAYLOADS if not said.payloads or name in said.payloads.split(",")]
-    how = f"{said.rounds} interleaved rounds, medians of the differences within a round"
+    how = (
+        f"{said.rounds} interleaved rounds, {said.processes} processes each, medians of the differences within a round"
+    )
     written = [f"Python {platform.python_version()}; {how}.\n"]
     for framework in (said.only,) if said.only else FRAMEWORKS:
         names = [name for name in chosen if framework == "fastapi" or name not in FASTAPI_ONLY]
-        costs, profile = measure(framework, names, said.rounds, payloads, said.share)
+        costs, profile = measure(framework, names, said.rounds, payloads, said.share, said.processes)
         print(text(framework, costs))
         print(ratios(costs))
         if profile:
