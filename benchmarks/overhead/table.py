@@ -12,7 +12,7 @@ from benchmarks.overhead.variants import VARIANTS
 Costs = dict[tuple[str, str], list[Cost]]
 """(variant, payload) to its cost, one a round."""
 
-HEADS = ("loop", "total")  # by their medians
+HEADS = ("loop", "total")
 KILOBYTES = len(PAYLOADS["batch"].body) / 1000
 
 
@@ -37,17 +37,25 @@ def intervals(costs: Costs) -> dict[tuple[str, str], tuple[float, float]]:
 
 def _differences(costs: Costs, key: tuple[str, str]) -> list[Cost]:
     pairs = zip(costs[key], costs["bare", key[1]], strict=True)
-    return [Cost(*(mine - theirs for mine, theirs in zip(ours, bare, strict=True))) for ours, bare in pairs]
+    return [_less(ours, bare) for ours, bare in pairs]
 
 
-def least(costs: Costs) -> dict[tuple[str, str], float]:
-    """What each variant adds on the loop at its best: the burst that took the least of all, less that of ``bare``.
+def least(costs: Costs) -> dict[tuple[str, str], Cost]:
+    """What each variant adds at its best: the burst of the loop, and the round of the process, that took the least of
+    all, less those of ``bare``.
 
-    With enough bursts each variant has one in which nothing else ran and the core had its full clock. The more the
+    With enough of them each variant has one in which nothing else ran and the core had its full clock. The more the
     machine is in use, the further the medians lie from that, and their ratios from the true ones.
     """
-    best = {key: min(cost.least for cost in found) for key, found in costs.items()}
-    return {key: spent - best["bare", key[1]] for key, spent in best.items() if key[0] != "bare"}
+    best = {}
+    for key, found in costs.items():
+        loop, total = min(cost.least for cost in found), min(cost.total for cost in found)
+        best[key] = Cost(loop, total, loop)
+    return {key: _less(spent, best["bare", key[1]]) for key, spent in best.items() if key[0] != "bare"}
+
+
+def _less(ours: Cost, bare: Cost) -> Cost:
+    return Cost(*(mine - theirs for mine, theirs in zip(ours, bare, strict=True)))
 
 
 def _payloads(costs: Costs) -> list[str]:
@@ -55,8 +63,8 @@ def _payloads(costs: Costs) -> list[str]:
     return [payload for payload in PAYLOADS if ("bare", payload) in costs]
 
 
-def _rows(costs: Costs) -> list[tuple[str, list[float]]]:
-    found, payloads = added(costs), _payloads(costs)
+def _rows(costs: Costs, found: dict[tuple[str, str], Cost]) -> list[tuple[str, list[float]]]:
+    payloads = _payloads(costs)
     return [
         (name, [getattr(found[name, payload], head) for head in HEADS for payload in payloads])
         for name in VARIANTS
@@ -74,52 +82,54 @@ def text(framework: str, costs: Costs) -> str:
         f"{'':<36}{'event loop':>{width}}   {'whole process':>{max(width, 13)}}",
         f"{'':<36}{columns}   {columns}",
     ]
-    for name, figures in _rows(costs):
-        cells = [f"{figure:9.1f}" for figure in figures]
-        lines.append(f"{name:<36}{''.join(cells[: len(payloads)])}   {''.join(cells[len(payloads) :])}")
+    lines += _lines(costs, added(costs))
     lines.append("95 % intervals on the event loop")
     ranges = intervals(costs)
-    for name, _ in _rows(costs):
+    for name, _ in _rows(costs, added(costs)):
         cells = ["{:.1f} to {:.1f}".format(*ranges[name, payload]) for payload in payloads]
         lines.append(f"{name:<36}{''.join(f'{cell:>20}' for cell in cells)}")
-    lines.append("event loop, the least of all bursts less the least of the unmonitored application's")
-    lowest = least(costs)
-    for name, _ in _rows(costs):
-        lines.append(f"{name:<36}{''.join(f'{lowest[name, payload]:9.2f}' for payload in payloads)}")
+    lines.append("the least of all bursts, and of all rounds, less the least of the unmonitored application's")
+    lines += _lines(costs, least(costs))
     return "\n".join(lines)
+
+
+def _lines(costs: Costs, found: dict[tuple[str, str], Cost]) -> list[str]:
+    half = len(_payloads(costs))
+    cells = [(name, [f"{figure:9.1f}" for figure in figures]) for name, figures in _rows(costs, found)]
+    return [f"{name:<36}{''.join(each[:half])}   {''.join(each[half:])}" for name, each in cells]
 
 
 def markdown(framework: str, costs: Costs) -> str:
     names = _payloads(costs)
     lines = [
         f"| added to a request on {framework}, µs of CPU | "
-        + " | ".join(f"{head}, {name}" for head in ("loop", "total", "loop at its least") for name in names)
+        + " | ".join(
+            f"{head}, {name}" for head in ("loop", "total", "loop at its least", "total at its least") for name in names
+        )
         + " |",
-        "|---|" + "---:|" * (3 * len(names)),
+        "|---|" + "---:|" * (4 * len(names)),
     ]
-    lowest = least(costs)
-    for name, figures in _rows(costs):
-        cells = [f"{figure:,.1f}" for figure in figures] + [f"{lowest[name, payload]:,.2f}" for payload in names]
+    best = dict(_rows(costs, least(costs)))
+    for name, figures in _rows(costs, added(costs)):
+        cells = [f"{figure:,.1f}" for figure in (*figures, *best[name])]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def ratios(costs: Costs) -> str:
     """The two comparisons that matter, within one run."""
-    found, lowest, payloads = added(costs), least(costs), _payloads(costs)
-    lines = []
+    payloads, lines = _payloads(costs), []
     for ours in ("mlmon, tap alone", "mlmon, everything on"):
         for other in ("minimal capture", "prometheus-fastapi-instrumentator"):
-            if (ours, payloads[0]) not in found or (other, payloads[0]) not in found:
+            if (ours, payloads[0]) not in costs or (other, payloads[0]) not in costs:
                 continue
-            for head in HEADS if "everything" in ours else HEADS[:1]:
-                cells = [
-                    f"{payload} {getattr(found[ours, payload], head) / getattr(found[other, payload], head):.3f}"
-                    for payload in payloads
-                ]
-                lines.append(f"{ours} / {other}, {head}: {', '.join(cells)}")
-            cells = [f"{payload} {lowest[ours, payload] / lowest[other, payload]:.3f}" for payload in payloads]
-            lines.append(f"{ours} / {other}, loop at its least: {', '.join(cells)}")
+            for how, found in (("", added(costs)), (" at its least", least(costs))):
+                for head in HEADS if "everything" in ours else HEADS[:1]:
+                    cells = [
+                        f"{payload} {getattr(found[ours, payload], head) / getattr(found[other, payload], head):.3f}"
+                        for payload in payloads
+                    ]
+                    lines.append(f"{ours} / {other}, {head}{how}: {', '.join(cells)}")
     return "\n".join(lines)
 
 
