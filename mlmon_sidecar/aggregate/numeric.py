@@ -11,6 +11,8 @@ from mlmon_sidecar.aggregate.tally import Tally, alarm_table, fixed_point
 from mlmon_sidecar.statistics.layout import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlmon_sidecar.aggregate.convert import Codes
     from mlmon_sidecar.records import FloatVector, IntVector
 
@@ -39,14 +41,15 @@ class NumericCounter:
         self._scale = _floats([feature.scale for feature, _ in pairs])
         self.lines = 4 * len(pairs)  # of a tally
 
-    def count(self, tally: Tally, values: FloatVector, codes: Codes | None) -> None:
-        """``values`` and ``codes`` as ``to_matrix`` makes them, in the order of ``names``."""
+    def counting(self, tally: Tally, values: FloatVector, codes: Codes | None) -> Iterator[None]:
+        """In pieces. ``values`` and ``codes`` as ``to_matrix`` makes them, in the order of ``names``."""
         if not self.names:
             return
         cell, amount = (lines.reshape(4, *values.shape) for lines in tally.lines(self.lines))
         # How many edges lie below, so that x <= edge goes left.
         bins = [edges.searchsorted(column) for edges, column in zip(self._edges, values, strict=True)]
         np.concatenate(bins, out=cell[0].reshape(-1))
+        yield
         cell[1] = self._alarm_cell.take(cell[0] + self._alarm_start)
         cell[0] += self._bins
         cell[2:] = self._moments

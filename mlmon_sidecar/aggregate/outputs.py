@@ -11,7 +11,9 @@ from mlmon_sidecar.aggregate.tally import Tally, alarm_table, fixed_point
 from mlmon_sidecar.statistics.layout import CONFIDENCE_ALARM, CONFIDENCE_EDGES, IDENTICAL_BITS, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from mlmon_sidecar.aggregate.categorical import RedactCategory
     from mlmon_sidecar.aggregate.tally import Mask
@@ -44,8 +46,10 @@ class OutputCounter:
         self._first, self._condition = _lines(layout)
         self.lines = len(self._first)  # of a tally
 
-    def count(self, tally: Tally, score: FloatVector, predicted: Sequence[str | None], confidence: FloatVector) -> None:
-        """Whatever the values, every row is counted as a row of the traffic."""
+    def counting(
+        self, tally: Tally, score: FloatVector, predicted: Sequence[str | None], confidence: FloatVector
+    ) -> Iterator[None]:
+        """In pieces. Whatever the values, every row is counted as a row of the traffic."""
         scored = np.isfinite(score)
         classes, named = self._classes(predicted)
         sure = (confidence >= 0) & (confidence <= 1)
@@ -60,7 +64,12 @@ class OutputCounter:
         held = np.stack((np.ones_like(given), given, named, scored, scored & bool(self._space.score_edges), sure))
         if not held.all():
             amount *= held[self._condition]
-        self._count_bits(tally, score, predicted, given)
+        if given.any():
+            yield
+            bits = self._bits(score, predicted, given)
+            yield
+            for at, rows in tally.by_group():
+                tally.cells[at, self._cells.identical] += bits[rows].sum(axis=0, dtype=np.int64)
 
     def _fill_score(self, cell: IntVector, amount: IntVector, score: FloatVector, classes: IntVector) -> None:
         space = self._space
@@ -90,9 +99,8 @@ class OutputCounter:
         places = np.fromiter(map(found.__getitem__, predicted), dtype=np.int64, count=len(predicted))
         return places >> 1, (places & 1).astype(bool)
 
-    def _count_bits(self, tally: Tally, score: FloatVector, predicted: Sequence[str | None], given: Mask) -> None:
-        if not given.any():
-            return
+    def _bits(self, score: FloatVector, predicted: Sequence[str | None], given: Mask) -> NDArray[np.uint8]:
+        """(rows, IDENTICAL_BITS) of a hash of each row's answer, 0 where none was given."""
         if len(self._words) > MAX_REMEMBERED:
             self._words = {}
         known = self._words
@@ -102,8 +110,7 @@ class OutputCounter:
         words = np.fromiter(map(known.__getitem__, texts), dtype=">u4", count=len(texts))
         bits = np.unpackbits(words.view(np.uint8).reshape(-1, IDENTICAL_BITS // 8), axis=1)
         bits[~given] = 0
-        for at, rows in tally.by_group():
-            tally.cells[at, self._cells.identical] += bits[rows].sum(axis=0, dtype=np.int64)
+        return bits
 
 
 def _lines(layout: Layout) -> tuple[IntVector, IntVector]:

@@ -69,7 +69,7 @@ class RowCounter:
         columns = _columns(batch, names, rows, len(group))
         values, codes = to_matrix(columns, len(group))
         yield
-        self._numeric.count(tally, values, codes)
+        yield from self._numeric.counting(tally, values, codes)
         yield
         hashes, tokens = self._categorical.count(tally, _columns(batch, self._categorical.names, rows, len(group)))
         yield
@@ -78,7 +78,7 @@ class RowCounter:
             yield
             counter.count(tally, values, codes)
         yield
-        self._outputs.count(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
+        yield from self._outputs.counting(tally, batch.score[rows], batch.predicted[rows], batch.confidence[rows])
         return tally, Seen(hashes, tokens)
 
 
