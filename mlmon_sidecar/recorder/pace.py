@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-SLICE_NS = 350_000  # of this thread's processor time: what is guessed wrong still ends within half a millisecond
+SLICE_NS = 300_000  # of this thread's processor time: what is guessed wrong still ends within half a millisecond
 LEARNING = 0.1  # the part of a new measurement in what is believed
 MOST = 2  # a measurement so many times off counts as that: one page fault is no trend
 
