@@ -952,7 +952,8 @@ static PyObject *span_of(Tap *self, PyObject *which)
     return Py_NewRef(NO_SPAN);
 }
 
-/* Whether ``send`` raises where the client is gone: 1, 0, -1 raised, 2 for the method there to say. */
+/* Whether ``send`` raises where the client is gone: 1, 0, -1 raised, 2 for the method there to say. The caller holds on to
+ * ``asgi``. */
 static int send_raises(PyObject *asgi)
 {
     static PyObject *silent_one = NULL; /* a server says the very same object each time */
@@ -965,13 +966,11 @@ static int send_raises(PyObject *asgi)
     while (PyDict_Next(asgi, &at, &key, &value))
         if (key == s_spec_version && value == silent_one && value != NULL)
             return 0;
-    Py_INCREF(asgi);
     version = item_of(asgi, s_spec_version);
     int said = version != NULL ? PySet_Contains(SEND_IS_SILENT, version) : PyErr_Occurred() ? -1 : 1;
     if (said == 1 && version != NULL && PyUnicode_CheckExact(version))
         put_in(&silent_one, Py_NewRef(version));
     Py_XDECREF(version);
-    Py_DECREF(asgi);
     return said < 0 ? -1 : !said;
 }
 

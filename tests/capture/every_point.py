@@ -101,6 +101,7 @@ class Walk:
     @contextmanager
     def tracing(self) -> Iterator[None]:
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # from 3.12 on: asked for before, or the first run sees none
         sys.settrace(self._enter)
         try:
             yield
@@ -110,6 +111,7 @@ class Walk:
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_code.co_filename not in FILES:
             return None
+        frame.f_trace = self._step  # from 3.13 on: the next line is without effect before
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self._step
 
