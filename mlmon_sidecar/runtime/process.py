@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 HUB_SECONDS = 5.0  # the first question after a start waits so long for the hub; the libraries take one or two
 LAST_SECONDS = 1.0  # of them, for the last flush and export of a process that was stopped while it started
+SAYING_SECONDS = 0.3  # of them, to count and say what is lost: the server goes on when they are up
 
 
 def starting() -> HubUnavailable:
@@ -258,8 +259,9 @@ class MonitoredProcess(_Gate):
         """Drain, flush, seal what is complete, export once more: all within one deadline."""
         if self.pid != os.getpid():
             return
-        deadline = time.monotonic() + self.stop_seconds
-        self._ready.wait(self.stop_seconds - LAST_SECONDS)
+        seconds = self.stop_seconds - SAYING_SECONDS
+        deadline = time.monotonic() + seconds
+        self._ready.wait(seconds - LAST_SECONDS)
         with self._starting:
             self._stopped.set()
         if self._worker is not None:

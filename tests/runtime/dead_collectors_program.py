@@ -32,6 +32,7 @@ class Measured(NamedTuple):
     held_bytes: int
     grown_bytes: int  # resident memory over the second half of the requests
     stop_seconds: float
+    in_time: bool  # our end was over, and all of it counted, when the server learnt of the application's
     sent: int  # predictions, each a log record
     taken: int  # records the collector took
     counted: dict[str, int]  # what the process counted of it: failures and drops by their reason
@@ -96,7 +97,7 @@ async def measured(folder: Path, url: str, protocol: str, requests: int, records
     app = configured(folder, url, protocol)
     process = app._process
     assert process is not None
-    telemetry, told, begun = process.telemetry, asyncio.Queue[str](), asyncio.Event()
+    telemetry, faults, told, begun = process.telemetry, process.faults, asyncio.Queue[str](), asyncio.Event()
 
     async def hear() -> Any:
         return {"type": await told.get()}
@@ -125,12 +126,13 @@ async def measured(folder: Path, url: str, protocol: str, requests: int, records
     await told.put("lifespan.shutdown")
     await life
     seconds = time.monotonic() - before
+    in_time = not any(component == "on_stopping" for component, _ in faults.snapshot())
     counted = {
         name: count
         for name, count in telemetry.snapshot().items()
         if name.startswith(("events.dropped.", "export.failures."))
     }
-    return Measured(answers, *held, grown, seconds, requests, len(records), counted)
+    return Measured(answers, *held, grown, seconds, in_time, requests, len(records), counted)
 
 
 def measure(fault: Fault, protocol: str, folder: Path, requests: int) -> Measured:
