@@ -105,6 +105,11 @@ class Exporter:
     def sends_metrics(self) -> bool:
         return self._started.outcomes.last()[METRICS].text != OFF
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is sent anywhere: there is nothing to wait for at the end."""
+        return not self._started.pumps and self._host is None
+
     def exposition(self) -> bytes:
         """Current figures as Prometheus reads them."""
         return exposition(self._collector.collect(), {"service.instance.id": self._instance_id})

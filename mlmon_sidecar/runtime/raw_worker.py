@@ -90,7 +90,7 @@ class RawWorker:
         """What was captured first, then the last export with what is left of the time."""
         until = time.monotonic() + deadline_seconds
         try:
-            self.shipper.stop(deadline_seconds * 2 / 3)
+            self.shipper.stop(deadline_seconds * (1 if self.exporter.idle else 2 / 3))
             self.hub.close()
         finally:
             self._surroundings.stop()

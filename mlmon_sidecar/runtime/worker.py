@@ -100,7 +100,9 @@ class Worker:
         until = time.monotonic() + deadline_seconds
         hub = CLOSE_SECONDS if isinstance(self.hub, EmbeddedHub) else 0.0
         try:
-            lost = self.recorder.stop(max(LEAST_SECONDS, (deadline_seconds - hub) * 2 / 3))
+            lost = self.recorder.stop(
+                max(LEAST_SECONDS, (deadline_seconds - hub) * (1 if self.exporter.idle else 2 / 3))
+            )
             if lost:
                 logger.warning("mlmon: the time to stop was up: %d exchanges that were not read yet are lost", lost)
         finally:

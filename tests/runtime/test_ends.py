@@ -21,7 +21,7 @@ from mlmon_sidecar.hub.hub import Hub
 from mlmon_sidecar.hub.plan import ModelPlan
 from mlmon_sidecar.records import MINUTE_NS, Flush, Pane, PaneKey, RedactedRows
 from mlmon_sidecar.runtime import worker as worker_module
-from mlmon_sidecar.runtime.process import MonitoredProcess
+from mlmon_sidecar.runtime.process import SAYING_SECONDS, STOP_SECONDS, MonitoredProcess
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 from mlmon_sidecar.telemetry import Telemetry
@@ -193,3 +193,25 @@ def test_a_server_that_ends_while_the_monitor_starts_leaves_nothing_running(
     (slow,) = made
     assert (slow.started, slow.closed, process._worker) == (False, True, None)
     assert process.slot._client is None
+
+
+@pytest.mark.parametrize("ship", ["panes", "raw"])
+@pytest.mark.parametrize("exports", [True, False])
+def test_who_exports_nothing_has_all_its_time_for_what_was_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ship: str, exports: bool
+) -> None:
+    given: list[float] = []
+    hub = {"url": f"unix://{tmp_path}/hub.sock", "ship": ship}
+    export = {"export": {"endpoint": f"http://127.0.0.1:{free_port()}"}} if exports else {}
+    process = MonitoredProcess.from_settings(None, {"store": f"sqlite:///{tmp_path}/a.db", "hub": hub, **export})
+    assert process is not None
+    process.start()
+    assert process._ready.wait(60)
+    worker: Any = process._worker
+    sender = worker.shipper if ship == "raw" else worker.recorder
+    stop = sender.stop
+    monkeypatch.setattr(sender, "stop", lambda seconds: given.append(seconds) or stop(0.1))
+    process.stop()
+    whole = STOP_SECONDS - SAYING_SECONDS
+    assert len(given) == 1
+    assert given[0] <= whole * 2 / 3 if exports else given[0] > whole * 3 / 4
