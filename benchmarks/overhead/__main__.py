@@ -2,7 +2,7 @@
 
 python -m benchmarks.overhead                    # about seven minutes
 python -m benchmarks.overhead --rounds 9 --only raw
-python -m benchmarks.overhead --rounds 60 --share .3    # shorter rounds, and more of them: for a machine in use
+python -m benchmarks.overhead --rounds 400 --share .05 --processes 8    # for a machine in use
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
     parser.add_argument("--payloads", default="", help=f"only these, by commas: {','.join(PAYLOADS)}")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="of the usual requests in a round; below .1 caches stay cold"
+        "--share", type=float, default=1.0, help="of the usual requests in a round"
     )
     parser.add_argument("--processes", type=int, default=3, help="of every variant, one after another")
     parser.add_argument("--markdown", type=Path, help="write the table there too")

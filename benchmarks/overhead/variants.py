@@ -309,10 +309,17 @@ def _complete(framework: str) -> Variant:
     return Complete(framework)
 
 
+def _unchecked(framework: str) -> Variant:
+    from benchmarks.overhead.unchecked import Unchecked
+
+    return Unchecked(framework)
+
+
 VARIANTS: dict[str, Callable[[str], Variant]] = {
     "bare": Variant,
     "no-op": NoOp,
     "minimal capture": Minimal,
+    "the steps of a tap in C, unchecked": _unchecked,
     "mlmon, tap alone": TapOnly,
     PURE: PureTap,
     "mlmon, everything on": _complete,
