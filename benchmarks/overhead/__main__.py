@@ -110,9 +110,7 @@ def main() -> None:
     parser.add_argument("--only", choices=FRAMEWORKS, help="one framework")
     parser.add_argument("--variants", default="", help="only variants whose name holds one of these, by commas")
     parser.add_argument("--payloads", default="", help=f"only these, by commas: {','.join(PAYLOADS)}")
-    parser.add_argument(
-        "--share", type=float, default=1.0, help="of the usual requests in a round"
-    )
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual requests in a round")
     parser.add_argument("--processes", type=int, default=3, help="of every variant, one after another")
     parser.add_argument("--markdown", type=Path, help="write the table there too")
     said = parser.parse_args()
