@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(__file__).with_name("overload_program.py")
 MAX_BYTES = 2 * 1024 * 1024
 BODY = b"x" * 10_000

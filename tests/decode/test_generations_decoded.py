@@ -83,12 +83,12 @@ FAILED = {
     "tgi_stream_error": "generation",
     "vllm_chat_error_stream": "InternalServerError",
 }
-EMBEDDED = {"litserve_embeddings", "openai_embeddings_base64"}
+EMBEDDED = ["litserve_embeddings", "openai_embeddings_base64"]
 STREAMED = [name for name in NAMES if name.endswith("_stream")]
 
 
 def test_every_fixture_is_expected_and_says_where_it_is_from() -> None:
-    assert set(NAMES) == DONE.keys() | FAILED.keys() | EMBEDDED
+    assert set(NAMES) == {*DONE, *FAILED, *EMBEDDED}
     assert all(fixture(name)["origin"].startswith(("recorded from ", "written by hand after ")) for name in NAMES)
 
 

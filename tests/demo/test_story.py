@@ -11,7 +11,7 @@ from mlmon_sidecar.demo.data import DRIFTING, load
 from mlmon_sidecar.demo.model import label_text
 from mlmon_sidecar.demo.phases import NULL_COLUMN, PHASES, TOTAL_ROWS, assign
 
-pytestmark = pytest.mark.story
+pytestmark = pytest.mark.alone
 
 SCORE = "score"
 

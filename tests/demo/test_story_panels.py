@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from story_run import Prometheus, Told
 
-pytestmark = pytest.mark.story
+pytestmark = pytest.mark.alone
 
 NOT_IN_THE_DEMO = {
     "mlmon: language models": "it serves no language model",

@@ -508,9 +508,10 @@ def test_a_path_that_cannot_be_bound_is_an_error_with_a_hint(tmp_path: Path) -> 
 
 
 def test_a_long_path_has_a_short_stable_one_in_a_private_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connected: Connect
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, connected: Connect
 ) -> None:
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    temporary = tmp_path_factory.mktemp("t")  # a short name: the sockets in it have little over a hundred bytes
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temporary))
     assert socket_path_for(tmp_path / "a.db") == tmp_path.resolve() / "a.db.sock"
     deep = tmp_path / ("d" * 90)
     deep.mkdir()

@@ -11,6 +11,8 @@ from dead_collectors_program import QUEUE, Measured, answer, measure, score
 
 from mlmon_sidecar.runtime.process import STOP_SECONDS
 
+pytestmark = pytest.mark.alone
+
 REQUESTS = 300
 SLACK_SECONDS = 5.0  # of a busy machine; without a deadline these would take thirty
 REASONS = {  # what the libraries call each fault, by protocol

@@ -26,6 +26,8 @@ from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 from mlmon_sidecar.telemetry import Telemetry
 
+pytestmark = pytest.mark.alone
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -42,6 +42,8 @@ from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 from mlmon_sidecar.telemetry import Telemetry
 
+pytestmark = pytest.mark.alone
+
 BURST = 200
 SHUTDOWN_SECONDS = 5.0  # the monitor's one deadline
 SERVER_SECONDS = 10.0  # what the server itself may need on a busy machine

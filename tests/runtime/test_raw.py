@@ -47,6 +47,8 @@ from mlmon_sidecar.shipping.link import Link
 from mlmon_sidecar.statistics.layout import Layout
 from mlmon_sidecar.store.sqlite import SqliteStore
 
+pytestmark = pytest.mark.alone
+
 MEBIBYTE = 1 << 20
 
 

@@ -10,9 +10,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from real_servers import uvicorn_with
 
 from mlmon_sidecar import MonitorMiddleware
+
+pytestmark = pytest.mark.alone
 
 CHUNKS = 20
 PAUSE_SECONDS = 0.02  # as slow as the source of a stream is; the test itself waits for nothing
